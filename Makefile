@@ -1,0 +1,98 @@
+# `make help` lists the targets. Everything runs from .venv; `make install` builds it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Which optional parts are installed: trainer, dev, and on a machine with an NVIDIA GPU also cuda.
+EXTRAS ?= trainer dev
+# 1: a tier of the tests that cannot run is a failure.
+REQUIRE_ALL ?=
+# `make lock UPGRADE=--upgrade` moves every pin to the newest version.
+UPGRADE ?=
+
+BIN := .venv/bin
+LOCKS := requirements/bootstrap.txt requirements/constraints.txt
+STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksum | cut -d ' ' -f 1)-$(subst $() $(),-,$(strip $(EXTRAS)))
+# Where the system has certificates, uv trusts them as pip does (a company's proxy may need that).
+UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
+
+.PHONY: help install demo corpora test test-fast lint format generate lock bench tools cluster image clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Build .venv with finetune and finetune-trainer in it (6 GB)
+
+demo: $(STAMP) corpora ## Run the quickstart: prepare, pre-train, adapt, evaluate, report (5 minutes)
+	@$(BIN)/finetune run manifests/quickstart/job.yaml
+
+corpora: $(STAMP) ## Fetch the corpora of the quickstart
+	@$(BIN)/python manifests/quickstart/fetch_corpora.py
+
+test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
+	@$(BIN)/python tests/tiers.py lint unit training $(if $(REQUIRE_ALL),--require-all)
+
+test-fast: $(STAMP) ## Run the unit tests (under a minute)
+	@$(BIN)/python tests/tiers.py unit
+
+lint: $(STAMP) ## Check style, types, import contracts and generated files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m finetune_api.generate --check
+
+format: $(STAMP) ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+generate: $(STAMP) ## Write the CRDs and what else comes from the models of finetune_api
+	@$(BIN)/python -m finetune_api.generate
+
+lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hashes
+	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt
+	$(COMPILE) --constraint requirements/constraints.txt requirements/bootstrap.in --output-file requirements/bootstrap.txt
+
+bench: $(STAMP) ## Measure; prints tables, asserts nothing
+	@set -e; for script in tests/bench/*.py; do [ -e "$$script" ] || continue; echo "== $$script"; $(BIN)/python "$$script"; done
+
+tools: ## (later) Build the control plane of the cluster tests
+	@echo "make tools is not there yet: it comes with the Kubernetes back-end." >&2; exit 2
+
+cluster: ## (later) Start a local control plane
+	@echo "make cluster is not there yet: it comes with the Kubernetes back-end." >&2; exit 2
+
+image: ## (later) Build the images of the operator and the trainer
+	@echo "make image is not there yet: it comes with the Kubernetes back-end." >&2; exit 2
+
+clean: ## Remove .venv, caches and build folders (runs/ stays)
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# DS_BUILD_OPS=0: DeepSpeed comes as source; its CUDA kernels are built when they are first used.
+$(STAMP): $(BIN)/uv
+	@echo "Installing into .venv: $(EXTRAS). About 6 GB on disk; once."
+	@DS_BUILD_OPS=0 $(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --require-hashes \
+	  --constraint requirements/constraints.txt $(patsubst %,--extra %,$(EXTRAS)) --requirements pyproject.toml
+	@$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
+	@rm -f .venv/.installed-*
+	@touch $@
+	@echo "Installed: $(BIN)/finetune and $(BIN)/finetune-trainer"
+
+# uv does the installing; it comes, hash-checked, through the pip that Python carries.
+$(BIN)/uv: requirements/bootstrap.txt
+	@python=; for candidate in python3.13 python3.12 python3.11 python3; do \
+	  if command -v $$candidate >/dev/null 2>&1 && \
+	    $$candidate -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer, with its venv module, is needed and was not found on PATH." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt install python3 python3-venv) and run make again." >&2; exit 2; \
+	fi; \
+	[ -x $(BIN)/python ] || $$python -m venv .venv; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --requirement requirements/bootstrap.txt
+	@touch $@

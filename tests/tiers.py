@@ -1,0 +1,128 @@
+"""Runs the tiers of the tests one after the other and says what ran, what could not, and the totals."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Outcomes of pytest runs, added up."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one tier: `state` is passed, failed or skipped; `detail` is the figure or the remedy."""
+
+    tier: str
+    state: str
+    detail: str
+    totals: Totals = Totals()
+
+
+def read_totals(junit: Path) -> Totals:
+    """Totals of a JUnit file; errors count as failures. An absent or broken file counts nothing."""
+    try:
+        suites = list(ET.parse(junit).getroot().iter("testsuite"))
+    except (OSError, ET.ParseError):
+        return Totals()
+    counts = {
+        name: sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    }
+    failed = counts["failures"] + counts["errors"]
+    return Totals(counts["tests"] - failed - counts["skipped"], failed, counts["skipped"])
+
+
+def judge(tier: str, exit_code: int, totals: Totals) -> Outcome:
+    """The outcome of a pytest run. A crash fails even if every test that ran passed."""
+    if exit_code not in (0, NO_TESTS_COLLECTED):
+        detail = str(totals) if totals.failed else f"pytest ended with {exit_code}; {totals}"
+        return Outcome(tier, "failed", detail, totals)
+    if totals.passed == 0:
+        return Outcome(tier, "skipped", "no test of this tier ran (reasons above)", totals)
+    return Outcome(tier, "passed", str(totals), totals)
+
+
+def run_lint() -> Outcome:
+    """Style, types, import contracts, generated files."""
+    code = subprocess.run(["make", "lint"], cwd=ROOT, check=False).returncode
+    return Outcome("lint", "failed" if code else "passed", "make lint")
+
+
+def run_pytest(tier: str, *options: str) -> Outcome:
+    """All tests in `tests/<tier>`."""
+    with tempfile.TemporaryDirectory() as folder:
+        junit = Path(folder) / "junit.xml"
+        command = [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junit-xml={junit}", *options]
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        return judge(tier, code, read_totals(junit))
+
+
+def run_unit() -> Outcome:
+    """Pure code, in two processes."""
+    return run_pytest("unit", "-n", "2")
+
+
+def run_training() -> Outcome:
+    """Real training on this machine, one run at a time."""
+    if importlib.util.find_spec("torch") is None:
+        return Outcome("training", "skipped", 'torch is not installed: make install EXTRAS="trainer dev"')
+    return run_pytest("training", "--timeout=600")
+
+
+TIERS: dict[str, Callable[[], Outcome]] = {"lint": run_lint, "unit": run_unit, "training": run_training}
+
+
+def exit_code(outcomes: Sequence[Outcome], *, require_all: bool) -> int:
+    """1 if a tier failed, or was skipped although all are required."""
+    bad = ("failed", "skipped") if require_all else ("failed",)
+    return int(any(outcome.state in bad for outcome in outcomes))
+
+
+def main() -> int:
+    """Run the tiers named on the command line and print one line for each, then the totals."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tiers", nargs="+", choices=TIERS)
+    parser.add_argument("--require-all", action="store_true", help="a tier that cannot run is a failure")
+    arguments = parser.parse_args()
+    outcomes: list[Outcome] = []
+    lines: list[str] = []
+    for tier in arguments.tiers:
+        print(f"\n=== {tier} ===", flush=True)
+        start = time.monotonic()
+        outcome = TIERS[tier]()
+        outcomes.append(outcome)
+        lines.append(f"  {tier:<9} {outcome.state:<8} {time.monotonic() - start:5.0f}s  {outcome.detail}")
+    code = exit_code(outcomes, require_all=arguments.require_all)
+    print("\n=== tiers ===", *lines, sep="\n")
+    if code and not any(outcome.state == "failed" for outcome in outcomes):
+        print("  A tier was skipped, and all are required.")
+    print(sum((outcome.totals for outcome in outcomes), Totals()))
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
