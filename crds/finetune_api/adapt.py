@@ -1,0 +1,147 @@
+"""`spec.fuse`, `spec.adapt`, `spec.align`: what happens to a trained model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel, CelRule
+from finetune_api.common import Direction, ModelReference, Name, Ratio, UriReference
+from finetune_api.training import Batch, Optimizer
+
+
+class Fuse(ApiModel):
+    """Knowledge fusion (FuseLLM)."""
+
+    sources: list[ModelReference] = Field(min_length=1, max_length=8)
+    """Teacher models."""
+    alignment: Literal["MinED", "ExactMatch"] = "MinED"
+    """Token alignment between vocabularies."""
+    fusion: Literal["MinCE", "AvgCE"] = "MinCE"
+    """How teachers are merged."""
+    lambda_: Ratio = Field(default=0.9, alias="lambda")
+    """Weight of the language-modelling loss."""
+    top_k: int = Field(default=10, ge=1, le=1000)
+    """Logits kept per token."""
+
+
+class Lora(ApiModel):
+    """LoRA (Hu et al. 2021)."""
+
+    rank: int = Field(default=64, ge=1, le=1024)
+    """Rank of the update."""
+    alpha: float = Field(default=16, gt=0.0, le=4096.0)
+    """Scale: the update is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Dropout before the update."""
+    targets: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+        default=["q_proj", "v_proj"], min_length=1, max_length=16
+    )
+    """Names of the linear layers that get an update."""
+
+
+class AdaptTask(ApiModel):
+    """What the model is adapted to."""
+
+    cel_rules = (
+        CelRule(
+            rule="self.type != 'Translation' || has(self.direction)",
+            message="a Translation task needs a direction such as en-es",
+            field_path=".direction",
+        ),
+    )
+
+    type: Literal["Translation", "Generation", "QuestionAnswering", "Classification"] = "Translation"
+    """Task type."""
+    source: Name
+    """A source of spec.data; its training split is used."""
+    direction: Direction | None = None
+    """Translation direction, source first: en-es."""
+    max_examples: int | None = Field(default=None, ge=1, le=10_000_000_000)
+    """Use no more segments than this."""
+
+
+class Retrieval(ApiModel):
+    """Fuzzy matches for one-shot prompts."""
+
+    side: Literal["Source", "Target"] = "Source"
+    """Which side of the pair is compared."""
+    index: Literal["Flat", "IVFFlat"] = "Flat"
+    """FAISS index."""
+    encoder: UriReference | None = None
+    """Sentence encoder; default: hashed character n-grams with TF-IDF weights, which need no model."""
+    max_similarity: Ratio = 1.0
+    """Ignore matches more similar than this (cosine)."""
+
+
+class Prompts(ApiModel):
+    """How examples become text."""
+
+    template: Literal["AdaptiveMT"] = "AdaptiveMT"
+    """`English: ...\\nSpanish: ...` as in Moslem et al. 2023."""
+    shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
+    """Each segment becomes one prompt per entry: 0 = without, 1 = with the best fuzzy match."""
+    retrieval: Retrieval = Retrieval()
+    """How fuzzy matches are found."""
+    dictionary: UriReference | None = None
+    """Bilingual dictionary for hints."""
+    loss_on: Literal["Target", "All"] = "Target"
+    """Which tokens carry loss."""
+
+
+class Hints(ApiModel):
+    """Comparison and error hints."""
+
+    style: Literal["TIM", "ParroT"]
+    """Which paper's."""
+
+
+class EarlyStopping(ApiModel):
+    """Stop when validation no longer improves; the best checkpoint is kept either way."""
+
+    metric: Literal["validationLoss"] = "validationLoss"
+    """What is watched."""
+    patience: int = Field(default=3, ge=1, le=1000)
+    """Validations without improvement."""
+
+
+AdaptMethod = Literal["Full", "LoRA", "QLoRA", "DoRA", "HeadOnly", "FixEmbeddings", "TopLayers"]
+
+
+class Adapt(ApiModel):
+    """Adaptation to a task."""
+
+    method: AdaptMethod = "LoRA"
+    """Which weights are trained."""
+    lora: Lora = Lora()
+    """LoRA settings."""
+    task: AdaptTask
+    """What for."""
+    prompts: Prompts = Prompts()
+    """Prompt format and retrieval."""
+    hints: Hints | None = None
+    """Comparison and error hints."""
+    early_stopping: EarlyStopping | None = None
+    """Default: off."""
+    epochs: float = Field(default=1.0, gt=0.0, le=1000.0)
+    """Passes over the examples."""
+    optimizer: Optimizer = Optimizer(learning_rate=2.0e-3, schedule="Constant", warmup_ratio=0.0, weight_decay=0.0)
+    """Optimizer; the defaults are those of Moslem et al. 2023."""
+    batch: Batch = Batch(global_tokens=16384, sequence_length=512)
+    """Batch sizes; 32 rows of 512 tokens as in the paper."""
+    validate_every_steps: int = Field(default=50, ge=1, le=1_000_000)
+    """Optimizer steps between validations."""
+    seed: int = Field(default=17, ge=0, le=2**31 - 1)
+    """Seed of sampling, dropout and the adapter's initialisation."""
+
+
+class Align(ApiModel):
+    """Preference tuning."""
+
+    method: Literal["CPO", "TIM"] = "CPO"
+    """Contrastive preference optimisation, or TIM's margin loss."""
+    preferences: UriReference
+    """Preference pairs."""
+    beta: float = Field(default=0.1, gt=0.0, le=10.0)
+    """Temperature."""

@@ -1,0 +1,73 @@
+"""What all API models have in common: camelCase JSON names, no unknown fields, CEL rules beside the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+GROUP = "finetune-operator.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class CelRule:
+    """One `x-kubernetes-validations` entry of the object that carries it.
+
+    `rule` is CEL over `self` (and `oldSelf` for a transition rule, which only runs on updates).
+    """
+
+    rule: str
+    message: str
+    field_path: str | None = None
+
+    def to_json_object(self) -> dict[str, str]:
+        """As an entry of `x-kubernetes-validations`."""
+        entry = {"rule": self.rule, "message": self.message}
+        return entry | ({"fieldPath": self.field_path} if self.field_path else {})
+
+    @property
+    def is_transition(self) -> bool:
+        """Whether the rule compares with the stored object and so runs on updates only."""
+        return "oldSelf" in self.rule
+
+
+class ApiModel(BaseModel):
+    """Base of every model that crosses a process border."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The model's schema, with its CEL rules as `x-kubernetes-validations`."""
+        schema = handler(core_schema)
+        if cls.cel_rules:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [r.to_json_object() for r in cls.cel_rules]
+        return schema
+
+    def to_json_object(self) -> dict[str, Any]:
+        """The JSON object as the API server would store it: camelCase, no nulls, defaults filled in."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def from_json_object(cls, value: Any) -> Self:
+        """Parse a JSON object.
+
+        Raises:
+            pydantic.ValidationError: with all problems of the object at once.
+        """
+        return cls.model_validate(value)

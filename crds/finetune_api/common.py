@@ -1,0 +1,65 @@
+"""Small types used all over the spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel, CelRule
+
+Stage = Literal["prepare", "pretrain", "fuse", "adapt", "align", "evaluate", "export"]
+STAGES: tuple[Stage, ...] = ("prepare", "pretrain", "fuse", "adapt", "align", "evaluate", "export")
+"""All stages, in the order in which they run."""
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""A DNS-1123 label."""
+LanguageCode = Annotated[
+    str, Field(min_length=2, max_length=11, pattern=r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$")
+]
+"""ISO 639 language code, with an optional script or region subtag: en, deu, pt-BR, zh-Hant."""
+Direction = Annotated[
+    str,
+    Field(
+        min_length=5,
+        max_length=23,
+        pattern=r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?-[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
+    ),
+]
+"""Translation direction, source language first: en-es, en-pt-BR."""
+Uri = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^((hf|pvc|file|s3)://)?[^\s\x00]+$")]
+"""hf://, pvc://, file:// or s3://. In local mode a plain path is also allowed: relative to the manifest."""
+Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+NO_PARENT_PATH = CelRule(
+    rule="!self.uri.contains('/../') && !self.uri.startsWith('../') && !self.uri.endsWith('/..')",
+    message="uri must not contain '..': name the file by its full path",
+    field_path=".uri",
+)
+
+
+class ModelReference(ApiModel):
+    """Where a pretrained model is."""
+
+    cel_rules = (NO_PARENT_PATH,)
+
+    uri: Uri
+    """hf:// pvc:// file:// s3://"""
+    revision: str | None = Field(default=None, max_length=128)
+    """Commit of a hub model; pin it."""
+
+
+class UriReference(ApiModel):
+    """A file or folder that a block reads."""
+
+    cel_rules = (NO_PARENT_PATH,)
+
+    uri: Uri
+    """hf:// pvc:// file:// s3://"""
+
+
+def direction_languages(direction: str) -> tuple[str, str]:
+    """Split `en-pt-BR` into `("en", "pt-BR")`; language codes are lower case, subtags are not."""
+    parts = direction.split("-")
+    second = next(i for i in range(1, len(parts)) if parts[i].islower())
+    return "-".join(parts[:second]), "-".join(parts[second:])

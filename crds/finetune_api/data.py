@@ -1,0 +1,151 @@
+"""`spec.data`: where the text comes from and what happens to it before training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel, CelRule
+from finetune_api.common import NO_PARENT_PATH, LanguageCode, Name, Ratio, Uri
+
+SourceType = Literal["Parallel", "Text", "QuestionAnswering"]
+SourceFormat = Literal["tsv", "csv", "jsonl", "parquet", "moses", "text", "tmx", "gettext", "huggingface"]
+Role = Literal["Train", "Validation", "Test"]
+
+
+class Columns(ApiModel):
+    """Which column or key of a tabular source holds which language."""
+
+    text: str | None = Field(default=None, max_length=128)
+    """Column of a Text source."""
+    languages: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Column by language code, for a Parallel source: {en: src, es: tgt}."""
+
+
+class DataSource(ApiModel):
+    """One corpus."""
+
+    cel_rules = (
+        NO_PARENT_PATH,
+        CelRule(
+            rule="self.type != 'Parallel' || self.languages.size() == 2",
+            message="a Parallel source has exactly two languages",
+            field_path=".languages",
+        ),
+        CelRule(
+            rule="self.type == 'Parallel' || self.languages.size() == 1",
+            message="a Text or QuestionAnswering source has exactly one language",
+            field_path=".languages",
+        ),
+    )
+
+    name: Name
+    """Name by which stages refer to this source."""
+    type: SourceType
+    """Parallel, Text or QuestionAnswering."""
+    languages: list[LanguageCode] = Field(min_length=1, max_length=2)
+    """ISO 639 codes; for Parallel in the order of the columns."""
+    uri: Uri
+    """File, folder, archive or data set. For moses pairs `{lang}` stands for the language: news.{lang}.gz"""
+    format: SourceFormat | None = None
+    """Default: told by the file name's ending."""
+    columns: Columns | None = None
+    """For csv, tsv with a header, jsonl, parquet and huggingface; default: keys named by language code, or 'text'."""
+    split: str | None = Field(default=None, max_length=64)
+    """Split of a Hugging Face data set; default train."""
+    subset: str | None = Field(default=None, max_length=128)
+    """Configuration name of a Hugging Face data set."""
+    role: Role = "Train"
+    """Train sources are split; Validation and Test sources are used as they are and never trained on."""
+    license: str | None = Field(default=None, max_length=256)
+    """SPDX identifier; carried into the report."""
+    max_rows: int | None = Field(default=None, ge=1, le=10_000_000_000)
+    """Read no more rows than this."""
+
+
+class Clean(ApiModel):
+    """Cleaning rules; each dropped row is counted by rule."""
+
+    normalise: Literal["None", "NFC", "NFKC"] = "NFC"
+    """Unicode normal form."""
+    remove_html: bool = True
+    """Replace HTML tags and entities by their text."""
+    max_length_ratio: float = Field(default=1.5, ge=1.0, le=100.0)
+    """Drop a pair whose character lengths differ by more than this factor, either way (pairs over 20 characters)."""
+    min_words: int = Field(default=1, ge=1, le=1000)
+    """Drop shorter rows."""
+    max_words: int = Field(default=70, ge=1, le=1_000_000)
+    """Drop longer pairs; texts are cut into pieces of this many words at sentence ends where they can be."""
+    drop_copies: bool = True
+    """Drop a pair whose two sides are equal."""
+    language_id: bool = False
+    """Drop rows that are not in their language."""
+    redact_personal_data: bool = False
+    """Replace e-mail addresses, telephone numbers and the like."""
+    on_malformed: Literal["Fail", "Drop"] = "Fail"
+    """What a malformed row does: wrong column count, invalid UTF-8, invalid JSON."""
+
+
+class NearDuplicates(ApiModel):
+    """MinHash near-duplicate removal."""
+
+    threshold: Ratio = 0.8
+    """Jaccard similarity from which rows count as duplicates."""
+
+
+class Deduplicate(ApiModel):
+    """Duplicate removal over all training sources."""
+
+    exact: bool = True
+    """Drop rows that are equal after cleaning, letter case and white space."""
+    near: NearDuplicates | None = None
+    """Also drop near-duplicates."""
+
+
+class Split(ApiModel):
+    """How Train sources are split; by content, so that equal text never lands in two splits."""
+
+    cel_rules = (
+        CelRule(
+            rule="self.validation + self.test < 0.9",
+            message="validation and test together must leave at least a tenth for training",
+        ),
+    )
+
+    validation: Ratio = 0.02
+    """Share for validation."""
+    test: Ratio = 0.02
+    """Share for test."""
+    folds: int = Field(default=0, ge=0, le=20)
+    """k-fold cross-validation; 0 = off."""
+    seed: int = Field(default=17, ge=0, le=2**31 - 1)
+    """Seed of the content hash."""
+
+
+class Data(ApiModel):
+    """Corpora and their preparation."""
+
+    cel_rules = (
+        CelRule(
+            rule="self.sources.all(s, self.sources.exists_one(t, t.name == s.name))",
+            message="names of sources must be unique",
+            field_path=".sources",
+        ),
+        CelRule(
+            rule="self.sources.exists(s, s.role == 'Train')",
+            message="at least one source must have role Train",
+            field_path=".sources",
+        ),
+    )
+
+    sources: list[DataSource] = Field(min_length=1, max_length=64)
+    """The corpora."""
+    clean: Clean = Clean()
+    """Cleaning rules."""
+    deduplicate: Deduplicate = Deduplicate()
+    """Duplicate removal."""
+    decontaminate: bool = True
+    """Remove from training what occurs in any Test or Validation source, on either side."""
+    split: Split = Split()
+    """Train, validation and test shares."""

@@ -1,0 +1,160 @@
+"""`spec.evaluate` and `spec.export`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel, CelRule
+from finetune_api.common import Direction, ModelReference, Name, Ratio
+
+Metric = Literal["BLEU", "chrF++", "chrF", "TER", "EM", "F1", "Accuracy", "Perplexity"]
+
+
+class EvaluationTask(ApiModel):
+    """One test set and how it is scored."""
+
+    cel_rules = (
+        CelRule(
+            rule="self.type != 'Translation' || has(self.direction)",
+            message="a Translation task needs a direction such as en-es",
+            field_path=".direction",
+        ),
+    )
+
+    name: Name
+    """Name of the task in reports."""
+    type: Literal["Translation", "Generation", "QuestionAnswering", "Classification"] = "Translation"
+    """Task type."""
+    source: Name
+    """A source of spec.data: its test split, or the whole source if its role is Test."""
+    direction: Direction | None = None
+    """Translation direction, source first."""
+    shots: list[int] = Field(default=[0], min_length=1, max_length=4)
+    """0 = without example, 1 = with the best fuzzy match from the training split."""
+    metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
+    """What is computed; the first is the headline."""
+    max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Score no more segments than this (a fixed sample by content)."""
+    max_new_tokens: int = Field(default=128, ge=1, le=8192)
+    """Longest output; generation also ends at the first newline."""
+
+
+class ObjectReference(ApiModel):
+    """An object in the same namespace."""
+
+    name: Name
+    """Its name."""
+
+
+class Baseline(ApiModel):
+    """What to compare with; default: the model before adaptation."""
+
+    cel_rules = (
+        CelRule(
+            rule="!(has(self.model) && has(self.jobRef))",
+            message="give at most one of baseline.model and baseline.jobRef",
+        ),
+    )
+
+    model: ModelReference | None = None
+    """A model."""
+    job_ref: ObjectReference | None = None
+    """The result of another job."""
+
+
+class Significance(ApiModel):
+    """Significance test against the baseline."""
+
+    method: Literal["PairedBootstrap"] = "PairedBootstrap"
+    """Koehn 2004."""
+    samples: int = Field(default=1000, ge=100, le=100_000)
+    """Resamples of the test set."""
+    level: Ratio = 0.05
+    """p-value below which a difference counts."""
+    seed: int = Field(default=12345, ge=0, le=2**31 - 1)
+    """Seed of the resampling."""
+
+
+class Bias(ApiModel):
+    """Bias probes."""
+
+    probes: list[Literal["GenderAmbiguous"]] = Field(min_length=1, max_length=4)
+    """Which."""
+
+
+class GateRequirement(ApiModel):
+    """One requirement of the gate."""
+
+    metric: Metric
+    """Metric of a task."""
+    task: Name
+    """Task by name."""
+    shots: int = Field(default=0, ge=0, le=64)
+    """Which prompt."""
+    at_least_baseline: bool = False
+    """Must not be significantly worse than the baseline."""
+    better_than_baseline: bool = False
+    """Must be significantly better than the baseline."""
+    minimum: float | None = None
+    """Score must reach this (TER: must not exceed it)."""
+    significance: Ratio = 0.05
+    """p-value for the comparison."""
+
+
+class Gate(ApiModel):
+    """When the job counts as failed although it ran."""
+
+    require: list[GateRequirement] = Field(min_length=1, max_length=32)
+    """All must hold."""
+
+
+class Evaluate(ApiModel):
+    """Evaluation against a baseline."""
+
+    cel_rules = (
+        CelRule(
+            rule="self.tasks.all(t, self.tasks.exists_one(u, u.name == t.name))",
+            message="names of tasks must be unique",
+            field_path=".tasks",
+        ),
+        CelRule(
+            rule=(
+                "!has(self.gate) || self.gate.require.all(r, self.tasks.exists(t, t.name == r.task "
+                "&& r.metric in t.metrics && r.shots in t.shots))"
+            ),
+            message="each requirement of the gate must name a task, and a metric and a shot that this task has",
+            field_path=".gate",
+        ),
+    )
+
+    tasks: list[EvaluationTask] = Field(min_length=1, max_length=16)
+    """Test sets."""
+    baseline: Baseline = Baseline()
+    """What to compare with."""
+    significance: Significance = Significance()
+    """Significance test."""
+    bias: Bias | None = None
+    """Bias probes."""
+    gate: Gate | None = None
+    """Acceptance."""
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    """Segments decoded together, per rank."""
+    publish: Literal["None", "ConfigMap"] = "None"
+    """Where the full report is published beside the workspace."""
+
+
+class Export(ApiModel):
+    """What is made of the final model."""
+
+    merge: bool = True
+    """Merge the adapter into the weights."""
+    formats: list[Literal["safetensors"]] = Field(default=["safetensors"], min_length=1, max_length=1)
+    """File formats."""
+    quantize: Literal["None", "int8"] = "None"
+    """Quantised copy."""
+    serve_smoke_test: bool = True
+    """Generate from the exported files."""
+    model_card: bool = True
+    """Write a model card."""

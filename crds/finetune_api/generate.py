@@ -1,0 +1,45 @@
+"""`python -m finetune_api.generate`: write the CRDs from the models; `--check` tells whether they are up to date."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from finetune_api.crd import custom_resource_definitions
+
+FOLDER = Path(__file__).resolve().parent.parent
+HEADER = "# Generated from the models of finetune_api by `make generate`; do not edit.\n"
+
+
+def generated_files() -> dict[Path, str]:
+    """Content of every generated file, by path."""
+    return {
+        FOLDER / f"{name}.yaml": HEADER + yaml.safe_dump(crd, sort_keys=False, allow_unicode=True, width=120)
+        for name, crd in custom_resource_definitions().items()
+    }
+
+
+def main() -> int:
+    """Write or check; exit code 1 if a file is out of date."""
+    parser = argparse.ArgumentParser(prog="python -m finetune_api.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is out of date")
+    check = parser.parse_args().check
+    stale = [
+        path
+        for path, content in generated_files().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != content
+    ]
+    for path in stale:
+        if check:
+            sys.stderr.write(f"{path.name} is out of date: run make generate\n")
+        else:
+            path.write_text(generated_files()[path], encoding="utf-8")
+            sys.stdout.write(f"wrote {path.name}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

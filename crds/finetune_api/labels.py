@@ -1,0 +1,39 @@
+"""Label, annotation and environment keys."""
+
+from finetune_api.base import GROUP
+
+JOB = f"{GROUP}/job"
+STAGE = f"{GROUP}/stage"
+ATTEMPT = f"{GROUP}/attempt"
+RANK = f"{GROUP}/rank"
+PLAN_DIGEST = f"{GROUP}/plan-digest"
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+INSTANCE = "app.kubernetes.io/instance"
+PART_OF = "app.kubernetes.io/part-of"
+NAME = "app.kubernetes.io/name"
+OPERATOR = "finetune-operator"
+
+JOB_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+JOB_NAME = "batch.kubernetes.io/job-name"
+
+ENV_NODES = "FINETUNE_NODES"
+"""Pods of the gang."""
+ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes in every pod of an Indexed Job."""
+ENV_RENDEZVOUS_HOST = "FINETUNE_RENDEZVOUS_HOST"
+ENV_RENDEZVOUS_PORT = "FINETUNE_RENDEZVOUS_PORT"
+ENV_POD_IP = "FINETUNE_POD_IP"
+"""Address on which /progress and /metrics are served."""
+ENV_PROGRESS_PORT = "FINETUNE_PROGRESS_PORT"
+"""Port of local rank 0's /progress and /metrics; local rank n serves /metrics on port + n."""
+ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
+
+RENDEZVOUS_PORT = 29500
+PROGRESS_PORT = 9400
+PLAN_MOUNT = "/etc/finetune"
+PLAN_FILE = "plan.json"
+WORKSPACE_MOUNT = "/workspace"
+TERMINATION_LOG = "/dev/termination-log"
+CONTAINER = "trainer"

@@ -1,0 +1,72 @@
+"""`plan.json`: all that a stage is told. The trainer reads nothing else but its workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+from finetune_api.common import Stage
+from finetune_api.job import FineTuneJobSpec
+
+
+class PlanJob(ApiModel):
+    """Which job this is."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+class Plan(ApiModel):
+    """One stage of one job.
+
+    The plan of a stage does not change from attempt to attempt, except for what recovery asks for.
+    """
+
+    job: PlanJob
+    stage: Stage
+    attempt: int = Field(default=1, ge=1)
+    """Gang number of this stage, from 1."""
+    workspace: str
+    """Folder that holds data/ models/ checkpoints/ reports/ logs/; mounted at the same path in all pods."""
+    spec: FineTuneJobSpec
+    """The job's spec, defaults filled in."""
+    nodes: int = Field(default=1, ge=1)
+    """Pods of this stage's gang."""
+    processes_per_node: int = Field(default=1, ge=1)
+    """Ranks per pod."""
+    inputs: dict[Stage, str] = Field(default_factory=dict)
+    """Artifact path (within the workspace) of each finished earlier stage."""
+    fingerprint: str
+    """Digest of everything that determines this stage's result; a finished artifact with the same one is adopted."""
+    micro_batch_divisor: int = Field(default=1, ge=1)
+    """Recovery from exit 78: divide the micro-batch by this."""
+    skip_steps: int = Field(default=0, ge=0)
+    """Recovery from exit 76: data steps to skip after the checkpoint."""
+
+    @property
+    def world_size(self) -> int:
+        """Ranks of the gang."""
+        return self.nodes * self.processes_per_node
+
+
+class ArtifactManifest(ApiModel):
+    """`manifest.json` in every artifact folder; written last, so its presence means that the artifact is whole."""
+
+    stage: Stage
+    fingerprint: str
+    """Plan.fingerprint."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Digest by input: source files, earlier artifacts."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """sha256 by file of this folder."""
+    digest: str
+    """sha256 over `files`."""
+    created_at: str
+    """RFC 3339."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the code that made it."""
+    result: dict[str, Any] = Field(default_factory=dict)
+    """The StageResult, so that a finished stage can be reported again."""

@@ -1,0 +1,218 @@
+"""The evaluation report: whole (`reports/report.json`) and as the bounded summary in the status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+
+Verdict = Literal["Better", "Worse", "NoDifference"]
+
+
+class Score(ApiModel):
+    """One metric of one task and shot count."""
+
+    metric: str = Field(max_length=32)
+    """BLEU, chrF++, TER, ..."""
+    score: float
+    """On the metric's own scale."""
+    low: float
+    """Lower end of the bootstrap confidence interval."""
+    high: float
+    """Upper end."""
+    signature: str = Field(default="", max_length=256)
+    """sacrebleu signature: what is needed to repeat the figure."""
+    baseline: float | None = None
+    """Same metric of the baseline."""
+    delta: float | None = None
+    """score - baseline."""
+    p_value: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Paired bootstrap against the baseline."""
+    verdict: Verdict | None = None
+    """By the significance level asked for; for TER lower is better."""
+
+
+class Diagnostics(ApiModel):
+    """Rates of ways to fail, each a share of the segments."""
+
+    off_target: float = Field(ge=0.0, le=1.0)
+    """Output that looks like the source language."""
+    copies: float = Field(ge=0.0, le=1.0)
+    """Output equal to the source."""
+    empty: float = Field(ge=0.0, le=1.0)
+    """Empty output."""
+    repetition: float = Field(ge=0.0, le=1.0)
+    """Output with a looping n-gram."""
+    length_ratio: float = Field(ge=0.0)
+    """Characters of all hypotheses / characters of all references."""
+
+
+class Bucket(ApiModel):
+    """Scores of a part of the test set."""
+
+    name: str = Field(max_length=64)
+    """Range, such as 6-10 words."""
+    segments: int = Field(ge=0)
+    """How many."""
+    score: float
+    """Headline metric."""
+    baseline: float | None = None
+    """Headline metric of the baseline."""
+
+
+class SegmentExample(ApiModel):
+    """One segment worth looking at."""
+
+    source: str
+    reference: str
+    hypothesis: str
+    baseline: str
+    score: float
+    """Segment chrF++ of the hypothesis."""
+    baseline_score: float
+    """Segment chrF++ of the baseline."""
+
+
+class TaskReport(ApiModel):
+    """One task with one shot count."""
+
+    name: str
+    type: str
+    direction: str | None = None
+    shots: int = Field(ge=0)
+    segments: int = Field(ge=0)
+    """Segments scored."""
+    hypotheses: str
+    """Path of the TSV (source, reference, hypothesis, baseline), relative to the workspace."""
+    scores: list[Score]
+    diagnostics: Diagnostics
+    baseline_diagnostics: Diagnostics | None = None
+    buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
+    """By kind: length, similarity."""
+    most_improved: list[SegmentExample] = Field(default_factory=list)
+    most_worsened: list[SegmentExample] = Field(default_factory=list)
+    worst: list[SegmentExample] = Field(default_factory=list)
+
+
+class ModelDescription(ApiModel):
+    """What was scored."""
+
+    name: str
+    """For people: adapted, pretrain, or a URI."""
+    path: str
+    """Artifact path or URI."""
+    parameters: int | None = Field(default=None, ge=0)
+    """Weights in the model."""
+
+
+class BaselineDescription(ApiModel):
+    """What it was compared with."""
+
+    name: str
+    model: ModelDescription
+
+
+class GateCheck(ApiModel):
+    """One requirement and how it came out."""
+
+    requirement: str = Field(max_length=256)
+    """In words: chrF++ of en-es (1-shot) better than the baseline at p < 0.05."""
+    passed: bool
+    detail: str = Field(default="", max_length=256)
+
+
+class GateResult(ApiModel):
+    """The gate."""
+
+    passed: bool
+    checks: list[GateCheck] = Field(max_length=32)
+
+
+class EvaluationReport(ApiModel):
+    """`reports/report.json`: every figure can be recomputed from the files it names."""
+
+    job: str
+    created_at: datetime
+    verdict: str
+    """One sentence."""
+    model: ModelDescription
+    baseline: BaselineDescription
+    notes: list[str] = Field(default_factory=list)
+    """What a reader must know beside the figures: no baseline, examples left out, ..."""
+    tasks: list[TaskReport]
+    gate: GateResult | None = None
+    cost: dict[str, float] = Field(default_factory=dict)
+    """Seconds, tokens, tokens per second by stage."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    """The prepare stage's report: rows by rule and source, provenance, licences."""
+    spec: dict[str, Any] = Field(default_factory=dict)
+    """The job's spec."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the libraries that matter."""
+    lineage: dict[str, Any] = Field(default_factory=dict)
+    """From the score back to source files: digests by artifact."""
+
+
+class ScoreSummary(ApiModel):
+    """One score in the status."""
+
+    task: str = Field(max_length=63)
+    shots: int = Field(ge=0)
+    metric: str = Field(max_length=32)
+    score: float
+    low: float
+    high: float
+    baseline: float | None = None
+    p_value: float | None = None
+    verdict: Verdict | None = None
+
+
+class EvaluationSummary(ApiModel):
+    """`status.evaluation`."""
+
+    verdict: str = Field(default="", max_length=512)
+    """One sentence."""
+    scores: list[ScoreSummary] = Field(default_factory=list, max_length=64)
+    """Task by task, headline metric first."""
+    gate: Literal["Passed", "Failed", "None"] = "None"
+    """Acceptance."""
+    failed_checks: list[str] = Field(default_factory=list, max_length=32)
+    """Requirements that did not hold."""
+    reported_at: datetime | None = None
+    """When."""
+    path: str = Field(default="", max_length=512)
+    """Of report.json, within the workspace."""
+
+
+def summarise(report: EvaluationReport, path: str) -> EvaluationSummary:
+    """The bounded summary of a report; `path` is that of report.json within the workspace."""
+    scores = [
+        ScoreSummary(
+            task=task.name,
+            shots=task.shots,
+            metric=s.metric,
+            score=s.score,
+            low=s.low,
+            high=s.high,
+            baseline=s.baseline,
+            p_value=s.p_value,
+            verdict=s.verdict,
+        )
+        for task in report.tasks
+        for s in task.scores
+    ]
+    gate: Literal["Passed", "Failed", "None"] = "None"
+    if report.gate is not None:
+        gate = "Passed" if report.gate.passed else "Failed"
+    failed = [c.requirement for c in report.gate.checks if not c.passed] if report.gate else []
+    return EvaluationSummary(
+        verdict=report.verdict[:512],
+        scores=scores[:64],
+        gate=gate,
+        failed_checks=failed,
+        reported_at=report.created_at,
+        path=path,
+    )

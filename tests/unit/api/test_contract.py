@@ -1,0 +1,131 @@
+"""The contract itself: parsing, defaults, bounded messages, refusals."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_api.common import direction_languages
+from finetune_api.job import FineTuneJob
+from finetune_api.problems import problems_of
+from finetune_api.report import EvaluationSummary, ScoreSummary
+from finetune_api.stage_result import (
+    MAX_TERMINATION_MESSAGE_BYTES,
+    StageError,
+    StageResult,
+    parse_termination_message,
+)
+from finetune_api.support import unsupported
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def manifest(**spec: Any) -> dict[str, Any]:
+    minimal: dict[str, Any] = {
+        "model": {"scratch": {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2}},
+        "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///ui.tsv"}]},
+        "pretrain": {
+            "budget": {"tokens": 1000},
+            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
+        },
+    }
+    return {
+        "apiVersion": "finetune-operator.io/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "ui"},
+        "spec": minimal | spec,
+    }
+
+
+def test_a_job_survives_the_round_trip_through_json() -> None:
+    job = FineTuneJob.from_json_object(manifest())
+    assert FineTuneJob.from_json_object(job.to_json_object()) == job
+
+
+def test_defaults_are_those_of_the_papers() -> None:
+    job = FineTuneJob.from_json_object(
+        manifest(adapt={"task": {"source": "ui", "direction": "en-es"}})
+    ).to_json_object()
+    adapt = job["spec"]["adapt"]
+    assert adapt["lora"] == {"rank": 64, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj"]}
+    assert adapt["optimizer"]["learningRate"] == pytest.approx(2.0e-3)
+    assert adapt["optimizer"]["schedule"] == "Constant"
+    assert adapt["batch"]["globalTokens"] == 32 * 512
+
+
+def test_stages_run_in_their_order_and_prepare_always() -> None:
+    job = FineTuneJob.from_json_object(
+        manifest(
+            evaluate={"tasks": [{"name": "t", "source": "ui", "direction": "en-es"}]},
+            adapt={"task": {"source": "ui", "direction": "en-es"}},
+        )
+    )
+    assert job.spec.stages() == ("prepare", "pretrain", "adapt", "evaluate")
+
+
+def test_all_problems_come_at_once_with_their_field_paths() -> None:
+    broken = manifest(parallelism={"nodes": "two", "colour": "red"}, checkpoint={"everySteps": 0})
+    with pytest.raises(ValidationError) as caught:
+        FineTuneJob.from_json_object(broken)
+    problems = {p.field: p.message for p in problems_of(caught.value)}
+    assert problems["spec.parallelism.colour"] == "unknown field"
+    assert "'two'" in problems["spec.parallelism.nodes"]
+    assert "greater than or equal to 1" in problems["spec.checkpoint.everySteps"]
+
+
+def test_what_is_not_there_yet_is_refused_by_field() -> None:
+    spec = FineTuneJob.from_json_object(
+        manifest(
+            export={},
+            fuse={"sources": [{"uri": "hf://a/b"}]},
+            adapt={"method": "QLoRA", "task": {"source": "ui", "direction": "en-es"}},
+            evaluate={"tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["EM"], "shots": [5]}]},
+        )
+    ).spec
+    problems = unsupported(spec)
+    assert {p.field for p in problems} == {
+        "spec.fuse", "spec.export", "spec.adapt.method", "spec.evaluate.tasks[0].metrics",
+        "spec.evaluate.tasks[0].shots",
+    }  # fmt: skip
+    assert all(p.reason == "NotSupported" for p in problems)
+
+
+def test_a_supported_job_has_no_such_problem() -> None:
+    assert unsupported(FineTuneJob.from_json_object(manifest()).spec) == []
+
+
+def big_result() -> StageResult:
+    score = ScoreSummary(task="t" * 63, shots=1, metric="chrF++", score=1.25, low=1.0, high=2.0)
+    return StageResult(
+        stage="evaluate",
+        outcome="Failed",
+        exit_code=65,
+        artifact="reports/report",
+        summary={f"figure.{i:03d}": 1 / (i + 1) for i in range(48)},
+        error=StageError(reason="MalformedRow", message="é" * 1500, remedy="è" * 800),
+        evaluation=EvaluationSummary(verdict="v" * 512, scores=[score] * 64),
+        started_at=NOW,
+        completed_at=NOW,
+    )
+
+
+def test_termination_message_never_exceeds_kubernetes_limit_and_keeps_the_error() -> None:
+    text = big_result().to_termination_message()
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    parsed = parse_termination_message(text)
+    assert parsed is not None
+    assert parsed.error is not None
+    assert parsed.error.reason == "MalformedRow"
+    assert parsed.artifact == "reports/report"
+
+
+@pytest.mark.parametrize("text", ["", "Killed", '{"stage": "adapt"', '{"stage": "cook"}', "\x00" * 10])
+def test_a_foreign_termination_message_is_none(text: str) -> None:
+    assert parse_termination_message(text) is None
+
+
+def test_direction_with_subtags() -> None:
+    assert direction_languages("en-es") == ("en", "es")
+    assert direction_languages("en-pt-BR") == ("en", "pt-BR")
+    assert direction_languages("zh-Hant-en") == ("zh-Hant", "en")
