@@ -1,0 +1,1 @@
+"""The controller: pure reconcile core, cluster back-ends, watch, progress."""

@@ -1,0 +1,55 @@
+"""Schema, defaults and rules for one object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune_api.base import API_VERSION, ApiModel
+from finetune_api.job import FineTuneJob
+from finetune_api.problems import Problem, join_problems, problems_of
+from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
+from finetune_operator.admission.cel import broken_rules, rules_broken_in_valid_parts
+from finetune_operator.cluster.interface import InvalidObjectError
+
+Object = dict[str, Any]
+MODELS: dict[str, type[ApiModel]] = {
+    "FineTuneJob": FineTuneJob,
+    "FineTuneRuntime": FineTuneRuntime,
+    "ClusterFineTuneRuntime": ClusterFineTuneRuntime,
+}
+
+
+def admit(new: Object, old: Object | None = None) -> Object:
+    """The object as it is stored: defaults filled in. Kinds that are not ours pass through.
+
+    Raises:
+        InvalidObjectError: naming every problem, joined by `; `.
+    """
+    model = MODELS.get(str(new.get("kind")))
+    if model is None:
+        return new
+    problems = problems_in(new, old)
+    if problems:
+        raise InvalidObjectError(join_problems(problems))
+    return _with_defaults(model, new)
+
+
+def problems_in(new: Object, old: Object | None = None) -> list[Problem]:
+    """Everything wrong with an object of ours; `old` is the stored one on an update."""
+    model = MODELS.get(str(new.get("kind")))
+    if model is None:
+        return [Problem("kind", f"must be one of {', '.join(MODELS)}, not {new.get('kind')!r}")]
+    if new.get("apiVersion") != API_VERSION:
+        return [Problem("apiVersion", f"must be {API_VERSION}, not {new.get('apiVersion')!r}")]
+    try:
+        complete = _with_defaults(model, new)
+    except ValidationError as error:
+        return problems_of(error) + rules_broken_in_valid_parts(model, new)
+    return broken_rules(model, complete, old)
+
+
+def _with_defaults(model: type[ApiModel], value: Object) -> Object:
+    complete = model.from_json_object(value).to_json_object()
+    return {key: part for key, part in complete.items() if key in value or key == "spec"}

@@ -1,0 +1,1 @@
+"""The seam to a cluster: one interface, and its back-ends."""

@@ -1,0 +1,98 @@
+"""What the controller needs of a cluster. Objects are JSON objects as the API server shows them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Object = dict[str, Any]
+Kind = Literal[
+    "FineTuneJob",
+    "FineTuneRuntime",
+    "ClusterFineTuneRuntime",
+    "Job",
+    "Pod",
+    "Service",
+    "ConfigMap",
+    "PersistentVolumeClaim",
+    "Event",
+]
+
+FIELD_MANAGER = "finetune-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Names one object; `namespace` is empty for cluster-wide kinds."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    object: Object
+
+
+class ClusterError(Exception):
+    """A request that the cluster did not carry out."""
+
+
+class ConflictError(ClusterError):
+    """409: the object changed since it was read; read it again."""
+
+
+class NotFoundError(ClusterError):
+    """404: no such object."""
+
+
+class InvalidObjectError(ClusterError):
+    """422: the object breaks its schema or a rule; the message lists every problem."""
+
+
+class Cluster(Protocol):
+    """An API server, or the embedded store that stands in for one."""
+
+    async def get(self, reference: Reference) -> Object:
+        """Read one object.
+
+        Raises:
+            NotFoundError: if it does not exist.
+        """
+        ...
+
+    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
+        """All objects of a kind, in one namespace or in all, with all of the labels."""
+        ...
+
+    async def apply(self, value: Object) -> Object:
+        """Create the object or set the fields that are given (server-side apply, forced, one field manager).
+
+        Raises:
+            InvalidObjectError: if schema or rules refuse it.
+        """
+        ...
+
+    async def apply_status(self, value: Object) -> Object:
+        """Set `status` through the status subresource.
+
+        `metadata.resourceVersion`, if given, must be the stored one.
+
+        Raises:
+            NotFoundError: if it does not exist.
+            ConflictError: if the stored object is newer.
+        """
+        ...
+
+    async def delete(self, reference: Reference) -> None:
+        """Delete one object and, in the background, what it owns; no error if it is gone already."""
+        ...
+
+    def watch(self, kind: Kind, namespace: str | None) -> AsyncIterator[WatchEvent]:
+        """All objects that exist as ADDED, then every change."""
+        ...
