@@ -1,0 +1,1 @@
+"""From corpora to memory-mapped token columns."""

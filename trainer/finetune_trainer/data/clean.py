@@ -1,0 +1,71 @@
+"""Cleaning rules: pure functions from raw texts to clean texts, or to the name of the rule that drops them."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from finetune_api.data import Clean
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
+TAG = re.compile(r"</?[a-zA-Z][^<>]{0,1000}>")
+WHITE_SPACE = re.compile(r"\s+")
+SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+")
+"""White space after a full stop, question or exclamation mark, ellipsis, or their East Asian forms."""
+RATIO_MATTERS_FROM = 20
+"""Characters of the longer side; short strings differ in length for good reasons."""
+
+
+def clean_text(text: str, rules: Clean) -> str:
+    """Normal form, no markup, no control characters, single blanks."""
+    if rules.remove_html and ("<" in text or "&" in text):
+        text = html.unescape(TAG.sub(" ", text))
+    if rules.normalise != "None":
+        text = unicodedata.normalize(rules.normalise, text)
+    return WHITE_SPACE.sub(" ", CONTROL.sub(" ", text)).strip()
+
+
+def clean_pair(texts: tuple[str, ...], rules: Clean) -> tuple[str, ...] | str:
+    """Both sides clean, or the name of the rule that drops the pair."""
+    cleaned = tuple(clean_text(text, rules) for text in texts)
+    if not all(cleaned):
+        return "empty"
+    if rules.drop_copies and len({text.casefold() for text in cleaned}) == 1:
+        return "copy"
+    words = [len(text.split()) for text in cleaned]
+    if min(words) < rules.min_words:
+        return "tooShort"
+    if max(words) > rules.max_words:
+        return "tooLong"
+    lengths = sorted(len(text) for text in cleaned)
+    if lengths[1] >= RATIO_MATTERS_FROM and lengths[1] > rules.max_length_ratio * lengths[0]:
+        return "lengthRatio"
+    return cleaned
+
+
+def clean_pieces(text: str, rules: Clean) -> Iterator[str] | str:
+    """The pieces of a text, each of at most `maxWords` words; or the name of the rule that drops it."""
+    cleaned = clean_text(text, rules)
+    if not cleaned:
+        return "empty"
+    if len(cleaned.split()) < rules.min_words:
+        return "tooShort"
+    return _pieces(cleaned, rules.max_words)
+
+
+def _pieces(text: str, max_words: int) -> Iterator[str]:
+    """Cut at sentence ends where possible, within sentences where not."""
+    piece: list[str] = []
+    for sentence in SENTENCE_END.split(text):
+        words = sentence.split(" ")
+        if piece and len(piece) + len(words) > max_words:
+            yield " ".join(piece)
+            piece = []
+        while len(words) > max_words:
+            yield " ".join(words[:max_words])
+            words = words[max_words:]
+        piece += words
+    if piece:
+        yield " ".join(piece)

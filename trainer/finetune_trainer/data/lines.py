@@ -1,0 +1,54 @@
+"""Text files, line by line: gzip or plain, UTF-8, with or without a byte order mark."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from finetune_trainer.data.rows import Malformed
+from finetune_trainer.errors import BadData
+
+MAX_LINE_BYTES = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, through gzip if its name says so."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:
+    """Number (from 1) and text of each line, without its end; a line that is no text is Malformed.
+
+    Raises:
+        BadData: if the file cannot be read to its end.
+    """
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            while raw := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if number == 1:
+                    raw = raw.removeprefix(BYTE_ORDER_MARK)
+                yield number, _decode(raw, str(path), number)
+                while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                    raw = file.readline(MAX_LINE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise BadData(
+            "SourceNotReadable", f"{path}:{number + 1} cannot be read: {what}", "Replace the file by a whole one."
+        ) from None
+
+
+def _decode(raw: bytes, file: str, number: int) -> str | Malformed:
+    if len(raw) > MAX_LINE_BYTES:
+        return Malformed(file, number, f"has more than {MAX_LINE_BYTES:,} bytes")
+    if b"\0" in raw:
+        return Malformed(file, number, "has a NUL byte: this is not a text file")
+    try:
+        return raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        return Malformed(file, number, f"is not UTF-8 (byte {error.start + 1})")

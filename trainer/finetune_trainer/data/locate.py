@@ -1,0 +1,62 @@
+"""From the URI of a source to files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from finetune_api.data import DataSource, SourceFormat
+from finetune_trainer.errors import BadConfiguration, BadData
+
+CLAIMS = Path("/claims")
+"""Where `pvc://claim/path` is mounted."""
+ENDINGS: dict[str, SourceFormat] = {
+    ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text",
+    ".tmx": "tmx", ".po": "gettext", ".mo": "gettext", ".whl": "gettext", ".zip": "gettext",
+}  # fmt: skip
+
+
+def local_path(uri: str) -> Path:
+    """The path that a file:// or pvc:// URI, or a plain path, names."""
+    if uri.startswith("pvc://"):
+        return CLAIMS / uri.removeprefix("pvc://")
+    return Path(uri.removeprefix("file://"))
+
+
+def format_of(source: DataSource) -> SourceFormat:
+    """The source's format: as given, or by the ending of its name.
+
+    Raises:
+        BadConfiguration: if the ending says nothing.
+    """
+    if source.format is not None:
+        return source.format
+    if source.uri.startswith("hf://"):
+        return "huggingface"
+    if "{lang}" in source.uri:
+        return "moses"
+    name = source.uri.removesuffix(".gz")
+    for ending, format_ in ENDINGS.items():
+        if name.endswith(ending):
+            return format_
+    raise BadConfiguration(
+        "UnknownFormat",
+        f"source '{source.name}': the name {source.uri} does not tell the format",
+        f"Give format: one of {', '.join(dict.fromkeys(ENDINGS.values()))}, moses, huggingface.",
+    )
+
+
+def source_files(source: DataSource) -> list[Path]:
+    """All files of a source; one per language for moses pairs.
+
+    Raises:
+        BadData: if one is missing or may not be read.
+    """
+    languages = source.languages if "{lang}" in source.uri else [""]
+    paths = [local_path(source.uri.replace("{lang}", language)) for language in languages]
+    for path in paths:
+        if not path.exists():
+            raise BadData("SourceNotFound", f"source '{source.name}': {path} does not exist", "Correct its uri.")
+        if not os.access(path, os.R_OK):
+            raise BadData("SourceNotReadable", f"source '{source.name}': no permission to read {path}", "Allow it.")
+    return paths

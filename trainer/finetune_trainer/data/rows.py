@@ -1,0 +1,25 @@
+"""What a reader yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: one text per language of the source."""
+
+    texts: tuple[str, ...]
+    file: str
+    line: int
+    """Line, row or entry number, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A row that cannot be read."""
+
+    file: str
+    line: int
+    reason: str
+    """Completes "file:line "."""

@@ -1,0 +1,122 @@
+"""Which rows are trained on, validated on and tested on: de-duplication, split, decontamination, all on hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.data import Data, Split
+from finetune_trainer.data.prepared import SPLITS, SplitName
+from finetune_trainer.data.staging import Hashes, StagedSource
+
+DROPPED = -1
+TRAIN, VALIDATION, TEST = range(3)
+ROLE_SPLITS = {"Validation": VALIDATION, "Test": TEST}
+Assignment = NDArray[np.int8]
+"""(rows,): index into SPLITS, or DROPPED."""
+
+
+def select_rows(staged: Sequence[StagedSource], data: Data) -> list[Assignment]:
+    """The split of each row of each source; what is dropped is counted in the sources' tallies.
+
+    Order: duplicates go first (all but one of each within training, and within each Test or Validation source);
+    then Train sources are split by the hash of their first side; then rows of training that share a side with
+    validation or test, and rows of validation that share one with test, are dropped.
+    """
+    assignments = [_split_of_rows(source, data.split) for source in staged]
+    if data.deduplicate.exact:
+        _drop_duplicates(staged, assignments)
+    _decontaminate(staged, assignments, [TEST], [VALIDATION, TRAIN], foreign=data.decontaminate)
+    _decontaminate(staged, assignments, [VALIDATION], [TRAIN], foreign=data.decontaminate)
+    for source, assignment in zip(staged, assignments, strict=True):
+        source.tally.kept = int((assignment != DROPPED).sum())
+    return assignments
+
+
+def leaked_rows(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> int:
+    """Rows of training that share a side with validation or test; 0 after `select_rows` with decontaminate."""
+    held_out = _sides(staged, assignments, [VALIDATION, TEST])
+    return sum(
+        int(np.isin(source.sides[assignment == TRAIN], held_out).any(axis=1).sum())
+        for source, assignment in zip(staged, assignments, strict=True)
+    )
+
+
+def split_name(split: int) -> SplitName:
+    """Its name."""
+    return SPLITS[split]
+
+
+def _split_of_rows(staged: StagedSource, split: Split) -> Assignment:
+    if staged.source.role in ROLE_SPLITS:
+        return np.full(len(staged.keys), ROLE_SPLITS[staged.source.role], np.int8)
+    position = uniform(staged.sides[:, 0], split.seed)
+    result = np.full(len(staged.keys), TRAIN, np.int8)
+    result[position < split.validation + split.test] = VALIDATION
+    result[position < split.test] = TEST
+    return result
+
+
+def uniform(hashes: Hashes, seed: int) -> NDArray[np.float64]:
+    """A number in [0, 1) by hash and seed (the finaliser of SplitMix64, Steele et al. 2014)."""
+    value = hashes + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((value ^ (value >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> None:
+    """Train sources count as one, so that a row occurs once in all of training; others are looked at alone."""
+    train = [i for i, s in enumerate(staged) if s.source.role == "Train"]
+    groups = [train, *([i] for i, s in enumerate(staged) if s.source.role != "Train")]
+    for group in groups:
+        if not group:
+            continue
+        keys = np.concatenate([_typed_keys(staged[i]) for i in group])
+        is_first = np.zeros(len(keys), bool)
+        is_first[np.unique(keys, return_index=True)[1]] = True
+        start = 0
+        for index in group:
+            end = start + len(staged[index].keys)
+            _drop(staged[index], assignments[index], ~is_first[start:end], "duplicate")
+            start = end
+
+
+def _typed_keys(staged: StagedSource) -> Hashes:
+    """Pairs and texts are different things, and so are pairs of different languages."""
+    salt = np.uint64(sum(ord(c) * 31**i for i, c in enumerate("-".join(staged.source.languages))) & (2**63 - 1))
+    return staged.keys ^ salt
+
+
+def _sides(staged: Sequence[StagedSource], assignments: Sequence[Assignment], splits: list[int]) -> Hashes:
+    found = [s.sides[np.isin(a, splits)].ravel() for s, a in zip(staged, assignments, strict=True)]
+    return np.unique(np.concatenate(found))
+
+
+def _decontaminate(
+    staged: Sequence[StagedSource],
+    assignments: Sequence[Assignment],
+    protected: list[int],
+    cleaned: list[int],
+    *,
+    foreign: bool,
+) -> None:
+    """Drop rows of `cleaned` splits that share a side with `protected` splits.
+
+    A source is always kept apart from its own held-out rows; `foreign` also keeps it apart from all others'.
+    """
+    everywhere = _sides(staged, assignments, protected) if foreign else None
+    for source, assignment in zip(staged, assignments, strict=True):
+        held_out = everywhere if everywhere is not None else _sides([source], [assignment], protected)
+        hit = np.isin(source.sides, held_out).any(axis=1) & np.isin(assignment, cleaned)
+        _drop(source, assignment, hit, "inTest")
+
+
+def _drop(staged: StagedSource, assignment: Assignment, rows: NDArray[np.bool_], rule: str) -> None:
+    rows = rows & (assignment != DROPPED)
+    count = int(rows.sum())
+    if count:
+        staged.tally.dropped[rule] += count
+        assignment[rows] = DROPPED

@@ -1,0 +1,19 @@
+"""Plain text, one line a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finetune_api.data import DataSource
+from finetune_trainer.data.lines import read_lines
+from finetune_trainer.data.locate import source_files
+from finetune_trainer.data.rows import Malformed, Row
+
+
+def read_text(source: DataSource) -> Iterator[Row | Malformed]:
+    """One file, or a folder of *.txt and *.txt.gz."""
+    (path,) = source_files(source)
+    files = sorted([*path.rglob("*.txt"), *path.rglob("*.txt.gz")]) if path.is_dir() else [path]
+    for file in files:
+        for number, line in read_lines(file):
+            yield line if isinstance(line, Malformed) else Row((line,), str(file), number)

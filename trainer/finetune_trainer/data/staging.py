@@ -1,0 +1,131 @@
+"""The first pass: each source read and cleaned once, into an Arrow file; in memory only hashes remain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from finetune_api.data import Clean, DataSource
+from finetune_trainer.data.batches import batches
+from finetune_trainer.data.clean import clean_pair, clean_pieces
+from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.sources import read_source
+from finetune_trainer.data.tally import Tally
+from finetune_trainer.errors import BadData
+
+BATCH_ROWS = 4096
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class StagedSource:
+    """A source after the first pass."""
+
+    source: DataSource
+    file: Path
+    """Arrow stream: one string column per language."""
+    keys: Hashes
+    """(rows,): of the whole row."""
+    sides: Hashes
+    """(rows, languages): of each side."""
+    tally: Tally
+
+
+def text_hash(text: str) -> int:
+    """64-bit hash of a text; letter case and white space do not count (they are single blanks already)."""
+    return int.from_bytes(hashlib.blake2b(text.casefold().encode(), digest_size=8).digest())
+
+
+def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable[[int], None]) -> StagedSource:
+    """Read and clean one source.
+
+    Args:
+        source: what to read.
+        rules: cleaning rules.
+        file: where the clean rows go.
+        on_rows: called now and then with the number of rows read so far.
+
+    Raises:
+        BadData: on a malformed row (unless `onMalformed: Drop`), and if nothing is left.
+    """
+    tally = Tally()
+    sides: list[Hashes] = []
+    schema = pa.schema([(language, pa.string()) for language in source.languages])
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for rows in batches(_clean_rows(source, rules, tally), BATCH_ROWS):
+            columns = list(zip(*rows, strict=True))
+            writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
+            sides.append(np.array([[text_hash(t) for t in row] for row in rows], np.uint64))
+            on_rows(tally.read)
+    if not sides:
+        _refuse_empty(source, tally)
+    all_sides = np.concatenate(sides)
+    return StagedSource(source, file, _row_keys(all_sides), all_sides, tally)
+
+
+def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
+    """The clean rows again, batch by batch."""
+    with pa.memory_map(str(staged.file)) as file, pa.ipc.open_stream(file) as reader:
+        yield from reader
+
+
+def _row_keys(sides: Hashes) -> Hashes:
+    """Mixes the sides' hashes; their order counts. The odd constant is 2^64 / golden ratio."""
+    keys = sides[:, 0].copy()
+    for column in range(1, sides.shape[1]):
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) ^ sides[:, column]
+    return keys
+
+
+def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+    for row in read_source(source):
+        tally.read += 1
+        if isinstance(row, Malformed):
+            _count_malformed(source, rules, tally, row)
+        elif source.type == "Parallel":
+            pair = clean_pair(row.texts, rules)
+            if isinstance(pair, str):
+                tally.drop(pair, _place(row), row.texts)
+            else:
+                yield pair
+        else:
+            pieces = clean_pieces(row.texts[0], rules)
+            if isinstance(pieces, str):
+                tally.drop(pieces, _place(row), row.texts)
+            else:
+                yield from ((piece,) for piece in pieces)
+
+
+def _place(row: Row | Malformed) -> str:
+    return f"{row.file}:{row.line}"
+
+
+def _count_malformed(source: DataSource, rules: Clean, tally: Tally, row: Malformed) -> None:
+    if rules.on_malformed == "Fail":
+        raise BadData(
+            "MalformedRow",
+            f"source '{source.name}': {_place(row)} {row.reason}",
+            f"Show it: sed -n {row.line}p {row.file}     Skip such lines: data.clean.onMalformed: Drop",
+        )
+    tally.drop("malformed", _place(row), (row.reason,))
+
+
+def _refuse_empty(source: DataSource, tally: Tally) -> None:
+    if tally.read == 0:
+        raise BadData(
+            "EmptySource",
+            f"source '{source.name}': {source.uri} has no {' and '.join(source.languages)} rows",
+            "Check uri, format, columns and languages.",
+        )
+    counts = ", ".join(f"{count:,} {rule}" for rule, count in tally.dropped.most_common())
+    raise BadData(
+        "NothingLeft",
+        f"source '{source.name}': none of {tally.read:,} rows is left after cleaning ({counts})",
+        "Loosen data.clean, or check that the columns are in the order of languages.",
+    )

@@ -1,0 +1,76 @@
+"""The second pass: the rows that stay, written by split, then encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from finetune_trainer.data.batches import batches
+from finetune_trainer.data.columns import write_token_column
+from finetune_trainer.data.prepared import ROWS, SPLITS, PairSplit
+from finetune_trainer.data.select import Assignment
+from finetune_trainer.data.staging import StagedSource, read_staged
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BATCH_TEXTS = 2048
+
+
+def write_splits(staged: StagedSource, assignment: Assignment, folder: Path) -> dict[str, int]:
+    """Write `<split>/rows.arrow` with the key and the texts of each row; returns rows by split."""
+    schema = pa.schema([("key", pa.uint64()), *((language, pa.string()) for language in staged.source.languages)])
+    sizes: dict[str, int] = {}
+    for number, split in enumerate(SPLITS):
+        (folder / split).mkdir(parents=True)
+        start = 0
+        with (
+            pa.OSFile(str(folder / split / ROWS), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            for batch in read_staged(staged):
+                stays = assignment[start : start + batch.num_rows] == number
+                keys = staged.keys[start : start + batch.num_rows][stays]
+                start += batch.num_rows
+                if len(keys):
+                    kept = batch.filter(pa.array(stays))
+                    writer.write_batch(pa.record_batch([pa.array(keys), *kept.columns], schema=schema))
+        sizes[split] = int((assignment == number).sum())
+    return sizes
+
+
+def encode_splits(
+    folder: Path, languages: Sequence[str], tokenizer: PreTrainedTokenizerFast, on_texts: Callable[[int], None]
+) -> dict[str, int]:
+    """Write the token columns of all splits of a source; returns training tokens by language."""
+    tokens = {}
+    for split in SPLITS:
+        rows = PairSplit(folder / split)
+        for language in languages:
+            encoded = _encode(rows.text(language), tokenizer, on_texts)
+            count = write_token_column(folder / split, language, encoded, len(tokenizer))
+            if split == "train":
+                tokens[language] = count
+    return tokens
+
+
+def _encode(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, on_texts: Callable[[int], None]
+) -> Iterator[list[list[int]]]:
+    for indices in batches(range(len(texts)), BATCH_TEXTS):
+        batch = texts[indices[0] : indices[-1] + 1]
+        yield tokenizer([f" {text}" for text in batch], add_special_tokens=False, verbose=False)["input_ids"]
+        on_texts(len(batch))
+
+
+def count_words(folder: Path, languages: Sequence[str]) -> dict[str, int]:
+    """White-space words of the training split by language."""
+    rows = PairSplit(folder / "train")
+    return {
+        language: int(np.sum([len(text.split()) for text in rows.text(language)], dtype=np.int64))
+        for language in languages
+    }

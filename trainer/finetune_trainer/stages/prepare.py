@@ -1,0 +1,196 @@
+"""prepare: from corpora to splits, a tokenizer and memory-mapped token columns."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from finetune_api.data import DataSource
+from finetune_trainer.artifacts import sha256_file, write_artifact
+from finetune_trainer.context import StageContext
+from finetune_trainer.data.locate import source_files
+from finetune_trainer.data.prepared import INDEX, REPORT, SPLITS, TOKENIZER, PairSplit
+from finetune_trainer.data.select import Assignment, leaked_rows, select_rows
+from finetune_trainer.data.staging import StagedSource, stage_source
+from finetune_trainer.data.tokenizers import TextsByLanguage, make_tokenizer
+from finetune_trainer.data.writing import count_words, encode_splits, write_splits
+from finetune_trainer.errors import BadData, StageFailure
+from finetune_trainer.stages import StageOutcome
+
+DEFAULT_CONTEXT_LENGTH = 1024
+
+
+def run(context: StageContext) -> StageOutcome:
+    """Read, clean, de-duplicate, split, decontaminate, train the tokenizer, encode."""
+    began = time.monotonic()
+    plan = context.plan
+    data = plan.spec.data
+    artifact = f"data/{plan.fingerprint[:16]}"
+    digests = source_digests(data.sources)
+    with (
+        write_artifact(context, artifact, plan, digests) as folder,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as staging,
+    ):
+        staged = _stage_all(context, Path(staging))
+        context.progress.update(phase="Reading", message="de-duplicating and splitting")
+        assignments = select_rows(staged, data)
+        _check_leaks(staged, assignments, strict=data.decontaminate)
+        sizes = {
+            s.source.name: write_splits(s, a, folder / "sources" / s.source.name)
+            for s, a in zip(staged, assignments, strict=True)
+        }
+        context.progress.update(phase="Writing", message="training the tokenizer")
+        model = plan.spec.model
+        context_length = model.scratch.context_length if model.scratch else DEFAULT_CONTEXT_LENGTH
+        tokenizer = make_tokenizer(model, _training_texts(folder, data.sources), context_length)
+        tokenizer.save_pretrained(folder / TOKENIZER)
+        tokens = {
+            source.name: encode_splits(
+                folder / "sources" / source.name, source.languages, tokenizer, lambda _: context.progress.update()
+            )
+            for source in data.sources
+        }
+        index = {
+            "bosId": tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id,
+            "eosId": tokenizer.eos_token_id,
+            "padId": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+            "vocabularySize": len(tokenizer),
+            "sources": {s.name: {"languages": s.languages, "splits": sizes[s.name]} for s in data.sources},
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+        report = _report(staged, sizes, tokens, digests, folder)
+        (folder / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    seconds = time.monotonic() - began
+    summary = _summary(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}
+    return StageOutcome(
+        artifact=artifact, summary=summary, message=_message(staged), evaluation=None, productive_seconds=seconds
+    )
+
+
+def source_digests(sources: Sequence[DataSource]) -> dict[str, str]:
+    """sha256 by file of every source that is a file.
+
+    Raises:
+        BadData: naming all that are missing.
+    """
+    digests: dict[str, str] = {}
+    problems: list[StageFailure] = []
+    for source in sources:
+        if source.uri.startswith("hf://"):
+            continue
+        try:
+            for path in source_files(source):
+                files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+                digests |= {str(file): sha256_file(file) for file in files}
+        except StageFailure as error:
+            problems.append(error)
+    if problems:
+        messages = "; ".join(p.message for p in problems)
+        raise BadData(problems[0].reason, messages, problems[0].remedy)
+    return digests
+
+
+def _stage_all(context: StageContext, folder: Path) -> list[StagedSource]:
+    """The first pass over all sources; the problems of all come together."""
+    staged: list[StagedSource] = []
+    problems: list[StageFailure] = []
+    rows = 0
+    for number, source in enumerate(context.plan.spec.data.sources):
+
+        def on_rows(count: int, before: int = rows) -> None:
+            context.progress.update(phase="Reading", step=before + count)
+
+        try:
+            staged.append(stage_source(source, context.plan.spec.data.clean, folder / f"{number}.arrow", on_rows))
+            rows += staged[-1].tally.read
+        except StageFailure as error:
+            problems.append(error)
+    if problems:
+        first = problems[0]
+        raise type(first)(first.reason, "; ".join(p.message for p in problems), first.remedy)
+    return staged
+
+
+def _check_leaks(staged: Sequence[StagedSource], assignments: Sequence[Assignment], *, strict: bool) -> None:
+    trained = sum(int((a == 0).sum()) for a in assignments)
+    if trained == 0:
+        raise BadData(
+            "NothingLeft",
+            "no row is left for training after de-duplication, split and decontamination",
+            "Give more text, or lower data.split.",
+        )
+    leaked = leaked_rows(staged, assignments)
+    if strict and leaked:
+        raise AssertionError(f"{leaked} training rows share a side with validation or test")
+
+
+def _training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
+    """A reader of the training split of each language, over all sources that have it."""
+
+    def reader(language: str) -> Iterable[str]:
+        splits = (PairSplit(folder / "sources" / s.name / "train") for s in sources if language in s.languages)
+        return chain.from_iterable(split.text(language) for split in splits)
+
+    languages = dict.fromkeys(language for s in sources for language in s.languages)
+    return {language: lambda language=language: reader(language) for language in languages}  # type: ignore[misc]
+
+
+def _report(
+    staged: Sequence[StagedSource],
+    sizes: dict[str, dict[str, int]],
+    tokens: dict[str, dict[str, int]],
+    digests: dict[str, str],
+    folder: Path,
+) -> dict[str, Any]:
+    sources = []
+    for item in staged:
+        source = item.source
+        own = source_files(source) if not source.uri.startswith("hf://") else []
+        sources.append(
+            {
+                "name": source.name,
+                "type": source.type,
+                "languages": source.languages,
+                "role": source.role,
+                "uri": source.uri,
+                "license": source.license,
+                "sha256": {f: d for f, d in digests.items() if any(Path(f).is_relative_to(p) for p in own)},
+                "splits": sizes[source.name],
+                "trainingTokens": tokens[source.name],
+                "trainingWords": count_words(folder / "sources" / source.name, source.languages),
+                **item.tally.to_json(),
+            }
+        )
+    return {"sources": sources, "message": _message(staged)}
+
+
+def _summary(staged: Sequence[StagedSource], sizes: dict[str, dict[str, int]], vocabulary: int) -> dict[str, float]:
+    dropped = _dropped(staged)
+    return {
+        "rowsRead": sum(s.tally.read for s in staged),
+        "rowsKept": sum(s.tally.kept for s in staged),
+        "vocabularySize": vocabulary,
+        **{split: sum(size[split] for size in sizes.values()) for split in SPLITS},
+        **{f"dropped.{rule}": count for rule, count in dropped.most_common()},
+    }
+
+
+def _dropped(staged: Sequence[StagedSource]) -> Counter[str]:
+    return sum((s.tally.dropped for s in staged), Counter())
+
+
+def _message(staged: Sequence[StagedSource]) -> str:
+    """`8,012 pairs kept of 9,377 (612 duplicate, 41 in test, 712 other)`."""
+    dropped = _dropped(staged)
+    other = dropped.total() - dropped["duplicate"] - dropped["inTest"]
+    words = {"duplicate": dropped["duplicate"], "in test": dropped["inTest"], "other": other}
+    unit = "pairs" if all(s.source.type == "Parallel" for s in staged) else "rows"
+    detail = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
+    kept, read = (sum(getattr(s.tally, name) for s in staged) for name in ("kept", "read"))
+    return f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")
