@@ -1,0 +1,8 @@
+"""`python -m finetune_trainer`."""
+
+import sys
+
+from finetune_trainer.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

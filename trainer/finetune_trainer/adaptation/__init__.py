@@ -1,0 +1,1 @@
+"""Adapting a model to a task: its examples, and which weights are trained."""

@@ -1,0 +1,144 @@
+"""DeepSpeed ZeRO, stages 0 to 3."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from finetune_api.training import Optimizer
+from finetune_trainer.engine.contract import StepInfo
+from finetune_trainer.engine.loss_module import LossModule, arguments
+from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
+from finetune_trainer.engine.process_group import ensure_process_group
+from finetune_trainer.engine.state import full_state_dict, trainable_names
+from finetune_trainer.objectives import Batch, LossSum
+
+_TAG = "engine"
+
+
+class ZeroEngine:
+    """DeepSpeed's partitioning around our own loop, loss and optimizer.
+
+    DeepSpeed never scales the loss here: it accumulates what it is given, takes the mean over ranks (undone by the
+    factor in `accumulate`) and clips. `managed_gradient_accumulation: false` makes `step` the only boundary.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: Optimizer, device: torch.device, stage: int, bf16: bool
+    ) -> None:
+        deepspeed = import_deepspeed(device)
+        ensure_process_group(device)
+        os.environ.setdefault("LOCAL_RANK", "0")
+        deepspeed.init_distributed(auto_mpi_discovery=False)
+        self.model = model.to(device)
+        self._device = device
+        self._stage = stage
+        self._world_size = distributed.get_world_size()
+        self._optimizer = build_optimizer(self.model, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self._engine, self._wrapped, _, _ = deepspeed.initialize(
+                model=LossModule(self.model),
+                optimizer=self._optimizer,
+                config=zero_config(stage, settings.gradient_clip, bf16, device),
+            )
+        self._optimizer.gradient_norm = self._gradient_norm(settings.gradient_clip)
+
+    def _gradient_norm(self, clip: float) -> Any:
+        if self._stage == 0:
+            parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            return lambda: clip_gradients(parameters, clip)
+        return lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001 - its only source before the step
+
+    def accumulate(self, micro_batches: Sequence[Batch], target_tokens: int) -> LossSum:
+        """See Engine; DeepSpeed takes the mean over ranks, hence the factor."""
+        self._engine.train()
+        scale = self._world_size / max(target_tokens, 1)
+        losses, counts = [], []
+        for batch in micro_batches:
+            loss, count = self._engine(*arguments(batch.to(self._device)))
+            self._engine.backward(loss * scale, scale_wrt_gas=False)
+            losses.append(loss.detach())
+            counts.append(count)
+        return LossSum(torch.stack(losses).sum(), torch.stack(counts).sum())
+
+    def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
+        """See Engine."""
+        self._optimizer.set_learning_rate(learning_rate)
+        self._optimizer.apply = apply
+        self._engine.step()
+        return StepInfo(self._optimizer.last_norm, self._optimizer.applied)
+
+    @torch.no_grad()
+    def evaluate(self, micro_batches: Iterable[Batch]) -> LossSum:
+        """See Engine; ZeRO-3 gathers parameters, so every rank passes the same number of batches."""
+        self._engine.eval()
+        loss_sum = torch.zeros((), device=self._device)
+        target_tokens = torch.zeros((), dtype=torch.int64, device=self._device)
+        for batch in micro_batches:
+            loss, count = self._engine(*arguments(batch.to(self._device)))
+            loss_sum += loss
+            target_tokens += count
+        return LossSum(loss_sum, target_tokens)
+
+    def save(self, folder: Path) -> None:
+        """See Engine; frozen weights belong to the input model and are left out."""
+        self._engine.save_checkpoint(
+            str(folder), tag=_TAG, save_latest=False, exclude_frozen_parameters=self._has_frozen_parameters()
+        )
+
+    def load(self, folder: Path) -> None:
+        """See Engine."""
+        loaded, _ = self._engine.load_checkpoint(
+            str(folder), tag=_TAG, load_module_strict=not self._has_frozen_parameters()
+        )
+        if loaded is None:
+            raise FileNotFoundError(f"no engine state in {folder}")
+
+    def _has_frozen_parameters(self) -> bool:
+        return len(trainable_names(self.model)) < sum(1 for _ in self.model.named_parameters())
+
+    def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
+        """See Engine."""
+        return full_state_dict(self.model, trainable_only)
+
+
+def import_deepspeed(device: torch.device) -> Any:
+    """Import DeepSpeed for `device`; on a CPU without compiling any of its extensions."""
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+    import deepspeed.ops
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    if device.type == "cpu":
+        # Otherwise init_distributed builds a shared-memory collective with g++, which torchrun never uses.
+        deepspeed.ops.__compatible_ops__ = {}
+    return deepspeed
+
+
+def zero_config(stage: int, gradient_clip: float, bf16: bool, device: torch.device) -> dict[str, Any]:
+    """DeepSpeed's configuration. Stage 0 clips in our optimizer and has bf16 by autocast, as DDP does."""
+    return {
+        "train_micro_batch_size_per_gpu": 1,  # Only DeepSpeed's own sample counter reads it.
+        "gradient_accumulation_steps": 1,
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": gradient_clip if stage > 0 else 0.0,
+        "bf16": {"enabled": bf16 and stage > 0},
+        "torch_autocast": {"enabled": bf16 and stage == 0, "dtype": "bfloat16"},
+        "zero_optimization": {
+            "stage": stage,
+            "contiguous_gradients": True,
+            "overlap_comm": device.type == "cuda" and stage == 2,
+        },
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 2**31,
+    }

@@ -1,0 +1,73 @@
+"""Errors of a stage: each knows its exit code, its reason and the remedy. Nothing else reaches a user."""
+
+from __future__ import annotations
+
+from finetune_api.exit_codes import ExitCode
+
+
+class StageFailure(Exception):
+    """A stage cannot go on."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, reason: str, message: str, remedy: str = "") -> None:
+        """`reason` is CamelCase; `message` says what and where; `remedy` says what to do."""
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.remedy = remedy
+
+
+class BadConfiguration(StageFailure):
+    """The plan or its surroundings cannot work (exit 64): bad value, disk full, no write permission, taken port."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+
+class BadData(StageFailure):
+    """The data cannot be used (exit 65); the message names file, line and reason."""
+
+    exit_code = ExitCode.BAD_DATA
+
+
+class Preempted(StageFailure):
+    """Asked to stop; the checkpoint is saved (exit 75)."""
+
+    exit_code = ExitCode.PREEMPTED
+
+    def __init__(self, checkpoint_step: int | None, message: str = "") -> None:
+        """`checkpoint_step` is the step of the checkpoint that was saved; None if there was nothing to save."""
+        text = message or (
+            "stopped before the first step: there was nothing to save"
+            if checkpoint_step is None
+            else f"stopped on request; checkpoint of step {checkpoint_step} is saved"
+        )
+        super().__init__("Preempted", text, "Run the same command again: it goes on where it was.")
+        self.checkpoint_step = checkpoint_step
+
+
+class NonFiniteLoss(StageFailure):
+    """Loss or gradient is not finite for several steps (exit 76)."""
+
+    exit_code = ExitCode.NON_FINITE_LOSS
+
+
+class Hang(StageFailure):
+    """A peer is alive but silent (exit 77)."""
+
+    exit_code = ExitCode.HANG
+
+
+class OutOfMemory(StageFailure):
+    """Device or host memory is exhausted (exit 78)."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+
+
+class Infrastructure(StageFailure):
+    """The machine failed, not the job: a rank was killed, a peer is lost (exit 137).
+
+    The operator restarts these within the infrastructure budget.
+    """
+
+    exit_code = ExitCode.KILLED

@@ -1,0 +1,69 @@
+"""Where a score comes from and what it cost: read from the manifests of the artifacts before it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune_api.plan import ArtifactManifest, Plan
+from finetune_api.stage_result import StageResult
+from finetune_trainer.artifacts import read_manifest
+
+_LIBRARIES = ("finetune-operator", "torch", "transformers", "tokenizers", "peft", "deepspeed", "faiss-cpu", "sacrebleu")
+_COST_FIGURES = ("tokens", "targetTokens", "steps", "rowsKept")
+
+
+def read_manifests(plan: Plan, workspace: Path) -> dict[str, ArtifactManifest]:
+    """Manifest by stage; an artifact without a readable one is left out."""
+    found = {str(stage): read_manifest(workspace / artifact) for stage, artifact in plan.inputs.items()}
+    return {stage: manifest for stage, manifest in found.items() if manifest is not None}
+
+
+def lineage(plan: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, Any]:
+    """Digest and inputs by stage: follow the inputs down to the source files."""
+    return {
+        stage: {
+            "artifact": plan.inputs[manifest.stage],
+            "digest": manifest.digest,
+            "createdAt": manifest.created_at,
+            "inputs": manifest.inputs,
+        }
+        for stage, manifest in manifests.items()
+    }
+
+
+def stage_costs(manifests: Mapping[str, ArtifactManifest]) -> dict[str, float]:
+    """`pretrain.seconds` and the like, from the results in the manifests."""
+    costs: dict[str, float] = {}
+    for stage, manifest in manifests.items():
+        try:
+            result = StageResult.model_validate(manifest.result)
+        except ValidationError:
+            continue
+        seconds = (result.completed_at - result.started_at).total_seconds()
+        costs[f"{stage}.seconds"] = seconds
+        if result.productive_seconds:
+            costs[f"{stage}.productiveSeconds"] = result.productive_seconds
+        for name in _COST_FIGURES:
+            if name in result.summary:
+                costs[f"{stage}.{name}"] = result.summary[name]
+        training_seconds = result.summary.get("seconds") or seconds
+        if "tokens" in result.summary and training_seconds > 0:
+            costs[f"{stage}.tokensPerSecond"] = result.summary["tokens"] / training_seconds
+    return costs
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

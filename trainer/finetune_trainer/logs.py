@@ -1,0 +1,45 @@
+"""What a pod prints: one line a message on stdout, with the rank if there are several, and no one else's noise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+_NOISY = ("deepspeed", "DeepSpeed", "transformers", "datasets", "urllib3", "filelock", "torch", "absl", "faiss", "peft")
+
+
+class _OneLine(logging.Formatter):
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"%(asctime)s {prefix}%(levelname)s %(message)s", datefmt="%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Tracebacks go to a file; here one line is one message.
+        record.exc_info = record.exc_text = record.stack_info = None
+        return " ".join(super().format(record).splitlines()).replace(" INFO ", " ", 1)
+
+
+def set_up_logs(rank: int | None = None) -> None:
+    """Configure logging of this process. `rank` is shown if given."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_OneLine("" if rank is None else f"rank {rank} "))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in _NOISY:
+        logging.getLogger(name)
+    logging.getLogger("finetune_trainer").setLevel(logging.INFO)
+    quiet()
+
+
+def quiet() -> None:
+    """Silence libraries; call again after importing them, since some set their own levels and handlers."""
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.split(".")[0] in _NOISY:
+            logger.handlers.clear()
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET if "." in name else logging.ERROR)
+    # The agent reports a failed worker with a traceback; launch.py says it in one line.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

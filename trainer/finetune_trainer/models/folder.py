@@ -1,0 +1,88 @@
+"""Models as folders: `config.json`, `model.safetensors`, tokenizer files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from finetune_api.common import ModelReference
+from finetune_trainer.errors import BadConfiguration
+
+
+def reference_folder(reference: ModelReference) -> Path:
+    """The folder that a model reference names.
+
+    Raises:
+        BadConfiguration: for a scheme that is not supported yet, or if there is no such folder.
+    """
+    scheme, separator, rest = reference.uri.partition("://")
+    path = Path(rest if separator else scheme)
+    if separator and scheme != "file":
+        raise BadConfiguration(
+            "NotSupported",
+            f"spec.model.from.uri: {scheme}:// is not supported by this stage yet",
+            "Download the model to a folder and use file://.",
+        )
+    if not (path / "config.json").is_file():
+        raise BadConfiguration(
+            "ModelNotFound",
+            f"spec.model.from.uri: {path} is not a model folder: it has no config.json",
+            "Name a folder with config.json, model.safetensors and the tokenizer's files.",
+        )
+    return path
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """A causal language model in float32 on the CPU, ready to be trained (no cache).
+
+    Raises:
+        BadConfiguration: if the folder cannot be loaded.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadConfiguration(
+            "ModelNotLoadable",
+            f"{folder} cannot be loaded as a causal language model: {str(error).splitlines()[0]}",
+            "Check config.json and the safetensors files.",
+        ) from error
+    model.config.use_cache = False
+    return model
+
+
+def check_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int) -> None:
+    """Refuse a tokenizer or rows that the model was not made for.
+
+    Raises:
+        BadConfiguration: if a token has no embedding, or a row has more tokens than positions.
+    """
+    vocabulary = int(model.config.vocab_size)
+    if len(tokenizer) > vocabulary:
+        raise BadConfiguration(
+            "TokenizerDoesNotFit",
+            f"the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,} embeddings",
+            "Use the tokenizer that belongs to the model: tokenizer.from: model.",
+        )
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and sequence_length > longest:
+        raise BadConfiguration(
+            "SequenceTooLong",
+            f"batch.sequenceLength {sequence_length:,} exceeds the model's {longest:,} positions",
+            f"Use at most {longest}.",
+        )
+
+
+def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -> None:
+    """Write `state` (full shapes, as from `Engine.full_state_dict`) and the configuration; rank 0 only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cached = model.config.use_cache
+    model.config.use_cache = True
+    try:
+        model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+    finally:
+        model.config.use_cache = cached

@@ -1,0 +1,1 @@
+"""What a running stage shows of itself: progress, metrics, times, and how it ends."""

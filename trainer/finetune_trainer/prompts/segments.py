@@ -1,0 +1,36 @@
+"""Tokens of the fixed parts of a prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+_ANCHOR = "a"
+
+
+def encode_inside(tokenizer: PreTrainedTokenizerBase, text: str) -> npt.NDArray[np.int32]:
+    """Tokens of `text` where it continues another text.
+
+    Tokenizers of the SentencePiece kind put a blank before what they take for the start of a text; hence the anchor.
+    """
+    anchor = tokenizer.encode(_ANCHOR, add_special_tokens=False)
+    whole = tokenizer.encode(_ANCHOR + text, add_special_tokens=False)
+    if whole[: len(anchor)] == anchor:
+        return np.array(whole[len(anchor) :], np.int32)
+    return np.array(tokenizer.encode(text, add_special_tokens=False), np.int32)
+
+
+def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What the tokenizer itself puts before every text: the begin-of-sequence token, or nothing."""
+    plain = tokenizer.encode(_ANCHOR, add_special_tokens=False)
+    whole = tokenizer.encode(_ANCHOR)
+    position = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+    return list(whole[:position])
+
+
+def newline_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that are blank and hold a line break."""
+    ids = [[i] for i in range(len(tokenizer))]
+    texts = tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return frozenset(i for i, text in enumerate(texts) if "\n" in text and not text.strip())

@@ -1,0 +1,1 @@
+"""Writing what was found: TSV, JSON, Markdown, HTML."""

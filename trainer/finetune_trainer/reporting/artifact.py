@@ -1,0 +1,38 @@
+"""All files of a report in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from finetune_api.progress import HistoryRow
+from finetune_api.report import EvaluationReport
+from finetune_trainer.reporting.html import render_html
+from finetune_trainer.reporting.markdown import render_markdown
+from finetune_trainer.reporting.tsv import write_tsv
+
+REPORT_NAMES = ("report.json", "report.md", "report.html")
+
+
+def tsv_name(task: str, shots: int) -> str:
+    """`en-es.1shot.tsv`."""
+    return f"{task}.{shots}shot.tsv"
+
+
+def write_report(
+    folder: Path,
+    report: EvaluationReport,
+    histories: Mapping[str, Sequence[HistoryRow]],
+    columns: Mapping[str, Sequence[Sequence[str]]],
+) -> None:
+    """Write the pages and the TSVs (columns by file name)."""
+    for name, table in columns.items():
+        write_tsv(folder / name, table)
+    pages = (
+        json.dumps(report.to_json_object(), ensure_ascii=False, indent=1) + "\n",
+        render_markdown(report),
+        render_html(report, histories),
+    )
+    for name, text in zip(REPORT_NAMES, pages, strict=True):
+        (folder / name).write_text(text, "utf-8", newline="\n")

@@ -1,0 +1,92 @@
+"""report.html: one file, no script, style or font from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import jinja2
+import yaml
+
+from finetune_api.progress import HistoryRow
+from finetune_api.report import EvaluationReport, TaskReport
+from finetune_trainer.reporting import sections
+from finetune_trainer.reporting.charts import Chart, Interval, interval_chart, swatch
+from finetune_trainer.reporting.curves import training_charts
+from finetune_trainer.reporting.differences import word_differences
+from finetune_trainer.reporting.figures import (
+    VERDICT_MARKS,
+    VERDICT_WORDS,
+    is_compared,
+    p_cell,
+    shots_name,
+    signed,
+)
+
+_TEMPLATES = "templates"
+
+
+def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[HistoryRow]]) -> str:
+    """The page; `histories` are the curves by training stage. Pure: equal input gives equal text."""
+    style, script = _packaged("report.css"), _packaged("report.js")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_packaged),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(shots=shots_name, p=p_cell, signed=signed)
+    environment.globals.update(
+        differences=word_differences, swatch=swatch, marks=VERDICT_MARKS, words=VERDICT_WORDS, sections=sections
+    )
+    curves = [(stage, training_charts(rows)) for stage, rows in histories.items() if rows]
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        compared=is_compared(report),
+        tables=_score_tables(report.tasks),
+        intervals=_interval_charts(report.tasks),
+        curves=[(stage, charts) for stage, charts in curves if charts],
+        spec=yaml.safe_dump(report.spec, sort_keys=False, allow_unicode=True, width=100),
+        seeds=sections.seeds(report.spec),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _score_tables(tasks: Sequence[TaskReport]) -> list[tuple[str, list[TaskReport]]]:
+    """Tasks by name, each with its shot counts."""
+    return [(name, [t for t in tasks if t.name == name]) for name in dict.fromkeys(t.name for t in tasks)]
+
+
+def _interval_charts(tasks: Sequence[TaskReport]) -> dict[str, list[Chart]]:
+    """One chart per task and metric, one row per shot count."""
+    charts: dict[str, list[Chart]] = {}
+    for name, group in _score_tables(tasks):
+        metrics = dict.fromkeys(score.metric for task in group for score in task.scores)
+        charts[name] = [_interval_chart(metric, group) for metric in metrics]
+    return charts
+
+
+def _interval_chart(metric: str, group: Sequence[TaskReport]) -> Chart:
+    rows = [
+        Interval(shots_name(task.shots), score.score, score.low, score.high, score.baseline)
+        for task in group
+        for score in task.scores
+        if score.metric == metric
+    ]
+    better = "lower is better" if metric == "TER" else "higher is better"
+    return interval_chart(metric, rows, f"{metric}, {better}")
+
+
+def _packaged(name: str) -> str:
+    return (resources.files(__package__) / _TEMPLATES / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """For the page's content security policy: only this style and this script may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

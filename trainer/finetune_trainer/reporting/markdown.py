@@ -1,0 +1,84 @@
+"""report.md: the report in short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
+from finetune_trainer.reporting.figures import VERDICT_WORDS, is_compared, p_cell, shots_name, signed
+from finetune_trainer.reporting.sections import Table, bucket_tables, cost_table, diagnostics_table, repeat_commands
+
+_EXAMPLES = 3
+
+
+def render_markdown(report: EvaluationReport) -> str:
+    """The whole page; text from data is escaped, so that it cannot become markup."""
+    blocks = [f"# {_escape(report.job)}: evaluation", f"**{_escape(report.verdict)}**"]
+    blocks += [f"> {_escape(note)}" for note in report.notes]
+    against = _escape(report.baseline.name) if is_compared(report) else "none"
+    blocks.append(
+        f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
+        f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
+    )
+    if report.gate is not None:
+        blocks.append("## Gate")
+        rows = [[c.requirement, "met" if c.passed else "**not met**", c.detail] for c in report.gate.checks]
+        blocks.append(_table(Table(["Requirement", "", "Detail"], rows)))
+    for task in report.tasks:
+        blocks += _task(task)
+    blocks += ["## Cost", _table(cost_table(report.cost)), "## Repeat it"]
+    blocks.append("```bash\n" + "\n".join(repeat_commands(report)) + "\n```")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _task(task: TaskReport) -> list[str]:
+    blocks = [f"## {task.name}, {shots_name(task.shots)}: {task.segments:,} segments"]
+    header = ["Metric", "Baseline", "Score", "95 % interval", "Difference", "p", "Verdict", "Signature"]
+    blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
+    blocks.append(_table(diagnostics_table(task)))
+    for title, table in bucket_tables(task):
+        blocks += [f"### {title}", _table(table)]
+    for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
+        if examples:
+            blocks += [f"### {title}", "\n".join(_example(example) for example in examples[:_EXAMPLES])]
+    blocks.append(f"All segments: `{task.hypotheses}`")
+    return blocks
+
+
+def _score_row(score: Score) -> list[str]:
+    return [
+        score.metric,
+        "–" if score.baseline is None else f"{score.baseline:.2f}",
+        f"**{score.score:.2f}**",
+        f"{score.low:.2f} to {score.high:.2f}",
+        signed(score.delta),
+        p_cell(score.p_value),
+        VERDICT_WORDS.get(score.verdict or "", "–"),
+        f"`{score.signature}`",
+    ]
+
+
+def _example(example: SegmentExample) -> str:
+    lines = [
+        f"- chrF++ {example.baseline_score:.0f} → {example.score:.0f}",
+        f"  - source: {_escape(example.source)}",
+        f"  - reference: {_escape(example.reference)}",
+        f"  - baseline: {_escape(example.baseline) or '(empty)'}",
+        f"  - model: {_escape(example.hypothesis) or '(empty)'}",
+    ]
+    return "\n".join(lines)
+
+
+def _table(table: Table) -> str:
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|") if text.startswith(("`", "**")) else _escape(text)
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(map(cell, cells)) + " |"
+
+    return "\n".join([line(table.header), "|" + " --- |" * len(table.header), *map(line, table.rows)])
+
+
+def _escape(text: str) -> str:
+    """Backslashes before what Markdown and HTML would read as markup."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#~" else "&amp;" if c == "&" else c for c in text)

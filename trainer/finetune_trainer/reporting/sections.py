@@ -1,0 +1,168 @@
+"""What the pages show, as plain rows: shared by HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.report import Diagnostics, EvaluationReport, TaskReport
+from finetune_trainer.reporting.figures import duration, number, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text; the first column names the row."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+_MOST_ITEMS = 8
+DIAGNOSTICS = (
+    ("off_target", "Off target", "looks like the source language"),
+    ("copies", "Copies", "equal to the source"),
+    ("empty", "Empty", "no output"),
+    ("repetition", "Repetition", "the same words over and over"),
+    ("length_ratio", "Length ratio", "characters of output / reference; 1 is right"),
+)
+
+
+def diagnostics_table(task: TaskReport) -> Table:
+    """One row per way to fail."""
+    systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
+    shown = [(name, values) for name, values in systems if values is not None]
+    rows = [
+        [title, *(_diagnostic(values, field) for _, values in shown), meaning]
+        for field, title, meaning in DIAGNOSTICS
+    ]
+    return Table(["Failure", *(name for name, _ in shown), "Meaning"], rows)
+
+
+def _diagnostic(values: Diagnostics, field: str) -> str:
+    value = float(getattr(values, field))
+    return f"{value:.2f}" if field == "length_ratio" else percent(value)
+
+
+def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:
+    """Title and rows by kind of bucket."""
+    titles = {"length": "By length of the source", "similarity": "By similarity of the example in the prompt"}
+    compared = task.baseline_diagnostics is not None
+    metric = task.scores[0].metric if task.scores else "Score"
+    header = ["", "Segments", *(["Baseline"] if compared else []), metric]
+    tables = []
+    for kind, buckets in task.buckets.items():
+        rows = [
+            [b.name, f"{b.segments:,}", *([_score(b.baseline)] if compared else []), _score(b.score)] for b in buckets
+        ]
+        tables.append((titles.get(kind, f"By {kind}"), Table(header, rows)))
+    return tables
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def cost_table(cost: Mapping[str, float]) -> Table:
+    """One row per stage, one column per figure, from keys such as `pretrain.seconds`."""
+    stages = list(dict.fromkeys(key.partition(".")[0] for key in cost))
+    figures = list(dict.fromkeys(key.partition(".")[2] for key in cost))
+    rows = [[stage, *(_cost(figure, cost.get(f"{stage}.{figure}")) for figure in figures)] for stage in stages]
+    return Table(["Stage", *(_words(figure) for figure in figures)], rows)
+
+
+def _cost(figure: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return duration(value) if figure.lower().endswith("seconds") else number(value)
+
+
+def data_tables(data: Mapping[str, Any]) -> list[tuple[str, Table]]:
+    """The prepare stage's report: lists of objects become tables, everything else one table of facts."""
+    tables = []
+    facts = {}
+    for key, value in data.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            tables.append((_words(key), _records([_facts(item) for item in value])))
+        else:
+            facts.update(_facts({key: value}))
+    if facts:
+        tables.append(("Summary", Table(["Figure", "Value"], [[_words(k), _cell(v)] for k, v in facts.items()])))
+    return tables
+
+
+def dropped_samples(data: Mapping[str, Any]) -> list[tuple[str, str, Sequence[str]]]:
+    """Source, rule, and a few of the rows that the rule dropped."""
+    return [
+        (str(source.get("name", "")), _words(rule), rows)
+        for source in data.get("sources", [])
+        for rule, rows in source.get("samples", {}).items()
+    ]
+
+
+def _facts(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts of counts as facts of their own (`dropped: copy`), names with texts as one; samples are shown apart."""
+    facts: dict[str, Any] = {}
+    for key, item in value.items():
+        if key == "samples":
+            continue
+        if isinstance(item, dict) and all(isinstance(count, int | float) for count in item.values()):
+            facts.update({f"{key}.{name}": count for name, count in item.items()})
+        elif isinstance(item, dict):
+            facts[key] = [f"{name.rpartition('/')[2]} {text}" for name, text in item.items()]
+        else:
+            facts[key] = item
+    return facts
+
+
+def _records(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Records as columns, since a source has many counts and there are few sources."""
+    fields = list(dict.fromkeys(field for record in records for field in record))
+    first, *others = fields
+    rows = [[_words(field), *(_cell(record.get(field)) for record in records)] for field in others]
+    return Table([_words(first), *(_cell(record.get(first)) for record in records)], rows)
+
+
+def seeds(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every field named seed, by its path."""
+    found: dict[str, Any] = {}
+    for key, item in spec.items():
+        if isinstance(item, dict):
+            found.update(seeds(item, f"{prefix}{key}."))
+        elif key == "seed":
+            found[f"{prefix}{key}"] = item
+    return found
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value[:_MOST_ITEMS]) + (" …" if len(value) > _MOST_ITEMS else "")
+    return str(value)
+
+
+def _words(key: str) -> str:
+    """`tokensPerSecond` as `Tokens per second`, `dropped.copy` as `Dropped: copy`."""
+    spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in key).replace("_", " ").replace(".", ": ")
+    spaced = spaced.strip()
+    return spaced[:1].upper() + spaced[1:]
+
+
+def repeat_commands(report: EvaluationReport) -> list[str]:
+    """Command lines that compute the first figure again, from the TSV and from the manifest."""
+    commands = ["finetune run job.yaml   # spec below; the same seeds, data and number of ranks give the same report"]
+    if report.tasks and report.tasks[0].scores:
+        task = report.tasks[0]
+        path = task.hypotheses
+        flags = {"BLEU": "-m bleu", "chrF": "-m chrf", "chrF++": "-m chrf --chrf-word-order 2", "TER": "-m ter"}
+        tokenizer = next((p[4:] for s in task.scores for p in s.signature.split("|") if p.startswith("tok:")), "13a")
+        for score in task.scores:
+            extra = f" -tok {tokenizer}" if score.metric == "BLEU" and tokenizer != "13a" else ""
+            columns = f"<(tail -n +2 {path} | cut -f 2) -i <(tail -n +2 {path} | cut -f 3)"
+            commands.append(f"sacrebleu {columns} {flags.get(score.metric, '')}{extra} -b -w 4")
+    return commands

@@ -1,0 +1,103 @@
+"""Sentence encoders: texts to L2-normalised vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune_api.common import UriReference
+from finetune_trainer.errors import BadConfiguration
+
+Vectors = npt.NDArray[np.float32]
+_LONGEST = 512
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors whose inner product is their similarity (cosine)."""
+
+    dimension: int
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Learn what is to be known about the texts that will be indexed."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """(n, dimension) float32 of length 1 (0 for a text without content)."""
+        ...
+
+
+class TransformerEncoder:
+    """Mean of the last hidden states over the tokens of a text, as sentence-transformers does by default."""
+
+    def __init__(self, reference: UriReference, field: str) -> None:
+        """`field` is the path of the setting, for messages.
+
+        Raises:
+            BadConfiguration: if there is no such folder or it holds no encoder and tokenizer.
+        """
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = _local_folder(reference, field)
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise BadConfiguration(
+                "EncoderNotReadable",
+                f"{field}: {folder} cannot be loaded as an encoder: {str(error).strip().splitlines()[0]}",
+                "Give a folder as transformers saves it, with its tokenizer; or remove encoder for character n-grams.",
+            ) from error
+        self._model.eval().requires_grad_(requires_grad=False)
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._tokenizer.padding_side = "right"
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model.to(self._device)
+        self.dimension = int(self._model.config.hidden_size)
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Nothing: it is trained already."""
+
+    def encode(self, texts: Sequence[str], batch_size: int = 64) -> Vectors:
+        """See Encoder; texts of like length share a batch."""
+        import torch
+        from torch.nn.functional import normalize
+
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs = self._tokenizer(
+                [texts[i] for i in rows], padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt"
+            ).to(self._device)
+            with torch.inference_mode():
+                hidden = self._model(
+                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+                ).last_hidden_state
+            weight = inputs["attention_mask"][..., None].to(hidden.dtype)
+            mean = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+            vectors[rows] = normalize(mean, dim=-1).cpu().numpy()
+        return vectors
+
+
+def _local_folder(reference: UriReference, field: str) -> Path:
+    scheme, separator, rest = reference.uri.partition("://")
+    if separator and scheme != "file":
+        raise BadConfiguration(
+            "NotSupported",
+            f"{field}.uri: {scheme}:// is not supported for encoders yet",
+            "Copy the encoder to a folder and use file://, or remove encoder for character n-grams.",
+        )
+    folder = Path(rest if separator else scheme)
+    if not (folder / "config.json").is_file():
+        raise BadConfiguration(
+            "EncoderNotFound",
+            f"{field}.uri: {folder} is not the folder of an encoder: it has no config.json",
+            "Give a folder as transformers saves it, with its tokenizer; or remove encoder for character n-grams.",
+        )
+    return folder

@@ -1,0 +1,221 @@
+"""The training loop: one for all training stages."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from finetune_trainer.engine import Engine
+from finetune_trainer.engine.process_group import all_reduce_sum
+from finetune_trainer.errors import NonFiniteLoss, Preempted
+from finetune_trainer.run.contract import BatchSource, StepBatch
+from finetune_trainer.run.evaluation import ALL, mean_losses
+from finetune_trainer.run.reporting import RunReporter
+from finetune_trainer.run.schedule import learning_rate
+from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
+from finetune_trainer.run.snapshot import read_snapshot, write_snapshot
+from finetune_trainer.run.state import RunState
+
+if TYPE_CHECKING:
+    from finetune_trainer.checkpoint import Checkpointer
+    from finetune_trainer.context import StageContext
+
+MAX_NONFINITE_STEPS = 5
+"""So many steps in a row without a finite loss and gradient end the run."""
+
+
+def train(
+    context: StageContext,
+    engine: Engine,
+    source: BatchSource,
+    validation: ValidationSets,
+    settings: TrainSettings,
+    checkpointer: Checkpointer,
+    history: Path,
+) -> TrainOutcome:
+    """Train until the budget is used up, from the newest checkpoint if there is one. Every rank calls it.
+
+    Raises:
+        Preempted: a stop was asked for; the checkpoint is saved.
+        NonFiniteLoss: no finite loss for MAX_NONFINITE_STEPS steps; the weights were not touched by them.
+    """
+    reporter = RunReporter(context.progress, source, history, context.is_main)
+    state = _Run(context, engine, source, validation, settings, checkpointer, reporter).train()
+    best = checkpointer.best() if settings.select_best else None
+    kept = best.path if best is not None and best.step != state.step else None
+    return TrainOutcome(state, history, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """What the ranks tell each other in a step: its one collective beside the engine's own."""
+
+    loss_sum: float
+    target_tokens: int
+    stop: bool
+    """Some rank was asked to stop."""
+    overdue: bool
+    """The last checkpoint is old, by some rank's clock."""
+    seconds: float
+    """Rank 0's clock: all ranks must see the same budget."""
+
+
+@dataclass
+class _Run:
+    context: StageContext
+    engine: Engine
+    source: BatchSource
+    validation: ValidationSets
+    settings: TrainSettings
+    checkpointer: Checkpointer
+    reporter: RunReporter
+
+    def __post_init__(self) -> None:
+        self.state = RunState()
+        self.validated: dict[str, float] = {}
+        self.saved_step = -1
+        self.started = 0.0
+
+    def train(self) -> RunState:
+        """From the newest checkpoint to the end of the budget."""
+        self._resume()
+        self.started = time.monotonic() - self.state.seconds
+        if self.state.step == 0:
+            self._validate()
+            self.reporter.row(self.state, self.validated)
+        while self._fraction() < 1.0 and not self._is_early():
+            self._step()
+        if not self.validated:
+            best = self._validate()
+            self.reporter.row(self.state, self.validated)
+            if best:
+                self._save()
+        self.checkpointer.wait()
+        return self.state
+
+    def _resume(self) -> None:
+        entry = self.checkpointer.latest()
+        if entry is not None:
+            self.state, source = read_snapshot(entry.path, self.engine, self.context.rank)
+            self.source.load_state_dict(source)
+            self.saved_step = self.state.step
+        self.reporter.resumed(self.state)
+        while self.state.skipped_steps < self.settings.skip_steps:
+            self.state.skipped_steps += 1
+            self.source.draw(self._data_step)
+
+    @property
+    def _data_step(self) -> int:
+        """Number of the batch that was drawn last."""
+        return self.state.step + self.state.skipped_steps
+
+    def _is_early(self) -> bool:
+        stopping = self.settings.early_stopping
+        return stopping is not None and self.state.validations_without_improvement >= stopping.patience
+
+    def _fraction(self, more: StepBatch | None = None) -> float:
+        """Share of the budget used, with the tokens of `more`."""
+        tokens, examples = (more.row_tokens, more.examples) if more else (0, 0)
+        state = self.state
+        return self.settings.budget.fraction(state.tokens + tokens, state.seconds, state.examples + examples)
+
+    def _step(self) -> None:
+        began = time.monotonic()
+        self.validated = {}
+        batch = self.source.draw(self._data_step + 1)
+        before = self._probe(batch)
+        loss = self.engine.accumulate(batch.micro_batches, batch.target_tokens)
+        own_seconds = time.monotonic() - began
+        reduced = self._reduce(loss.loss_sum, loss.target_tokens)
+        if reduced.target_tokens != batch.target_tokens:
+            raise RuntimeError(
+                f"step {self.state.step + 1}: the ranks trained on {reduced.target_tokens} target tokens, "
+                f"the batch has {batch.target_tokens}"
+            )
+        rate = learning_rate(self.settings.optimizer, self._fraction(batch))
+        info = self.engine.step(rate, apply=math.isfinite(reduced.loss_sum))
+        if info.applied and batch.probe:
+            self.source.feedback(batch.arm, before - self._probe(batch))
+        self._count(batch, reduced, info.applied)
+        self.reporter.counted(batch, time.monotonic() - began, own_seconds, info.applied)
+        due = self.checkpointer.due(self.state.step, reduced.overdue)
+        if self.state.step % self.settings.validate_every_steps == 0:
+            due = self._validate() or due
+        self.reporter.step(self.state, self._fraction(), rate, info.gradient_norm, self.validated)
+        self._check_finite(batch.arm)
+        if reduced.stop:
+            self._save()
+            self.checkpointer.wait()
+            raise Preempted(self.state.step)
+        if due and self.state.nonfinite_in_a_row == 0:
+            self._save()
+
+    def _probe(self, batch: StepBatch) -> float:
+        """Loss per target token of the probe over all ranks; the reward is how far it falls in the step."""
+        return mean_losses(self.engine, {ALL: batch.probe}, self.context.device)[ALL] if batch.probe else 0.0
+
+    def _reduce(self, loss_sum: torch.Tensor, target_tokens: torch.Tensor) -> _Reduced:
+        mine = (
+            float(self.context.stop.requested),
+            float(self.checkpointer.overdue),
+            time.monotonic() - self.started if self.context.is_main else 0.0,
+        )
+        flags = torch.tensor(mine, dtype=torch.float64, device=loss_sum.device)
+        vector = torch.cat((torch.stack((loss_sum.double(), target_tokens.double())), flags))
+        loss, tokens, stop, overdue, seconds = all_reduce_sum(vector).tolist()
+        return _Reduced(loss, round(tokens), stop > 0, overdue > 0, seconds)
+
+    def _count(self, batch: StepBatch, reduced: _Reduced, applied: bool) -> None:
+        state = self.state
+        state.step += 1
+        state.tokens += batch.row_tokens
+        state.padding_tokens += batch.padding_tokens
+        state.examples += batch.examples
+        state.seconds = reduced.seconds
+        if applied:
+            state.nonfinite_in_a_row = 0
+            state.record(batch.arm, reduced.loss_sum, reduced.target_tokens)
+        else:
+            state.nonfinite_steps += 1
+            state.nonfinite_in_a_row += 1
+
+    def _check_finite(self, arm: str) -> None:
+        state = self.state
+        if state.nonfinite_in_a_row >= MAX_NONFINITE_STEPS:
+            self.checkpointer.wait()
+            raise NonFiniteLoss(
+                "NonFiniteLoss",
+                f"loss or gradient is not a finite number since step {state.step - MAX_NONFINITE_STEPS + 1} "
+                f"({MAX_NONFINITE_STEPS} steps, the last one on {arm}); none of these steps changed the weights",
+                "Lower optimizer.learningRate or raise optimizer.warmupRatio; check the data of that objective.",
+            )
+
+    def _validate(self) -> bool:
+        """Validate; returns whether a checkpoint must be kept for it."""
+        began = time.monotonic()
+        self.context.progress.update(phase="Validating")
+        self.validated = mean_losses(self.engine, self.validation, self.context.device)
+        self.reporter.validated(self.validated, time.monotonic() - began)
+        loss = self.validated.get(ALL)
+        if loss is None:
+            return False
+        return self.state.improved(loss) and self.settings.select_best
+
+    def _save(self) -> None:
+        if self.saved_step == self.state.step:
+            return
+        metric = self.validated.get(ALL)
+        source = self.source.state_dict()
+        with_weights = self.settings.select_best and metric is not None
+
+        def write(folder: Path) -> None:
+            write_snapshot(folder, self.engine, self.state, source, self.context.rank, with_weights)
+
+        self.context.progress.update(phase="Checkpointing")
+        self.checkpointer.save(self.state.step, write, metric)
+        self.saved_step = self.state.step

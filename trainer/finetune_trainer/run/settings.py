@@ -1,0 +1,72 @@
+"""What a recipe tells the loop, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from finetune_api.adapt import EarlyStopping
+from finetune_api.training import Optimizer
+from finetune_trainer.engine import Engine
+from finetune_trainer.objectives import Batch
+from finetune_trainer.run.schedule import Budget
+from finetune_trainer.run.snapshot import read_weights
+from finetune_trainer.run.state import RunState
+
+ValidationSets = dict[str, Sequence[Batch]]
+"""This rank's share of each validation set; the same number of batches on every rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train."""
+
+    optimizer: Optimizer
+    budget: Budget
+    validate_every_steps: int
+    early_stopping: EarlyStopping | None = None
+    select_best: bool = False
+    """The result is the checkpoint with the lowest validation loss, not the last one."""
+    skip_steps: int = 0
+    """Plan.skip_steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What came out."""
+
+    state: RunState
+    history: Path
+    best: Path | None
+    """Checkpoint folder of the best weights, if they are not the engine's."""
+
+    def summary(self) -> dict[str, float]:
+        """Keys as in StageResult.summary."""
+        state = self.state
+        values = {
+            "steps": state.step,
+            "tokens": state.tokens,
+            "targetTokens": state.target_tokens,
+            "firstLoss": state.first_loss,
+            "loss": state.loss,
+            "firstValidationLoss": state.first_validation_loss,
+            "validationLoss": state.best_validation_loss if self.best else state.validation_loss,
+            "seconds": round(state.seconds, 3),
+        }
+        shares = {f"mixture.{arm}": share for arm, share in self.mixture().items()}
+        return {key: float(value) for key, value in values.items() if value is not None} | shares
+
+    def mixture(self) -> dict[str, float]:
+        """Share of the target tokens by arm."""
+        total = sum(arm.target_tokens for arm in self.state.arms.values())
+        return {name: arm.target_tokens / total for name, arm in self.state.arms.items() if total}
+
+    def weights(self, engine: Engine, trainable_only: bool = False) -> dict[str, Tensor]:
+        """The result's weights in full shape on rank 0 ({} elsewhere); collective."""
+        weights = engine.full_state_dict(trainable_only)
+        if self.best is not None and weights:
+            weights |= read_weights(self.best)
+        return weights

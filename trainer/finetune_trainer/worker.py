@@ -1,0 +1,221 @@
+"""One rank of a stage: sets up what the recipe needs, runs it, and turns whatever happens into a StageResult."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune_api import labels
+from finetune_api.exit_codes import ExitCode
+from finetune_api.plan import Plan
+from finetune_api.stage_result import StageResult
+from finetune_trainer import verdict
+from finetune_trainer.artifacts import read_manifest, record_result
+from finetune_trainer.context import StageContext
+from finetune_trainer.failures import explain
+from finetune_trainer.logs import quiet
+from finetune_trainer.observe.progress import ProgressReporter
+from finetune_trainer.observe.results import failed_result, is_follower, write_report
+from finetune_trainer.observe.server import ProgressServer, serve
+from finetune_trainer.signals import StopFlag, listen
+from finetune_trainer.stages import StageEntry, StageOutcome
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
+
+GROUP_TIMEOUT = timedelta(seconds=300)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a pod's ranks have in common."""
+
+    plan: Plan
+    workspace: Path
+    entry: StageEntry
+    started: float
+    """Start of the pod's process on the clock of time.monotonic(), which all processes of a machine share."""
+    results: Path | None = None
+    """Folder in which each rank leaves its result for its pod; None: the pod is this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which rank this is."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Place:
+        """As torchrun says."""
+        return cls(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
+class Worker:
+    """One rank, from its first moment to its result."""
+
+    def __init__(self, assignment: Assignment, place: Place, end_early: Callable[[], None]) -> None:
+        """`place` says which rank; `end_early` ends the process when it is stopped before the recipe began."""
+        self._end_early = end_early
+        self._assignment = assignment
+        self._plan = assignment.plan
+        self._place = place
+        self._stop = StopFlag()
+        self._began = threading.Event()
+        self._parent = os.getppid()
+        self._started_at = datetime.now(UTC)
+        self._store: TCPStore | None = None
+        self._progress = ProgressReporter(assignment.plan, place.rank, assignment.started)
+        self._server: ProgressServer | None = None
+
+    def run(self) -> StageResult:
+        """Run the stage. Never raises."""
+        try:
+            return self._run_stage()
+        except BaseException as error:  # noqa: BLE001 - this is where every error becomes a result
+            return self._fail(error)
+        finally:
+            if self._server is not None:
+                self._server.close()
+
+    def _run_stage(self) -> StageResult:
+        listen(self._on_signal)
+        plan, place = self._plan, self._place
+        _log.info("%s, attempt %d, rank %d of %d, pid %d", plan.stage, plan.attempt, *_numbers(place), os.getpid())
+        self._server = self._serve()
+        context = StageContext(
+            plan=plan,
+            workspace=self._assignment.workspace,
+            rank=place.rank,
+            local_rank=place.local_rank,
+            world_size=place.world_size,
+            progress=self._progress,
+            stop=self._stop,
+        )
+        if place.world_size > 1:
+            self._join_group()
+        if self._assignment.entry.distributed:
+            # Ranks share the cores already; tokenizers also warns of a fork otherwise.
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        recipe = self._assignment.entry.load()
+        quiet()
+        self._began.set()
+        result = self._succeed(recipe(context))
+        if place.world_size > 1:
+            import torch.distributed as dist  # noqa: PLC0415 - only where there are peers
+
+            dist.destroy_process_group()
+        return result
+
+    def _serve(self) -> ProgressServer | None:
+        port = os.environ.get(labels.ENV_PROGRESS_PORT)
+        if port is None:
+            return None
+        host = os.environ.get(labels.ENV_POD_IP, "127.0.0.1")
+        return serve(self._progress, host, int(port) + self._place.local_rank, is_main=self._place.rank == 0)
+
+    def _join_group(self) -> None:
+        import torch  # noqa: PLC0415 - a stage without peers may not need it
+        import torch.distributed as dist  # noqa: PLC0415
+
+        owns_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and self._place.rank == 0
+        store = dist.TCPStore(
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=owns_store, timeout=GROUP_TIMEOUT
+        )
+        self._store = store
+        backend = "gloo"
+        if torch.cuda.is_available():
+            torch.cuda.set_device(self._place.local_rank)
+            backend = "cpu:gloo,cuda:nccl"
+        dist.init_process_group(
+            backend,
+            # Attempts share no keys, should the store of an old pod still be there.
+            store=dist.PrefixStore(f"group-{self._plan.stage}-{self._plan.attempt}", store),
+            rank=self._place.rank,
+            world_size=self._place.world_size,
+            timeout=GROUP_TIMEOUT,
+        )
+
+    def _on_signal(self, number: int) -> None:
+        """Asked to stop: at the next step; at once if there is nothing to save or the pod's process is gone."""
+        if self._assignment.results is not None and os.getppid() != self._parent:
+            os._exit(ExitCode.KILLED)
+        if self._began.is_set():
+            if not self._stop.requested:
+                _log.info("signal %d: stopping at the next step", number)
+            self._stop.request()
+        else:
+            self._end_early()
+
+    def _succeed(self, outcome: StageOutcome) -> StageResult:
+        plan = self._plan
+        manifest = None
+        if self._place.rank == 0 and outcome.artifact is not None:
+            manifest = read_manifest(self._assignment.workspace / outcome.artifact)
+        result = StageResult(
+            stage=plan.stage,
+            attempt=plan.attempt,
+            outcome="Succeeded",
+            exit_code=int(ExitCode.DONE),
+            artifact=outcome.artifact,
+            digest=manifest.digest if manifest else None,
+            summary=outcome.summary,
+            message=outcome.message[:512],
+            evaluation=outcome.evaluation,
+            productive_seconds=outcome.productive_seconds or self._progress.productive_seconds,
+            started_at=self._started_at,
+            completed_at=datetime.now(UTC),
+        )
+        if self._place.rank == 0:
+            if outcome.artifact is not None:
+                record_result(self._assignment.workspace, outcome.artifact, result.to_json_object())
+            write_report(self._assignment.workspace, plan, result)
+            _log.info("%s is done: %s", plan.stage, result.message or result.artifact or "")
+        return result
+
+    def _fail(self, error: BaseException) -> StageResult:
+        failure = explain(error)
+        if failure is not error:
+            self._keep_traceback(error)
+        plan, place = self._plan, self._place
+        rank = place.rank if place.world_size > 1 else None
+        saved = self._progress.saved_productive_seconds
+        result = failed_result(plan.stage, plan.attempt, failure, self._started_at, rank, saved)
+        if is_follower(result):
+            cause = verdict.await_cause(self._store)
+            _log.error("%s%s", failure.message, f": {_summary(cause)}" if cause else "")
+            return cause.model_copy(update={"productive_seconds": saved}) if cause else result
+        verdict.announce(self._store, result)
+        if result.error is None:
+            _log.info("%s", result.message)
+        else:
+            _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)
+        return result
+
+    def _keep_traceback(self, error: BaseException) -> None:
+        folder = self._assignment.workspace / "logs"
+        path = folder / f"{self._plan.stage}-{self._plan.attempt}-rank{self._place.rank}.traceback"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        except OSError:
+            return  # a full disk must not hide the error itself
+
+
+def _numbers(place: Place) -> tuple[int, int]:
+    return place.rank, place.world_size
+
+
+def _summary(result: StageResult) -> str:
+    return result.error.message if result.error else result.message
+
