@@ -62,6 +62,8 @@ class ArtifactManifest(ApiModel):
     """Digest by input: source files, earlier artifacts."""
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 by file of this folder."""
+    sizes: dict[str, int] = Field(default_factory=dict)
+    """Bytes by file, for a quick check of large ones."""
     digest: str
     """sha256 over `files`."""
     created_at: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from finetune_api.base import API_VERSION, ApiModel
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem, join_problems, problems_of
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
+from finetune_api.status import FineTuneJobStatus
 from finetune_operator.admission.cel import broken_rules, rules_broken_in_valid_parts
 from finetune_operator.cluster.interface import InvalidObjectError
 
@@ -34,6 +36,21 @@ def admit(new: Object, old: Object | None = None) -> Object:
     if problems:
         raise InvalidObjectError(join_problems(problems))
     return _with_defaults(model, new)
+
+
+def admit_status(new: Object) -> None:
+    """Check `status` against its schema, as the API server does when only the status is written.
+
+    Raises:
+        InvalidObjectError: naming every problem, joined by `; `.
+    """
+    if new.get("kind") != "FineTuneJob":
+        return
+    try:
+        FineTuneJobStatus.from_json_object(new.get("status") or {})
+    except ValidationError as error:
+        problems = [replace(p, field=f"status.{p.field}") for p in problems_of(error)]
+        raise InvalidObjectError(join_problems(problems)) from None
 
 
 def problems_in(new: Object, old: Object | None = None) -> list[Problem]:

@@ -55,6 +55,10 @@ class InvalidObjectError(ClusterError):
     """422: the object breaks its schema or a rule; the message lists every problem."""
 
 
+class StorageError(ClusterError):
+    """The cluster cannot keep what it was told: disk full, no permission, damaged files."""
+
+
 class Cluster(Protocol):
     """An API server, or the embedded store that stands in for one."""
 
@@ -73,17 +77,22 @@ class Cluster(Protocol):
     async def apply(self, value: Object) -> Object:
         """Create the object or set the fields that are given (server-side apply, forced, one field manager).
 
+        The value is the full intent: a field of an earlier apply that is no longer given is removed. `status` is
+        ignored. `metadata.uid` and `metadata.resourceVersion`, if given, must be the stored ones.
+
         Raises:
             InvalidObjectError: if schema or rules refuse it.
+            ConflictError: if the stored object is another or a newer one.
         """
         ...
 
     async def apply_status(self, value: Object) -> Object:
         """Set `status` through the status subresource.
 
-        `metadata.resourceVersion`, if given, must be the stored one.
+        `metadata.uid` and `metadata.resourceVersion`, if given, must be the stored ones.
 
         Raises:
+            InvalidObjectError: if the schema refuses it.
             NotFoundError: if it does not exist.
             ConflictError: if the stored object is newer.
         """

@@ -1,0 +1,1 @@
+"""`finetune`: run, plan, watch and explain fine-tuning jobs."""

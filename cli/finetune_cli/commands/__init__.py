@@ -1,0 +1,1 @@
+"""One file per command, or per few small ones."""

@@ -1,0 +1,24 @@
+"""`finetune lint`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune_api.exit_codes import CliExitCode
+from finetune_cli.manifest import problems_in
+
+
+def lint(manifests: Annotated[list[Path], typer.Argument(help="Manifests to check; nothing is run.")]) -> None:
+    """Check manifests; every problem is told, with file and line. Exit code 2 if there is one."""
+    failed = False
+    for path in manifests:
+        problems = problems_in(path)
+        failed = failed or bool(problems)
+        for problem in problems:
+            print(f"✖ {problem}")
+        if not problems:
+            print(f"✔ {path}")
+    raise typer.Exit(int(CliExitCode.REFUSED if failed else CliExitCode.SUCCEEDED))

@@ -1,0 +1,181 @@
+"""The estimate of a whole job."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.model import TrainTokenizer
+from finetune_api.training import Batch
+from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
+from finetune_cli.estimate.memory import Memory, training_memory
+from finetune_cli.estimate.shape import TransformerShape, shape_of_model_folder, shape_of_scratch
+
+MAX_AUTO_MICRO_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a device reaches in training: peak x a utilisation that well-run jobs reach."""
+
+    name: str
+    flops_per_second: float
+    memory_bytes: int
+    bf16: bool
+
+
+GIB = 2**30
+DEVICES: dict[str, Device] = {
+    # Measured: fp32 matrix products on one AVX2 core reach 65 GFLOP/s; small models half of that.
+    "cpu": Device("one CPU core", 30e9, 4 * GIB, False),
+    # Dense BF16 peaks of the data sheets x 0.4.
+    "a100": Device("A100 80 GB", 0.4 * 312e12, 80 * GIB, True),
+    "h100": Device("H100 SXM", 0.4 * 989e12, 80 * GIB, True),
+    "h200": Device("H200", 0.4 * 989e12, 141 * GIB, True),
+    "b200": Device("B200", 0.4 * 2.25e15, 180 * GIB, True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEstimate:
+    """What one training stage needs."""
+
+    stage: str
+    trainable: int
+    micro_batch: int
+    accumulation: int
+    tokens: int | None
+    steps: int | None
+    flops: float | None
+    seconds: float | None
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class JobEstimate:
+    """What a job needs; `warnings` is what an expert would say."""
+
+    shape: TransformerShape | None
+    device: Device
+    ranks: int
+    stages: tuple[TrainingEstimate, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def auto_micro_batch(batch: Batch, ranks: int) -> int:
+    """Rows per forward pass: the largest divisor of a rank's rows that is at most 16, or as asked."""
+    rows = batch.global_tokens // (batch.sequence_length * ranks)
+    if batch.micro_batch != "Auto":
+        return batch.micro_batch
+    return max(size for size in range(1, min(MAX_AUTO_MICRO_BATCH, max(rows, 1)) + 1) if rows % size == 0)
+
+
+def estimate_job(spec: FineTuneJobSpec, device: Device) -> JobEstimate:
+    """Parameters, memory per rank, tokens, FLOPs and time of each training stage.
+
+    Times assume `device.flops_per_second` on every rank; tokens of `adapt` depend on the data and are not known here.
+    """
+    shape = _shape(spec)
+    ranks = spec.parallelism.nodes * spec.parallelism.processes_per_node
+    if shape is None:
+        return JobEstimate(None, device, ranks, (), ("the model's size is not known before it is downloaded",))
+    stages = []
+    if spec.pretrain is not None:
+        per_token = flops_per_token(shape, spec.pretrain.batch.sequence_length)
+        stages.append(
+            _stage(
+                "pretrain",
+                shape,
+                shape.parameters,
+                spec,
+                spec.pretrain.batch,
+                device,
+                spec.pretrain.budget.tokens,
+                per_token,
+            )
+        )
+    if spec.adapt is not None:
+        sequence_length = spec.adapt.batch.sequence_length
+        lora = shape.lora_parameters(spec.adapt.lora.rank, spec.adapt.lora.targets)
+        is_lora = spec.adapt.method == "LoRA"
+        per_token = (
+            lora_flops_per_token(shape, lora, sequence_length) if is_lora else flops_per_token(shape, sequence_length)
+        )
+        stages.append(
+            _stage(
+                "adapt", shape, lora if is_lora else shape.parameters, spec, spec.adapt.batch, device, None, per_token
+            )
+        )
+    return JobEstimate(shape, device, ranks, tuple(stages), tuple(_warnings(spec, shape, device, stages)))
+
+
+def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
+    if spec.model.scratch is not None:
+        tokenizer = spec.model.tokenizer
+        train = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
+        return shape_of_scratch(spec.model.scratch, train.vocabulary_size)
+    pretrained = spec.model.from_
+    return shape_of_model_folder(Path(pretrained.uri.removeprefix("file://"))) if pretrained else None
+
+
+def _stage(
+    name: str,
+    shape: TransformerShape,
+    trainable: int,
+    spec: FineTuneJobSpec,
+    batch: Batch,
+    device: Device,
+    tokens: int | None,
+    per_token: int,
+) -> TrainingEstimate:
+    parallelism = spec.parallelism
+    bf16 = parallelism.precision == "BF16" or (parallelism.precision == "Auto" and device.bf16)
+    ranks = parallelism.nodes * parallelism.processes_per_node
+    micro_batch = auto_micro_batch(batch, ranks)
+    flops = float(tokens) * per_token if tokens is not None else None
+    return TrainingEstimate(
+        stage=name,
+        trainable=trainable,
+        micro_batch=micro_batch,
+        accumulation=max(1, batch.global_tokens // (batch.sequence_length * ranks * micro_batch)),
+        tokens=tokens,
+        steps=math.ceil(tokens / batch.global_tokens) if tokens is not None else None,
+        flops=flops,
+        seconds=flops / (device.flops_per_second * ranks) if flops is not None else None,
+        memory=training_memory(shape, trainable, parallelism, micro_batch, batch.sequence_length, bf16=bf16),
+    )
+
+
+def _warnings(
+    spec: FineTuneJobSpec, shape: TransformerShape, device: Device, stages: list[TrainingEstimate]
+) -> list[str]:
+    warnings = [
+        f"{stage.stage} needs about {stage.memory.total / GIB:.1f} GiB per rank, more than the "
+        f"{device.memory_bytes / GIB:.0f} GiB of {device.name}: raise zero.stage or nodes, or lower microBatch"
+        for stage in stages
+        if stage.memory.total > device.memory_bytes
+    ]
+    if spec.adapt is not None and spec.adapt.method == "LoRA":
+        unknown = [name for name in spec.adapt.lora.targets if name not in shape.linear_layers]
+        if unknown:
+            warnings.append(
+                f"adapt.lora.targets {', '.join(unknown)}: no such linear layer; there are "
+                f"{', '.join(shape.linear_layers)}"
+            )
+        if spec.adapt.lora.rank > shape.kv_heads * shape.head_size:
+            warnings.append(
+                f"adapt.lora.rank {spec.adapt.lora.rank} is not below the width of k_proj and v_proj "
+                f"({shape.kv_heads * shape.head_size}): it saves nothing there"
+            )
+    if spec.pretrain is not None and spec.pretrain.budget.tokens is not None:
+        tokens_per_parameter = spec.pretrain.budget.tokens / shape.parameters
+        if spec.model.scratch is not None and tokens_per_parameter < 1:
+            warnings.append(
+                f"pretrain sees {tokens_per_parameter:.1f} tokens per parameter; compute-optimal training takes "
+                "about 20 (Hoffmann et al. 2022): expect a weak model"
+            )
+    if spec.evaluate is not None and spec.adapt is None:
+        warnings.append("evaluate without adapt: the model is compared with nothing unless baseline.model is given")
+    return warnings

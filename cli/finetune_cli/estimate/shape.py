@@ -1,0 +1,99 @@
+"""The sizes of a decoder-only transformer, and its parameter counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_api.model import ScratchModel
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerShape:
+    """Sizes that decide about parameters, memory and arithmetic."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def linear_layers(self) -> dict[str, tuple[int, int]]:
+        """`(inputs, outputs)` of each linear layer of one block."""
+        q_width, kv_width = self.heads * self.head_size, self.kv_heads * self.head_size
+        return {
+            "q_proj": (self.hidden, q_width),
+            "k_proj": (self.hidden, kv_width),
+            "v_proj": (self.hidden, kv_width),
+            "o_proj": (q_width, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }
+
+    @property
+    def parameters(self) -> int:
+        """All weights; tied embeddings count once."""
+        norms = (2 * self.layers + 1) * self.hidden
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return self.layers * sum(i * o for i, o in self.linear_layers.values()) + norms + embeddings
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that take part in matrix products: no input embeddings, no norms, output layer included."""
+        block = sum(i * o for i, o in self.linear_layers.values())
+        return self.layers * block + self.vocabulary * self.hidden
+
+    def lora_parameters(self, rank: int, targets: list[str]) -> int:
+        """Weights of LoRA updates of `rank` on the named layers of every block."""
+        layers = self.linear_layers
+        return self.layers * sum(rank * sum(layers[name]) for name in targets if name in layers)
+
+
+def shape_of_scratch(model: ScratchModel, vocabulary: int) -> TransformerShape:
+    """Sizes of a model from scratch."""
+    return TransformerShape(
+        layers=model.layers,
+        hidden=model.hidden,
+        heads=model.heads,
+        kv_heads=model.kv_heads,
+        head_size=model.hidden // model.heads,
+        intermediate=model.intermediate_size(),
+        vocabulary=vocabulary,
+        tied=model.tie_embeddings,
+    )
+
+
+def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:
+    """Sizes from a transformers `config.json` of the Llama or Mistral family.
+
+    Raises:
+        KeyError: if a size is missing, as with other families.
+    """
+    heads = int(config["num_attention_heads"])
+    hidden = int(config["hidden_size"])
+    return TransformerShape(
+        layers=int(config["num_hidden_layers"]),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        head_size=int(config.get("head_dim") or hidden // heads),
+        intermediate=int(config["intermediate_size"]),
+        vocabulary=int(config["vocab_size"]),
+        tied=bool(config.get("tie_word_embeddings", False)),
+    )
+
+
+def shape_of_model_folder(folder: Path) -> TransformerShape | None:
+    """Sizes of a model on disk, or None where they cannot be told without loading it."""
+    try:
+        return shape_of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

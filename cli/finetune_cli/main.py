@@ -1,0 +1,36 @@
+"""The `finetune` command."""
+
+from __future__ import annotations
+
+import sys
+
+from typer import Typer
+
+from finetune_api.exit_codes import CliExitCode
+from finetune_cli.commands import inspect, lint, plan, run
+
+app = Typer(
+    name="finetune",
+    help="Run, plan, watch and explain fine-tuning jobs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("lint")(lint.lint)
+app.command("status")(inspect.status)
+app.command("logs")(inspect.logs)
+app.command("report")(inspect.report)
+app.command("version")(inspect.version)
+
+
+def main() -> None:
+    """Entry point of `finetune` and `kubectl finetune`."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(int(CliExitCode.FAILED)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(int(CliExitCode.INTERRUPTED)) from None

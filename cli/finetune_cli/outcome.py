@@ -1,0 +1,47 @@
+"""How a run ends on the screen: the report's table and verdict, or what went wrong and the next command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from finetune_api.exit_codes import CliExitCode
+from finetune_api.job import FineTuneJob
+from finetune_api.status import FineTuneJobStatus
+from finetune_cli.score_table import score_table
+
+
+def print_outcome(console: Console, job: FineTuneJob, workspace: Path, manifest: Path, code: CliExitCode) -> None:
+    """Print what the reader needs next."""
+    status = job.status or FineTuneJobStatus()
+    if code is CliExitCode.INTERRUPTED:
+        _print_interrupted(console, status, manifest)
+    if status.evaluation is not None and code is not CliExitCode.INTERRUPTED:
+        console.print()
+        console.print(score_table(status.evaluation))
+        console.print(Text(status.evaluation.verdict, style="bold"))
+        console.print(f"Report: {workspace / 'reports' / 'report.html'}", soft_wrap=True)
+    if code is CliExitCode.FAILED:
+        _print_failure(console, status, workspace, manifest)
+    elif code is CliExitCode.SUCCEEDED and status.evaluation is None:
+        console.print(f"Succeeded. Results: {workspace}", soft_wrap=True)
+
+
+def _print_interrupted(console: Console, status: FineTuneJobStatus, manifest: Path) -> None:
+    checkpoint = status.progress.last_checkpoint if status.progress else None
+    saved = f"Checkpoint of step {checkpoint.step:,} saved." if checkpoint else "Stopped; finished stages are kept."
+    console.print(f"{saved} Go on with: finetune run {manifest}", soft_wrap=True)
+
+
+def _print_failure(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
+    failed = next((stage for stage in status.stages if stage.state == "Failed"), None)
+    succeeded = next((c for c in status.conditions if c.type == "Succeeded"), None)
+    what = f"{failed.name} failed: {failed.message}" if failed else (succeeded.message if succeeded else "failed")
+    console.print(Text(f"✖ {what}", style="red"), soft_wrap=True)
+    if succeeded and succeeded.message and succeeded.message not in what:
+        console.print(f"  {succeeded.reason}: {succeeded.message}", soft_wrap=True)
+    if failed is not None:
+        console.print(f"  Logs: finetune logs --workspace {workspace} --stage {failed.name}", soft_wrap=True)
+    console.print(f"  When it is mended: finetune run {manifest}   (finished stages are not run again)", soft_wrap=True)

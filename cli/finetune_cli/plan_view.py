@@ -1,0 +1,92 @@
+"""`finetune plan`: what will run, what defaults filled in, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from finetune_cli.estimate.job import JobEstimate
+from finetune_cli.formatting import bytes_, count, duration
+
+
+def plan_view(job: dict[str, Any], written: dict[str, Any], estimate: JobEstimate) -> RenderableType:
+    """`job` with defaults beside the object as `written`, and the estimate."""
+    parts: list[RenderableType] = [_model_line(job, estimate)]
+    if estimate.stages:
+        parts += [Text(), _training_table(estimate), Text(), _memory_table(estimate)]
+    defaults = list(filled_in(written.get("spec", {}), job["spec"], "spec"))
+    if defaults:
+        parts += [Text(), Text(f"Defaults filled in ({len(defaults)})", style="bold"), _defaults_table(defaults)]
+    if estimate.warnings:
+        parts += [Text(), *(Text(f"⚠ {warning}", style="yellow") for warning in estimate.warnings)]
+    return Group(*parts)
+
+
+def filled_in(written: Any, complete: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each leaf of `complete` that `written` does not have, with its field path."""
+    if isinstance(complete, dict):
+        for key, value in complete.items():
+            known = written.get(key) if isinstance(written, dict) else None
+            yield from filled_in(known, value, f"{path}.{key}")
+    elif isinstance(complete, list) and isinstance(written, list) and len(written) == len(complete):
+        for index, (known, value) in enumerate(zip(written, complete, strict=True)):
+            yield from filled_in(known, value, f"{path}[{index}]")
+    elif written is None:
+        yield path, complete
+
+
+def _model_line(job: dict[str, Any], estimate: JobEstimate) -> Text:
+    text = Text.assemble((job["metadata"]["name"], "bold"))
+    if estimate.shape is not None:
+        text.append(f"  {count(estimate.shape.parameters)} parameters")
+    zero = job["spec"]["parallelism"]["zero"]["stage"]
+    text.append(f" · {estimate.ranks} ranks · ZeRO-{zero} · {estimate.device.name}")
+    return text
+
+
+def _training_table(estimate: JobEstimate) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("stage", style="bold")
+    for heading in ("trainable", "micro-batch", "accumulation", "tokens", "steps", "FLOPs", "time (estimate)"):
+        table.add_column(heading, justify="right")
+    for stage in estimate.stages:
+        by_data = "depends on data"
+        table.add_row(
+            stage.stage,
+            count(stage.trainable),
+            str(stage.micro_batch),
+            str(stage.accumulation),
+            count(stage.tokens) if stage.tokens is not None else by_data,
+            f"{stage.steps:,}" if stage.steps is not None else by_data,
+            count(stage.flops) if stage.flops is not None else by_data,
+            duration(stage.seconds) if stage.seconds is not None else by_data,
+        )
+    return table
+
+
+def _memory_table(estimate: JobEstimate) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("memory per rank", style="bold")
+    parts = ("weights", "gradients", "optimizer", "activations", "logits", "total")
+    for part in parts:
+        table.add_column(part, justify="right")
+    table.add_column("fits")
+    for stage in estimate.stages:
+        fits = stage.memory.total <= estimate.device.memory_bytes
+        table.add_row(
+            stage.stage,
+            *(bytes_(getattr(stage.memory, part)) for part in parts),
+            Text("yes", style="green") if fits else Text("no", style="red"),
+        )
+    return table
+
+
+def _defaults_table(defaults: list[tuple[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for path, value in defaults:
+        table.add_row(Text(f"  {path}", style="dim"), str(value))
+    return table

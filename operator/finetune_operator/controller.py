@@ -1,0 +1,264 @@
+"""The loop around `reconcile`: observe, decide, carry out; one worker per job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from finetune_api import labels
+from finetune_api.job import FineTuneJob
+from finetune_api.problems import join_problems, problems_of
+from finetune_api.progress import Progress
+from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
+from finetune_operator.cluster.interface import (
+    Cluster,
+    ClusterError,
+    ConflictError,
+    Kind,
+    NotFoundError,
+    Reference,
+)
+from finetune_operator.reconcile.core import reconcile
+from finetune_operator.reconcile.events import event_object
+from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
+from finetune_operator.reconcile.types import Decision, Observed
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim")
+WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
+MAX_RETRY_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+
+class ProgressSource(Protocol):
+    """Where the running stage is."""
+
+    async def read(self, pods: Sequence[Object]) -> Progress | None:
+        """The answer of /progress of the gang that these pods are; None if it cannot be had now."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads that may be a little old, such as a cache's."""
+
+    async def get(self, reference: Reference) -> Object:
+        """As in `Cluster`."""
+        ...
+
+    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
+        """As in `Cluster`."""
+        ...
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One job's place in the queue: many changes in a row cause one visit."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class Controller:
+    """Brings jobs to what their specs say.
+
+    Args:
+        cluster: where objects live; its reads are up to date.
+        progress: asked for the progress of running gangs.
+        clock: the time, with a time zone.
+        settings: numbers of `reconcile`.
+        reader: a cache to observe with; what it makes one want to write is decided again on the cluster's own reads.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        progress: ProgressSource,
+        clock: Callable[[], datetime] = utc_now,
+        settings: Settings = DEFAULT_SETTINGS,
+        reader: Reader | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._progress = progress
+        self._clock = clock
+        self._settings = settings
+        self._reader = reader
+        self._apply_errors: dict[Key, str] = {}
+        self._workers: dict[Key, Worker] = {}
+
+    async def sync(self, namespace: str, name: str) -> float | None:
+        """One visit; returns after how many seconds to come again, or None if only a change can matter.
+
+        Raises:
+            ConflictError: something changed meanwhile: come again at once.
+            ClusterError: a request failed: come again later.
+        """
+        key = (namespace, name)
+        observed = await self._observe(self._reader or self._cluster, key)
+        if observed is None:
+            self._apply_errors.pop(key, None)
+            return None
+        now = self._clock()
+        decision = reconcile(observed, now, self._settings)
+        if self._reader is not None and (decision.status or decision.apply or decision.delete):
+            observed = await self._observe(self._cluster, key)
+            if observed is None:
+                return None
+            decision = reconcile(observed, now, self._settings)
+        await self._carry_out(key, observed.job, decision, now)
+        return decision.requeue_after_seconds
+
+    async def _observe(self, reader: Reader, key: Key) -> Observed | None:
+        """The job first, then its children, then their pods: what is read later is newer, never older."""
+        namespace, name = key
+        try:
+            value = await reader.get(Reference("FineTuneJob", namespace, name))
+        except NotFoundError:
+            return None
+        try:
+            job = FineTuneJob.from_json_object(value)
+        except ValidationError as error:
+            message = join_problems(problems_of(error))
+            _log.error("%s/%s cannot be read and is left alone: %s", namespace, name, message)
+            return None
+        selector = {labels.JOB: name}
+        children: list[Object] = []
+        for kind in CHILD_KINDS:
+            children.extend(c for c in await reader.list(kind, namespace, selector) if _is_owned(c, job))
+        pods = await reader.list("Pod", namespace, selector)
+        running = [p for p in pods if p.get("status", {}).get("phase") == "Running"]
+        return Observed(
+            job=job,
+            runtime=await _find_runtime(reader, job),
+            children=tuple(children),
+            pods=tuple(pods),
+            progress=await self._progress.read(running) if running else None,
+            apply_error=self._apply_errors.get(key, ""),
+        )
+
+    async def _carry_out(self, key: Key, job: FineTuneJob, decision: Decision, now: datetime) -> None:
+        namespace = key[0]
+        if decision.status is not None:
+            await self._cluster.apply_status({
+                "apiVersion": job.api_version,
+                "kind": job.kind,
+                "metadata": {
+                    "name": job.metadata.name,
+                    "namespace": namespace,
+                    "resourceVersion": job.metadata.resource_version,
+                },
+                "status": decision.status.to_json_object(),
+            })
+        for child in decision.delete:
+            await self._cluster.delete(Reference(child.kind, namespace, child.name))
+        for value in decision.apply:
+            await self._apply_child(key, value)
+        self._apply_errors.pop(key, None)
+        for index, record in enumerate(decision.events):
+            await self._cluster.apply(event_object(job, record, index, now))
+
+    async def _apply_child(self, key: Key, value: Object) -> None:
+        try:
+            await self._cluster.apply(value)
+        except ConflictError:
+            raise
+        except ClusterError as error:
+            # The next visit says so in the status; whoever can help reads it there.
+            self._apply_errors[key] = f"cannot create {value['kind']} {value['metadata']['name']}: {error}"
+            raise
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Watch and work until `stop` is set."""
+        watches = [asyncio.create_task(self._watch(kind)) for kind in WATCHED_KINDS]
+        try:
+            await stop.wait()
+        finally:
+            tasks = [*watches, *(w.task for w in self._workers.values() if w.task is not None)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._workers.clear()
+
+    async def _watch(self, kind: Kind) -> None:
+        while True:
+            try:
+                async for event in self._cluster.watch(kind, None):
+                    metadata = event.object["metadata"]
+                    own = metadata.get("labels") or {}
+                    name = metadata["name"] if kind == "FineTuneJob" else own.get(labels.JOB)
+                    if name:
+                        self._wake((metadata.get("namespace", "default"), name))
+            except ClusterError as error:
+                _log.warning("the watch of %s ended: %s", kind, error)
+            await asyncio.sleep(1.0)  # a watch begins with all that exists, so nothing is missed in between
+
+    def _wake(self, key: Key) -> None:
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = self._workers[key] = Worker()
+            worker.task = asyncio.create_task(self._work(key, worker))
+        worker.wake.set()
+
+    async def _work(self, key: Key, worker: Worker) -> None:
+        """Visit one job whenever it changed or its time has come; ends when the job is gone or at rest."""
+        delay: float | None = None
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(worker.wake.wait(), delay)
+            worker.wake.clear()
+            delay = await self._visit(key, worker)
+            if delay is None and not worker.wake.is_set():
+                del self._workers[key]
+                return
+
+    async def _visit(self, key: Key, worker: Worker) -> float | None:
+        try:
+            delay = await self.sync(*key)
+        except ConflictError:
+            return random.uniform(0.01, 0.1)  # noqa: S311 - jitter
+        except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
+            worker.failures += 1
+            delay = min(MAX_RETRY_SECONDS, 0.5 * 2.0 ** min(worker.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311
+            expected = isinstance(error, ClusterError)
+            _log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "%s/%s: %s; next try in %.1f s", *key, error if expected else repr(error), delay,
+                exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
+            )
+            return delay
+        worker.failures = 0
+        return delay
+
+
+def _is_owned(child: Object, job: FineTuneJob) -> bool:
+    owners = child["metadata"].get("ownerReferences") or ()
+    return any(owner.get("uid") == job.metadata.uid for owner in owners)
+
+
+async def _find_runtime(reader: Reader, job: FineTuneJob) -> FineTuneRuntime | ClusterFineTuneRuntime | None:
+    reference = job.spec.runtime_ref
+    is_namespaced = reference.kind == "FineTuneRuntime"
+    namespace = (job.metadata.namespace or "default") if is_namespaced else ""
+    try:
+        value = await reader.get(Reference(reference.kind, namespace, reference.name))
+    except NotFoundError:
+        return None
+    model = FineTuneRuntime if is_namespaced else ClusterFineTuneRuntime
+    try:
+        return model.from_json_object(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,88 @@
+"""The plan of one attempt of a stage, and the fingerprint of what determines the stage's result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from finetune_api import labels
+from finetune_api.common import STAGES, Stage
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.plan import Plan, PlanJob
+from finetune_api.status import StageStatus
+from finetune_operator.reconcile.settings import Settings
+
+SINGLE_PROCESS_STAGES: frozenset[Stage] = frozenset(("prepare", "export"))
+_PARTS: dict[Stage, tuple[str, ...]] = {
+    # The parallel layout belongs to a training stage: checkpoints of another world size cannot be resumed.
+    "pretrain": ("model", "pretrain", "parallelism"),
+    "fuse": ("model", "fuse", "parallelism"),
+    "adapt": ("model", "adapt", "parallelism"),
+    "align": ("model", "align", "parallelism"),
+    "evaluate": ("evaluate",),
+    "export": ("export",),
+}
+
+
+def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
+    """sha256 of the canonical JSON of the parts of the spec that determine the stage, and of all stages before it.
+
+    Independent of name, attempt, deadlines, failure policy and checkpoint policy, so that the artifact of a
+    finished stage is adopted by any job that would make the same one.
+    """
+    value = spec.to_json_object()
+    digest = ""
+    for name in spec.stages():
+        parts = _prepare_parts(value) if name == "prepare" else {part: value[part] for part in _PARTS[name]}
+        document = {"stage": name, "after": digest, "parts": parts}
+        digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        if name == stage:
+            break
+    return digest
+
+
+def _prepare_parts(value: dict[str, Any]) -> dict[str, Any]:
+    """Corpora, cleaning and the tokenizer; not the rest of the model, so that sizes can be tried on the same data."""
+    model = value["model"]
+    return {"data": value["data"], "tokenizer": model.get("tokenizer"), "from": model.get("from")}
+
+
+def gang_size(spec: FineTuneJobSpec, stage: Stage) -> tuple[int, int]:
+    """(pods, processes per pod) of a stage."""
+    if stage in SINGLE_PROCESS_STAGES:
+        return 1, 1
+    return spec.parallelism.nodes, spec.parallelism.processes_per_node
+
+
+def layout(spec: FineTuneJobSpec, stage: Stage) -> str:
+    """Layout of a stage's gang in words; a running gang with another one is replaced."""
+    if stage in SINGLE_PROCESS_STAGES:
+        return "1x1"
+    p = spec.parallelism
+    return f"{p.nodes}x{p.processes_per_node} {p.engine} zero{p.zero.stage} offload-{p.zero.offload} {p.precision}"
+
+
+def workspace_path(spec: FineTuneJobSpec) -> str:
+    """Folder of the workspace as the pods see it: the mount, or in local mode the folder itself."""
+    if spec.workspace is not None and spec.workspace.path is not None:
+        return spec.workspace.path
+    return labels.WORKSPACE_MOUNT
+
+
+def make_plan(job: FineTuneJob, stage: StageStatus, artifacts: dict[Stage, str], settings: Settings) -> Plan:
+    """The plan of `stage.attempt`, with what recovery from earlier attempts asks for."""
+    nodes, processes = gang_size(job.spec, stage.name)
+    return Plan(
+        job=PlanJob(name=job.metadata.name, namespace=job.metadata.namespace or "default", uid=job.metadata.uid or ""),
+        stage=stage.name,
+        attempt=stage.attempt,
+        workspace=workspace_path(job.spec),
+        spec=job.spec,
+        nodes=nodes,
+        processes_per_node=processes,
+        inputs={s: artifacts[s] for s in STAGES if s in artifacts},
+        fingerprint=fingerprint(job.spec, stage.name),
+        micro_batch_divisor=2 ** stage.restarts.get("OutOfMemory", 0),
+        skip_steps=settings.skip_steps * stage.restarts.get("NonFiniteLoss", 0),
+    )

@@ -1,0 +1,134 @@
+"""The pod template of a gang."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetune_api import labels
+from finetune_api.common import Stage
+from finetune_api.job import FineTuneJob
+from finetune_api.runtime import RuntimeSpec
+from finetune_operator.reconcile import names
+from finetune_operator.reconcile.plan import gang_size, workspace_path
+
+Object = dict[str, Any]
+SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
+TMP_MOUNT = "/tmp"  # noqa: S108 - likewise
+USER = 65532
+"""Neither root nor anybody: the trainer image's user."""
+
+
+def pod_template(
+    job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec, avoided_nodes: tuple[str, ...] = ()
+) -> Object:
+    """Pods of one attempt: restricted Pod Security, no API token, nothing but the workspace to write to."""
+    nodes, _ = gang_size(job.spec, stage)
+    spec: Object = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": runtime.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(job, stage, attempt, runtime)],
+        "volumes": _volumes(job, stage, attempt, runtime),
+    }
+    if nodes > 1:
+        spec["subdomain"] = names.job_base(job)
+    if runtime.service_account_name is not None:
+        spec["serviceAccountName"] = runtime.service_account_name
+    spec.update(_scheduling(runtime, avoided_nodes))
+    return {"metadata": {"labels": names.child_labels(job, stage, attempt)}, "spec": spec}
+
+
+def _container(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec) -> Object:
+    container: Object = {
+        "name": labels.CONTAINER,
+        "image": runtime.image,
+        "imagePullPolicy": runtime.image_pull_policy,
+        "command": ["finetune-trainer", stage, "--plan", f"{labels.PLAN_MOUNT}/{labels.PLAN_FILE}"],
+        "env": _environment(job, stage, attempt, runtime),
+        "ports": [
+            {"name": "rendezvous", "containerPort": labels.RENDEZVOUS_PORT},
+            {"name": "progress", "containerPort": labels.PROGRESS_PORT},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": labels.TERMINATION_LOG,
+        # The last lines of the log say more than nothing when the process could not write its result.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "plan", "mountPath": labels.PLAN_MOUNT, "readOnly": True},
+            {"name": "workspace", "mountPath": workspace_path(job.spec)},
+            {"name": "shared-memory", "mountPath": SHARED_MEMORY_MOUNT},
+            {"name": "tmp", "mountPath": TMP_MOUNT},
+            *runtime.volume_mounts,
+        ],
+    }
+    resources = runtime.resources.model_dump(exclude_defaults=True)
+    if resources:
+        container["resources"] = resources
+    return container
+
+
+def _environment(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec) -> list[Object]:
+    """The runtime's variables, then ours: the last one of a name counts."""
+    nodes, _ = gang_size(job.spec, stage)
+    ours = {
+        labels.ENV_NODES: str(nodes),
+        labels.ENV_RENDEZVOUS_HOST: names.rendezvous_host(job, stage, attempt) if nodes > 1 else "127.0.0.1",
+        labels.ENV_RENDEZVOUS_PORT: str(labels.RENDEZVOUS_PORT),
+        labels.ENV_PROGRESS_PORT: str(labels.PROGRESS_PORT),
+        labels.ENV_TERMINATION_LOG: labels.TERMINATION_LOG,
+    }
+    if job.spec.workspace is None or job.spec.workspace.path is None:
+        ours["HOME"] = TMP_MOUNT  # the root file system is read-only; a local process keeps its own home
+    return [
+        *({"name": v.name, "value": v.value} for v in runtime.environment),
+        *({"name": name, "value": value} for name, value in ours.items()),
+        {"name": labels.ENV_POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+    ]
+
+
+def _volumes(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec) -> list[Object]:
+    return [
+        {"name": "plan", "configMap": {"name": names.gang_name(job, stage, attempt)}},
+        {"name": "workspace", **_workspace(job)},
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": runtime.shared_memory}},
+        {"name": "tmp", "emptyDir": {}},
+        *runtime.volumes,
+    ]
+
+
+def _workspace(job: FineTuneJob) -> Object:
+    workspace = job.spec.workspace
+    if workspace is None:
+        raise ValueError("a job without spec.workspace is refused before its pods are made")
+    if workspace.path is not None:
+        return {"hostPath": {"path": workspace.path}}
+    return {"persistentVolumeClaim": {"claimName": workspace.claim_name or names.claim_name(job)}}
+
+
+def _scheduling(runtime: RuntimeSpec, avoided_nodes: tuple[str, ...]) -> Object:
+    scheduling = runtime.scheduling
+    fields: Object = {
+        "nodeSelector": dict(scheduling.node_selector),
+        "tolerations": list(scheduling.tolerations),
+        "priorityClassName": scheduling.priority_class_name,
+        "runtimeClassName": scheduling.runtime_class_name,
+    }
+    if avoided_nodes:
+        # Preferred, not required: where every node has failed, the job goes on rather than wait for ever.
+        term = {"key": "metadata.name", "operator": "NotIn", "values": list(avoided_nodes)}
+        preference = {"weight": 100, "preference": {"matchFields": [term]}}
+        fields["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
+    return {key: value for key, value in fields.items() if value}

@@ -1,0 +1,38 @@
+"""Numbers of the controller that are no part of a job's spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Intervals in seconds, budgets in restarts of one stage."""
+
+    status_interval_seconds: float = 15.0
+    """Progress is written at most this often, unless a condition changes."""
+    backoff_base_seconds: float = 10.0
+    """Wait before the first restart after a failure of the machine; doubles with each within the window."""
+    backoff_max_seconds: float = 300.0
+    """Longest wait."""
+    settle_seconds: float = 30.0
+    """How long to wait for the other pods' exit codes after the first pod failed."""
+    stall_confirm_seconds: float = 30.0
+    """A heartbeat must stay too old for this long: a machine that slept is not a hang."""
+    bug_restarts: int = 1
+    """Exit 70 and unknown exit codes."""
+    out_of_memory_restarts: int = 1
+    """Exit 78 and OOMKilled: each halves the micro-batch."""
+    non_finite_restarts: int = 3
+    """Exit 76: each skips more data."""
+    skip_steps: int = 10
+    """Data steps skipped after the checkpoint, per restart from exit 76."""
+    node_failures: int = 2
+    """A node is avoided after so many failures in one stage."""
+
+
+DEFAULT_SETTINGS = Settings()
+LOCAL_SETTINGS = Settings(
+    status_interval_seconds=1.0, backoff_base_seconds=1.0, backoff_max_seconds=60.0, settle_seconds=10.0
+)
+"""For one job on one machine, watched by a person."""

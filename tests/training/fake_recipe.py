@@ -1,0 +1,84 @@
+"""A stage that only exercises the harness.
+
+What the stage does on which rank is in the environment variable FAKE, as JSON: {"<rank>": "<behaviour>"}; `*` is any.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from finetune_trainer.artifacts import write_artifact
+from finetune_trainer.checkpoint import Checkpointer
+from finetune_trainer.context import StageContext
+from finetune_trainer.errors import BadData, Preempted
+from finetune_trainer.stages import StageOutcome
+
+STEPS = 20
+MISBEHAVE_AT = 5
+
+
+def run(context: StageContext) -> StageOutcome:
+    """Sum ones over all ranks, STEPS times; a checkpoint holds the total."""
+    behaviours = json.loads(os.environ.get("FAKE", "{}"))
+    behaviour = behaviours.get(str(context.rank), behaviours.get("*", ""))
+    root = context.workspace / "checkpoints" / context.plan.stage
+    checkpointer = Checkpointer(root, context.plan.spec.checkpoint, context)
+    latest = checkpointer.latest()
+    total = torch.load(latest.path / "total.pt", weights_only=True) if latest else torch.zeros(())
+    first = latest.step + 1 if latest else 1
+
+    def write(folder: Path) -> None:
+        if context.is_main:
+            torch.save(total, folder / "total.pt")
+
+    for step in range(first, STEPS + 1):
+        if step == MISBEHAVE_AT:
+            misbehave(behaviour)
+        share = torch.tensor([1.0, float(context.stop.requested)])
+        if context.world_size > 1:
+            dist.all_reduce(share)
+        total += share[0]
+        context.progress.update(phase="Training", step=step, total_steps=STEPS, loss=float(total))
+        context.progress.add_time("productive", 0.01)
+        stop = bool(share[1] > 0)
+        if stop or checkpointer.due(step):
+            checkpointer.save(step, write)
+        if stop:
+            checkpointer.wait()
+            raise Preempted(step)
+        if behaviour == "linger":
+            time.sleep(0.05)
+    checkpointer.wait()
+    if context.is_main:
+        with write_artifact(context, "models/pretrain", context.plan) as folder:
+            (folder / "total.txt").write_text(str(float(total)), encoding="utf-8")
+    return StageOutcome(
+        artifact="models/pretrain",
+        summary={"total": float(total), "first": float(first)},
+        message=f"total {float(total)}",
+    )
+
+
+def misbehave(behaviour: str) -> None:
+    """Fail in the way that is asked for."""
+    match behaviour:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "bad-data":
+            raise BadData("MalformedRow", "rows.tsv:7: 3 columns, not 2", "Correct the row.")
+        case "bug":
+            raise ZeroDivisionError("division by nought")
+        case "memory":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        case "disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.safetensors")
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,0 +1,264 @@
+"""Adaptation from the outside: LoRA under ZeRO-2 and ZeRO-3 on two ranks, resume, early stopping, what is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from finetune_api.model import ScratchModel
+from finetune_api.plan import Plan, PlanJob
+from finetune_api.progress import HistoryRow
+from finetune_api.stage_result import StageResult
+from finetune_trainer.adaptation.data import ONE_SHOT, ZERO_SHOT, build_data
+from finetune_trainer.batching import make_layout, validation_batches
+from finetune_trainer.context import StageContext
+from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.models import load_model, save_model, scratch_model
+from finetune_trainer.objectives import causal_loss
+from finetune_trainer.run.history import read_history
+from finetune_trainer.stages import adapt, prepare
+from training.conftest import GangRun, StartGang
+from training.corpus import pairs, write_tsv
+
+RunGang = Callable[..., GangRun]
+MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96}
+ADAPT: dict[str, Any] = {
+    "lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj", "o_proj", "down_proj"]},
+    "task": {"source": "ui", "direction": "en-es", "maxExamples": 150},
+    "epochs": 2,
+    "batch": {"globalTokens": 1536, "sequenceLength": 96},
+    "optimizer": {"learningRate": 0.01},
+    "validateEverySteps": 5,
+}
+
+
+def make_plan(workspace: Path, stage: str = "adapt", zero: int = 2, ranks: int = 2, **changes: Any) -> Plan:
+    spec = {
+        "parallelism": {"nodes": ranks, "zero": {"stage": zero}, "engine": "DDP" if ranks == 1 else "DeepSpeed"},
+        "model": {"scratch": MODEL, "tokenizer": {"train": {"vocabularySize": 400}}},
+        "data": {
+            "sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": str(workspace / "ui.tsv")}],
+            "split": {"validation": 0.05, "test": 0.05},
+        },
+        "pretrain": {
+            "budget": {"tokens": 1024},
+            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
+        },
+        "adapt": ADAPT | changes,
+        "checkpoint": {"everySteps": 4, "everySeconds": 864_000},
+    }
+    fields = {
+        "job": PlanJob(name="tiny", namespace="default", uid="u1"),
+        "stage": stage,
+        "workspace": str(workspace),
+        "spec": spec,
+        "nodes": ranks if stage != "prepare" else 1,
+        "inputs": {} if stage == "prepare" else {"prepare": "data/" + 16 * "d", "pretrain": "models/pretrain"},
+        "fingerprint": ("d" if stage == "prepare" else "a") * 64,
+    }
+    return Plan.model_validate(fields)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with prepared data and a model that has learnt a little: of pure noise an adapter makes nothing."""
+    workspace = tmp_path_factory.mktemp("template")
+    write_tsv(workspace / "ui.tsv", 600)
+    prepare.run(StageContext.single(make_plan(workspace, "prepare")))
+    data = PreparedData.open(workspace, "data/" + 16 * "d")
+    model = scratch_model(ScratchModel.model_validate(MODEL), data.tokenizer(), seed=3)
+    save_model(workspace / "models/pretrain", model, dict(model.named_parameters()))
+    data.tokenizer().save_pretrained(workspace / "models/pretrain")
+    first = {"method": "Full", "epochs": 4, "prompts": {"shots": [0]}, "optimizer": {"learningRate": 0.003}}
+    adapt.run(StageContext.single(make_plan(workspace, ranks=1, **first)))
+    shutil.rmtree(workspace / "models/pretrain")
+    (workspace / "models/adapt").rename(workspace / "models/pretrain")
+    return workspace
+
+
+@pytest.fixture
+def workspace(template: Path, tmp_path: Path) -> Path:
+    """A copy of `template` to work in."""
+    return shutil.copytree(template, tmp_path / "workspace")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run has left behind."""
+
+    result: StageResult
+    history: list[HistoryRow]
+    folder: Path
+
+    @property
+    def losses(self) -> list[float]:
+        return [row.loss for row in self.history if row.loss is not None]
+
+
+def finished(gang: GangRun, workspace: Path) -> Finished:
+    assert gang.exit_codes == [0, 0], "".join(pod.output for pod in gang.pods)
+    result = gang.pods[0].result
+    assert result is not None
+    folder = workspace / "models/adapt"
+    return Finished(result, read_history(folder / "history.jsonl"), folder)
+
+
+@pytest.fixture(scope="module")
+def calm(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Finished]:
+    """Undisturbed runs, filled by the first test."""
+    return {}
+
+
+def validation_loss(folder: Path, workspace: Path, plan: Plan) -> float:
+    """Over all validation examples, computed apart from the stage."""
+    settings = plan.spec.adapt
+    assert settings is not None
+    data = PreparedData.open(workspace, plan.inputs["prepare"])
+    layout = make_layout(settings.batch, StageContext.single(plan), 1, data.pad_id)
+    model = load_model(folder).eval()
+    loss, tokens = 0.0, 0
+    for examples in build_data(settings, data).validation.values():
+        for batch in validation_batches(examples, layout):
+            with torch.no_grad():
+                part = causal_loss(model, batch)
+            loss, tokens = loss + float(part.loss_sum), tokens + int(part.target_tokens)
+    return loss / tokens
+
+
+def test_lora_is_the_same_under_zero_2_and_zero_3(
+    template: Path, tmp_path: Path, run_gang: RunGang, calm: dict[int, Finished]
+) -> None:
+    for zero in (2, 3):
+        workspace = shutil.copytree(template, tmp_path / f"zero{zero}")
+        calm[zero] = finished(run_gang(make_plan(workspace, zero=zero)), workspace)
+    assert calm[3].losses == pytest.approx(calm[2].losses, abs=1e-4)
+    summary = calm[3].result.summary
+    assert summary["validationLoss"] < summary["firstValidationLoss"] - 0.3
+    assert summary["examples"] == 300
+    assert summary["examples.oneShot"] == 150
+    assert summary["steps"] == calm[3].history[-1].step
+    assert {ZERO_SHOT, ONE_SHOT, "all"} == set(calm[3].history[0].validation_loss)
+    assert "300 examples · 2 epochs · loss" in calm[3].result.message
+    assert not (tmp_path / "zero3/checkpoints/adapt").exists()
+
+    for run in calm.values():
+        adapter = load_file(run.folder / "adapter/adapter_model.safetensors")
+        assert len(adapter) == 2 * 2 * 4
+        assert {name.split(".")[-2]: weight.shape for name, weight in adapter.items() if "layers.0.mlp" in name} == {
+            "lora_A": (8, 224), "lora_B": (64, 8)
+        }  # fmt: skip
+        assert all(weight.abs().max() > 1e-3 for name, weight in adapter.items() if "lora_B" in name)
+        merged = load_model(run.folder).eval()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            parts = PeftModel.from_pretrained(load_model(template / "models/pretrain"), str(run.folder / "adapter"))
+        tokens = torch.arange(10, 60)[None]
+        with torch.no_grad():
+            assert torch.allclose(merged(tokens).logits, parts.eval()(tokens).logits, atol=1e-5)
+        assert merged.lm_head.weight is merged.model.embed_tokens.weight
+        assert AutoTokenizer.from_pretrained(run.folder).eos_token == "</s>"
+    plan = make_plan(template)
+    assert validation_loss(calm[3].folder, template, plan) == pytest.approx(summary["validationLoss"], abs=1e-4)
+
+
+def test_a_killed_rank_changes_nothing_in_the_result(
+    workspace: Path, start_gang: StartGang, run_gang: RunGang, calm: dict[int, Finished]
+) -> None:
+    plan = make_plan(workspace, zero=3)
+    gang = start_gang(plan)
+    checkpoints = workspace / "checkpoints/adapt"
+    gang.wait_until(lambda: any(path.name > "step-0000000003" for path in checkpoints.glob("step-*")), "checkpoint")
+    os.kill(gang.pods[1].rank_pids()[0], signal.SIGKILL)
+    gang.wait()
+    assert 0 not in gang.exit_codes
+    assert not (workspace / "models/adapt").exists()
+    size = sum(file.stat().st_size for file in next(checkpoints.iterdir()).rglob("*.pt"))
+    base = (workspace / "models/pretrain/model.safetensors").stat().st_size
+    adapter = (calm[3].folder / "adapter/adapter_model.safetensors").stat().st_size
+    assert size < base + 4 * adapter, "the frozen weights are in the checkpoint"
+
+    after = finished(run_gang(plan.model_copy(update={"attempt": 2})), workspace)
+    assert after.losses == pytest.approx(calm[3].losses, abs=1e-6)
+    assert after.result.summary["validationLoss"] == pytest.approx(calm[3].result.summary["validationLoss"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("method", "rate"), [("Full", 0.003), ("LoRA", 0.02), ("LoRA", 5.0)])
+def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rate: float) -> None:
+    plan = make_plan(
+        workspace, ranks=1, method=method, epochs=60, earlyStopping={"patience": 2},
+        task=ADAPT["task"] | {"maxExamples": 24}, optimizer={"learningRate": rate}, validateEverySteps=4,
+    )  # fmt: skip
+    outcome = adapt.run(StageContext.single(plan))
+    rows = [row for row in read_history(workspace / "models/adapt/history.jsonl") if row.validation_loss]
+    losses = {row.step: row.validation_loss["all"] for row in rows}
+    best = min(losses, key=lambda step: losses[step])
+    assert list(losses)[-3] == best, "two validations without improvement"
+    assert outcome.summary["bestStep"] == best
+    assert outcome.summary["validationLoss"] == pytest.approx(losses[best])
+    assert f"(best at step {best})" in outcome.message
+    assert "stopped early" in outcome.message
+    assert (best == 0) is (rate > 1), "the first two rates help at first, the last never does"
+    folder = workspace / "models/adapt"
+    assert validation_loss(folder, workspace, plan) == pytest.approx(losses[best], abs=1e-4)
+    assert (folder / "adapter").exists() is (method == "LoRA")
+    assert load_model(folder).lm_head.weight.shape == (400, 64)
+
+
+def test_matches_come_from_the_training_split_only(template: Path) -> None:
+    settings = make_plan(template, task=ADAPT["task"] | {"maxExamples": None}).spec.adapt
+    assert settings is not None
+    data = PreparedData.open(template, "data/" + 16 * "d")
+    tokenizer = data.tokenizer()
+    splits = {
+        name: set(zip(data.pairs("ui", name).text("en"), data.pairs("ui", name).text("es"), strict=True))
+        for name in ("train", "validation", "test")
+    }  # type: ignore[misc, unused-ignore]
+    assert sum(map(len, splits.values())) == len(pairs(600))
+    built = build_data(settings, data)
+    for examples, split in ((built.train, "train"), (built.validation[ONE_SHOT], "validation")):
+        one_shot = 0
+        for index in range(len(examples)):
+            text = tokenizer.decode(examples[index].tokens).removesuffix("</s>")
+            lines = [line.partition(": ")[2] for line in text.split("\n")]
+            found = list(zip(lines[::2], lines[1::2], strict=True))
+            assert found[-1] in splits[split]
+            assert set(found[:-1]) <= splits["train"] - {found[-1]}
+            one_shot += len(found) == 2
+        assert one_shot == len(splits[split])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"lora": {"targets": ["wq"]}}, BadConfiguration, "no linear layer named wq"),
+        ({"batch": {"globalTokens": 1024, "sequenceLength": 128}}, BadConfiguration, "128 exceeds the model's 96"),
+        ({"batch": {"globalTokens": 64, "sequenceLength": 8}}, BadData, "none of .* segments fits into 8 tokens"),
+        ({"method": "DoRA"}, BadConfiguration, "DoRA is not supported yet"),
+        ({"prompts": {"retrieval": {"encoder": {"uri": "file:///nowhere"}}}}, BadConfiguration, "/nowhere is not the"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    template: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    plan = make_plan(template, ranks=1, **changes)
+    with pytest.raises(error, match=message):
+        adapt.run(StageContext.single(plan))
+
+
+def test_data_of_another_tokenizer_is_refused(workspace: Path) -> None:
+    file = workspace / "models/pretrain/tokenizer.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"z": ', '"zzz": '), encoding="utf-8")
+    with pytest.raises(BadConfiguration, match="tokenised with another tokenizer"):
+        adapt.run(StageContext.single(make_plan(workspace, ranks=1)))

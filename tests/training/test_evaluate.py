@@ -1,0 +1,273 @@
+"""Evaluation from the outside: a model that has learnt against one that has not, on one rank and on two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sacrebleu
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from finetune_api.model import ScratchModel
+from finetune_api.plan import Plan, PlanJob
+from finetune_api.report import EvaluationReport
+from finetune_trainer.artifacts import find_artifact
+from finetune_trainer.context import StageContext
+from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.errors import BadConfiguration, BadData, Preempted, StageFailure
+from finetune_trainer.evaluation.testset import load_test_sets, sample_rows
+from finetune_trainer.models import save_model, scratch_model
+from finetune_trainer.prompts import AdaptiveMtPrompt
+from finetune_trainer.stages import evaluate, prepare
+from training.conftest import StartGang
+from training.corpus import write_tsv
+
+MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96}
+DATA = "data/" + 16 * "d"
+TASK: dict[str, Any] = {
+    "name": "en-es", "source": "ui", "direction": "en-es", "shots": [0, 1], "maxSegments": 50, "maxNewTokens": 24,
+}  # fmt: skip
+TRAINED = {"prepare": DATA, "pretrain": "models/pretrain", "adapt": "models/adapt"}
+
+
+def make_plan(
+    workspace: Path,
+    stage: str = "evaluate",
+    ranks: int = 1,
+    inputs: dict[str, str] | None = None,
+    test: float = 0.1,
+    task: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Plan:
+    spec = {
+        "parallelism": {"nodes": ranks},
+        "model": {"scratch": MODEL, "tokenizer": {"train": {"vocabularySize": 400}}},
+        "data": {
+            "sources": [
+                {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": str(workspace / "ui.tsv")}
+            ],
+            "split": {"validation": 0.02, "test": test},
+        },
+        "pretrain": {
+            "budget": {"tokens": 1024},
+            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
+        },
+        "evaluate": {"tasks": [TASK | (task or {})], "batchSize": 16, **changes},
+    }
+    given = {
+        "job": PlanJob(name="tiny", namespace="default", uid="u1"),
+        "stage": stage,
+        "workspace": str(workspace),
+        "spec": spec,
+        "nodes": ranks,
+        "inputs": {} if stage == "prepare" else TRAINED if inputs is None else inputs,
+        "fingerprint": ("d" if stage == "prepare" else "e") * 64,
+    }
+    return Plan.model_validate(given)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with prepared data, a random model, and one that has learnt a little to translate."""
+    workspace = tmp_path_factory.mktemp("template")
+    write_tsv(workspace / "ui.tsv", 800)
+    prepare.run(StageContext.single(make_plan(workspace, "prepare")))
+    data = PreparedData.open(workspace, DATA)
+    tokenizer = data.tokenizer()
+    model = scratch_model(ScratchModel.model_validate(MODEL), tokenizer, seed=3)
+    for folder, steps in (("models/pretrain", 0), ("models/adapt", 150)):
+        learn(model, tokenizer, data, steps)
+        save_model(workspace / folder, model, dict(model.named_parameters()))
+        tokenizer.save_pretrained(workspace / folder)
+    (workspace / "models/adapt/history.jsonl").write_text(
+        '{"step": 1, "tokens": 10, "seconds": 1, "loss": 5}\n{"step": 2, "tokens": 20, "seconds": 2, "loss": 3}\n{"st'
+    )
+    return workspace
+
+
+def learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: PreparedData, steps: int) -> None:
+    """A short plain training on zero-shot prompts."""
+    prompt = AdaptiveMtPrompt(tokenizer, "en-es")
+    split = data.pairs("ui", "train")
+    pairs = [
+        (prompt.prompt(source), prompt.target(target))
+        for source, target in ((split.tokens("en")[i], split.tokens("es")[i]) for i in range(len(split)))
+    ]
+    generator = np.random.default_rng(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for _ in range(steps):
+        chosen = [pairs[i] for i in generator.integers(0, len(pairs), 16)]
+        width = max(len(p) + len(t) for p, t in chosen)
+        ids, labels = torch.zeros(16, width, dtype=torch.long), torch.full((16, width), -100)
+        for row, (before, target) in enumerate(chosen):
+            whole = torch.tensor([*before, *target])
+            ids[row, : len(whole)] = whole
+            labels[row, len(before) : len(whole)] = whole[len(before) :]
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.fixture
+def workspace(template: Path, tmp_path: Path) -> Path:
+    """A copy of `template` to work in."""
+    return shutil.copytree(template, tmp_path / "workspace")
+
+
+def read_report(workspace: Path) -> EvaluationReport:
+    return EvaluationReport.model_validate_json((workspace / "reports/report.json").read_text("utf-8"))
+
+
+def read_tsv(workspace: Path, shots: int) -> list[Sequence[str]]:
+    """Columns: source, reference, hypothesis, baseline."""
+    lines = (workspace / f"reports/en-es.{shots}shot.tsv").read_text("utf-8").removesuffix("\n").split("\n")
+    return list(zip(*(line.split("\t") for line in lines[1:]), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_was_learnt_shows_and_two_ranks_say_what_one_says(workspace: Path, start_gang: StartGang) -> None:
+    plan = make_plan(workspace)
+    outcome = evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    assert [(t.shots, t.segments) for t in report.tasks] == [(0, 50), (1, 50)]
+    zero_shot = report.tasks[0]
+    assert [s.verdict for s in zero_shot.scores] == ["Better"] * 3
+    assert zero_shot.scores[0].p_value is not None
+    assert zero_shot.scores[0].p_value < 0.05
+    assert (report.model.name, report.baseline.name) == ("adapted", "pretrained")
+    assert report.verdict.startswith("The adapted model is better than its baseline")
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.verdict == report.verdict == outcome.message
+    assert outcome.evaluation.path == "reports/report.json"
+    manifest = find_artifact(workspace, "reports", plan.fingerprint)
+    assert manifest is not None
+    assert {"report.html", "report.md", "report.json", "en-es.0shot.tsv", "en-es.1shot.tsv"} == set(manifest.files)
+    assert "Training loss" in (workspace / "reports/report.html").read_text("utf-8")
+
+    for task in report.tasks:
+        _, references, hypotheses, baseline = read_tsv(workspace, task.shots)
+        scores = {s.metric: s for s in task.scores}
+        for texts, value in ((hypotheses, scores["BLEU"].score), (baseline, scores["BLEU"].baseline)):
+            assert sacrebleu.corpus_bleu(list(texts), [list(references)]).score == pytest.approx(value)
+
+    alone = {name: (workspace / "reports" / name).read_bytes() for name in manifest.files if name.endswith(".tsv")}
+    gang = start_gang(make_plan(workspace, ranks=2))
+    gang.wait()
+    assert gang.exit_codes == [0, 0], "".join(pod.output for pod in gang.pods)
+    assert {name: (workspace / "reports" / name).read_bytes() for name in alone} == alone
+    assert read_report(workspace).tasks == report.tasks
+    result = gang.pods[0].result
+    assert result is not None
+    assert result.evaluation is not None
+    assert result.evaluation.verdict == report.verdict
+
+
+def test_a_model_that_was_only_pretrained_has_no_baseline(workspace: Path) -> None:
+    inputs = {"prepare": DATA, "pretrain": "models/pretrain"}
+    outcome = evaluate.run(StageContext.single(make_plan(workspace, inputs=inputs, task={"maxSegments": 5})))
+    report = read_report(workspace)
+    assert (report.model.name, report.baseline.name, report.baseline.model.path) == ("pretrained", "none", "")
+    assert "no baseline" in report.verdict
+    assert "baseline.model" in report.notes[0]
+    assert all(s.verdict is None and s.baseline is None for t in report.tasks for s in t.scores)
+    assert set(read_tsv(workspace, 0)[3]) == {""}
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.gate == "None"
+
+
+def test_a_named_baseline_and_a_gate_that_fails(workspace: Path) -> None:
+    changes: dict[str, Any] = {
+        "baseline": {"model": {"uri": f"file://{workspace / 'models/adapt'}"}},
+        "gate": {"require": [{"metric": "chrF++", "task": "en-es", "betterThanBaseline": True}]},
+    }
+    plan = make_plan(workspace, task={"maxSegments": 6, "shots": [0]}, **changes)
+    outcome = evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    assert report.baseline.name == f"file://{workspace / 'models/adapt'}"
+    assert [s.verdict for s in report.tasks[0].scores] == ["NoDifference"] * 3  # a model against itself
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.gate == "Failed"
+    assert outcome.evaluation.failed_checks == ["chrF++ of en-es (0-shot) better than the baseline at p < 0.05"]
+
+
+def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
+    plan = make_plan(workspace)
+    data = PreparedData.open(workspace, DATA)
+    (test_set,) = load_test_sets(plan.spec, data)
+    assert test_set.examples is not None
+    train = data.pairs("ui", "train")
+    known = set(zip(train.text("en"), train.text("es"), strict=True))
+    assert len(test_set.examples.pairs) == 50
+    assert all(pair in known for pair in test_set.examples.pairs)
+    assert not {pair[0] for pair in test_set.examples.pairs if pair} & set(test_set.sources)
+
+
+def test_the_sample_is_fixed_by_content() -> None:
+    keys = np.random.default_rng(0).permutation(1000).astype(np.uint64)
+    rows = sample_rows(keys, 10)
+    assert sorted(keys[rows]) == list(range(10))
+    assert list(rows) == sorted(rows)
+    moved = np.roll(keys, 17)
+    assert set(moved[sample_rows(moved, 10)]) == set(keys[rows])
+    assert list(sample_rows(keys[:3], 10)) == [0, 1, 2]
+
+
+def broken_model(workspace: Path) -> None:
+    for file in (workspace / "models/pretrain").glob("tokenizer*"):
+        file.unlink()
+
+
+def scratch_sources(workspace: Path) -> None:
+    prepare.run(StageContext.single(make_plan(workspace, "prepare", test=0.0)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "changes", "error", "message"),
+    [
+        (broken_model, {}, BadConfiguration, "holds no tokenizer"),
+        (None, {"baseline": {"model": {"uri": "file:///nowhere"}}}, BadConfiguration, "there is no folder /nowhere"),
+        (None, {"baseline": {"model": {"uri": "s3://a/b"}}}, BadConfiguration, "s3:// is not supported"),
+        (None, {"task": {"direction": "de-es"}}, BadConfiguration, "direction is de-es, but source 'ui'.*en and es"),
+        (None, {"task": {"direction": "en-en"}}, BadConfiguration, "direction is en-en"),
+        (
+            None,
+            {"gate": {"require": [{"metric": "BLEU", "task": "en-es"}]}},
+            BadConfiguration,
+            r"gate.require\[0\] requires nothing",
+        ),
+        (scratch_sources, {"test": 0.0}, BadData, r"tasks\[0\]: the test split of source 'ui' is empty"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_in_words(
+    workspace: Path, damage: Any, changes: dict[str, Any], error: type[StageFailure], message: str
+) -> None:
+    if damage is not None:
+        damage(workspace)
+    with pytest.raises(error, match=message) as caught:
+        evaluate.run(StageContext.single(make_plan(workspace, **changes)))
+    assert caught.value.remedy
+    assert not (workspace / "reports").exists()
+
+
+def test_a_stop_ends_the_evaluation_and_leaves_nothing(workspace: Path) -> None:
+    context = StageContext.single(make_plan(workspace))
+    context.stop.request()
+    with pytest.raises(Preempted, match="starts anew"):
+        evaluate.run(context)
+    assert not (workspace / "reports").exists()
+
+
+def test_a_prompt_too_long_for_its_example_goes_without(workspace: Path) -> None:
+    plan = make_plan(workspace, task={"maxSegments": 5, "shots": [1], "maxNewTokens": 60})
+    evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    assert any("too long for an example" in note for note in report.notes)
+    assert json.loads((workspace / "reports/report.json").read_text("utf-8"))["notes"]

@@ -1,0 +1,104 @@
+"""However a run is spread, cut or interrupted, it computes the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.conftest import GangRun
+from training.parity_recipe import ENGINES, RESULTS
+from training.prepared import make_plan, prepare_data, pretrain_spec
+
+PROGRAM = (sys.executable, "-m", "training.recipes", "training.parity_recipe:run")
+STEPS = 10
+Results = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return prepare_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[int, Results]:
+    """Results by number of ranks."""
+    return {}
+
+
+def measure(
+    ranks: int, measured: dict[int, Results], prepared: tuple[Path, Path], workspace: Path, run_gang: Callable[..., GangRun]
+) -> Results:
+    if ranks not in measured:
+        corpus, data = prepared
+        spec = pretrain_spec(corpus, STEPS, parallelism={"nodes": ranks})
+        plan = make_plan(workspace, "pretrain", spec, inputs={"prepare": str(data)})
+        gang = run_gang(plan, program=PROGRAM)
+        assert gang.exit_codes == [0] * ranks, "\n".join(pod.output for pod in gang.pods)
+        measured[ranks] = json.loads((workspace / RESULTS).read_text())
+    return measured[ranks]
+
+
+@pytest.fixture
+def two_ranks(
+    measured: dict[int, Results], prepared: tuple[Path, Path], tmp_path: Path, run_gang: Callable[..., GangRun]
+) -> Results:
+    return measure(2, measured, prepared, tmp_path, run_gang)
+
+
+@pytest.fixture
+def one_rank(
+    measured: dict[int, Results], prepared: tuple[Path, Path], tmp_path: Path, run_gang: Callable[..., GangRun]
+) -> Results:
+    return measure(1, measured, prepared, tmp_path, run_gang)
+
+
+def show(title: str, results: Results) -> None:
+    """The table of losses: run the tests with -s to see it."""
+    print(f"\n{title}: loss, gradient norm and validation losses over {STEPS} steps")
+    for name, values in results.items():
+        if name != "deviation":
+            print(f"  {name:16}", " ".join("      -" if v is None else f"{v:7.5f}" for v in values[-12:]))
+
+
+@pytest.mark.timeout(300)
+def test_every_engine_computes_the_same(two_ranks: Results) -> None:
+    show("2 ranks", two_ranks)
+    reference = two_ranks["DDP"]
+    assert len([value for value in reference if value is not None]) > 3 * STEPS
+    for name in ENGINES:
+        assert two_ranks[name] == pytest.approx(reference, abs=1e-4), name
+
+
+def test_four_micro_batches_compute_what_one_does(two_ranks: Results) -> None:
+    for name in ("DDP", "ZeRO-2", "ZeRO-3"):
+        assert two_ranks[f"{name} in 4"] == pytest.approx(two_ranks["DDP"], abs=1e-4), name
+
+
+def test_a_resumed_run_is_the_undisturbed_one(two_ranks: Results) -> None:
+    for name in ENGINES:
+        assert two_ranks[f"{name} resumed"] == two_ranks[name], name
+
+
+def test_training_learns(two_ranks: Results) -> None:
+    losses = two_ranks["DDP"]
+    assert losses[-1] < losses[2] - 0.5
+
+
+@pytest.mark.timeout(300)
+def test_one_rank_computes_what_two_do(one_rank: Results, two_ranks: Results) -> None:
+    show("1 rank", one_rank)
+    for name in ("DDP", "ZeRO-2"):
+        assert one_rank[name] == pytest.approx(two_ranks["DDP"], abs=1e-4), name
+        assert one_rank[f"{name} resumed"] == one_rank[name], name
+
+
+def test_a_new_model_has_the_right_initialisation_under_zero_3(two_ranks: Results) -> None:
+    deviations = two_ranks["deviation"]
+    assert len(deviations) == 1 + 2 * 7
+    for name, deviation in deviations.items():
+        assert deviation == pytest.approx(0.02, rel=0.05), name

@@ -1,0 +1,263 @@
+"""The whole pipeline from the outside: the command typed, the manifest applied, the report read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sacrebleu
+import yaml
+
+from training.corpus import write_tsv
+
+FINETUNE = Path(sys.executable).with_name("finetune")
+DEADLINE_SECONDS = 300.0
+
+
+def manifest(folder: Path, **changes: Any) -> Path:
+    """A two-rank job on the tiny corpus."""
+    spec: dict[str, Any] = {
+        "parallelism": {"nodes": 2, "zero": {"stage": 2}},
+        "model": {
+            "scratch": {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96},
+            "tokenizer": {"train": {"vocabularySize": 512}},
+        },
+        "data": {
+            "sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}],
+            "split": {"validation": 0.05, "test": 0.05},
+        },
+        "pretrain": {
+            "budget": {"tokens": 61_440},
+            "objectives": [
+                {"name": "en", "type": "CausalLM", "source": "ui", "language": "en"},
+                {"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]},
+            ],
+            "batch": {"globalTokens": 1024, "sequenceLength": 64},
+            "optimizer": {"learningRate": 3.0e-3},
+            "validateEverySteps": 20,
+        },
+        "adapt": {
+            "method": "LoRA",
+            "lora": {"rank": 8, "alpha": 16, "dropout": 0.0},
+            "task": {"source": "ui", "direction": "en-es"},
+            "batch": {"globalTokens": 1536, "sequenceLength": 96},
+            "optimizer": {"learningRate": 5.0e-3},
+            "maxExamples": 600,
+        },
+        "evaluate": {"tasks": [{"name": "en-es", "source": "ui", "direction": "en-es", "shots": [0, 1],
+                                "maxSegments": 40, "maxNewTokens": 24}]},
+        "checkpoint": {"everySteps": 10},
+    }  # fmt: skip
+    for field, value in changes.items():
+        *parents, last = field.split("__")
+        target = spec
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    if spec["adapt"] and "maxExamples" in spec["adapt"]:
+        spec["adapt"]["task"]["maxExamples"] = spec["adapt"].pop("maxExamples")
+    job = {
+        "apiVersion": "finetune-operator.io/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "tiny"},
+        "spec": {key: value for key, value in spec.items() if value is not None},
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `finetune` in an own folder; whatever is left at the end is stopped by pid."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [FINETUNE, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert "Traceback" not in out + err
+    return process.returncode, out, err
+
+
+def job_of(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "runs/tiny/job.json").read_text(encoding="utf-8"))
+    return value
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+    """Poll until `condition`; fails if the process ends first or the deadline passes."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert process.poll() is None, f"ended before {what}: {process.communicate()}"
+        assert time.monotonic() < deadline, f"no {what} in time"
+        time.sleep(0.1)
+
+
+def is_training(folder: Path, stage: str, step: int) -> bool:
+    try:
+        status = job_of(folder)["status"]
+        return bool(status["currentStage"] == stage and status["progress"]["step"] >= step)
+    except (OSError, KeyError, ValueError):
+        return False
+
+
+def rank_processes(folder: Path) -> list[int]:
+    """Process ids of the ranks (not of the pods' launchers) of this folder's run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().decode().split("\0")
+            environment = (entry / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "finetune_trainer" in command and f"{folder}/" in " ".join(command) + environment and "RANK=" in environment:
+            found.append(int(entry.name))
+    return found
+
+
+def final_losses(folder: Path) -> dict[str, float]:
+    return {s["name"]: s["summary"]["loss"] for s in job_of(folder)["status"]["stages"] if "loss" in s["summary"]}
+
+
+def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    write_tsv(tmp_path / "ui.tsv", 800)
+    path = manifest(tmp_path)
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+    workspace = tmp_path / "runs/tiny"
+    status = job_of(tmp_path)["status"]
+    assert [(s["name"], s["state"]) for s in status["stages"]] == [
+        ("prepare", "Succeeded"), ("pretrain", "Succeeded"), ("adapt", "Succeeded"), ("evaluate", "Succeeded")
+    ]  # fmt: skip
+    assert {c["type"]: c["status"] for c in status["conditions"]}["Succeeded"] == "True"
+    assert "report.html" in out
+    assert "<svg" in (workspace / "reports/report.html").read_text(encoding="utf-8")
+
+    report = json.loads((workspace / "reports/report.json").read_text(encoding="utf-8"))
+    pretrain = next(s for s in status["stages"] if s["name"] == "pretrain")["summary"]
+    assert pretrain["validationLoss"] < pretrain["firstValidationLoss"]
+    for task in report["tasks"]:
+        with (workspace / task["hypotheses"]).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        hypotheses = [row["hypothesis"] for row in rows]
+        references = [row["reference"] for row in rows]
+        bleu = next(s for s in task["scores"] if s["metric"] == "BLEU")
+        assert bleu["score"] == pytest.approx(sacrebleu.corpus_bleu(hypotheses, [references]).score, abs=1e-9)
+
+    reasons = [json.loads(line)["reason"] for line in (workspace / "events.jsonl").read_text().splitlines()]
+    assert reasons.count("StageCompleted") == 4
+    assert "EvaluationReported" in reasons
+
+    before = job_of(tmp_path)
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+    assert job_of(tmp_path)["status"]["stages"] == before["status"]["stages"]
+    code, out, _ = finish(start("run", str(path), "--output", "json"))
+    assert code == 0
+    assert json.loads(out)["status"]["state"] == "Succeeded"
+    code, out, _ = finish(start("report", "tiny"))
+    assert code == 0
+    assert "chrF++" in out
+
+
+def test_a_killed_rank_and_ctrl_c_change_nothing_in_the_result(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    changes: dict[str, Any] = {"evaluate": None, "adapt__maxExamples": 200}
+    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
+    for folder in (calm, disturbed):
+        folder.mkdir()
+        write_tsv(folder / "ui.tsv", 400)
+        manifest(folder, **changes)
+    code, out, err = finish(start("run", "calm/job.yaml", "--workspace", "calm/runs/tiny"))
+    assert code == 0, out + err
+
+    arguments = ("run", "disturbed/job.yaml", "--workspace", "disturbed/runs/tiny")
+    process = start(*arguments)
+    wait_for(lambda: is_training(disturbed, "pretrain", 12), process, "step 12")
+    os.kill(rank_processes(disturbed)[0], signal.SIGKILL)
+    wait_for(lambda: job_of(disturbed)["status"]["restarts"] == 1, process, "restart")
+    wait_for(lambda: is_training(disturbed, "pretrain", 25), process, "step 25")
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130, out + err
+    assert "Go on with: finetune run" in out
+    assert rank_processes(disturbed) == []
+
+    code, out, err = finish(start(*arguments))
+    assert code == 0, out + err
+    assert final_losses(disturbed) == pytest.approx(final_losses(calm), abs=1e-6)
+
+
+def test_a_second_run_in_the_same_workspace_is_refused_while_the_first_goes_on(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    write_tsv(tmp_path / "ui.tsv", 400)
+    path = manifest(tmp_path, evaluate=None, adapt=None)
+    first = start("run", str(path))
+    wait_for((tmp_path / "runs/tiny/job.json").exists, first, "job.json")
+    code, out, err = finish(start("run", str(path)))
+    assert code == 2, out + err
+    assert "in use" in err
+    assert str(first.pid) in err
+    first.send_signal(signal.SIGINT)
+    assert finish(first)[0] == 130
+
+
+def test_bad_data_fails_once_with_line_and_remedy_and_goes_on_when_mended(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    source = write_tsv(tmp_path / "ui.tsv", 300)
+    good = source.read_text(encoding="utf-8")
+    lines = good.splitlines()
+    lines[41] += "\tthird column"
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 4096})
+    code, out, err = finish(start("run", str(path)))
+    assert code == 1, out + err
+    assert "prepare failed" in out
+    assert "42" in out
+    assert "exit 65, not retried" in out
+    assert next(s for s in job_of(tmp_path)["status"]["stages"] if s["name"] == "prepare")["attempt"] == 1
+
+    source.write_text(good, encoding="utf-8")
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+
+
+def test_an_immutable_field_of_a_finished_run_is_refused(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    write_tsv(tmp_path / "ui.tsv", 300)
+    path = manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 4096})
+    assert finish(start("run", str(path)))[0] == 0
+    manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 8192})
+    code, out, err = finish(start("run", str(path)))
+    assert code == 2, out + err
+    assert "pretrain cannot change" in err

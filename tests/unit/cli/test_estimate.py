@@ -1,0 +1,53 @@
+"""Parameter counts, FLOPs and memory against figures that are known."""
+
+import pytest
+
+from finetune_api.model import Parallelism, ScratchModel, Zero
+from finetune_api.training import Batch
+from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
+from finetune_cli.estimate.job import auto_micro_batch
+from finetune_cli.estimate.memory import training_memory
+from finetune_cli.estimate.shape import TransformerShape, shape_of_scratch
+
+MISTRAL_7B = TransformerShape(
+    layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, intermediate=14336, vocabulary=32000, tied=False
+)
+
+
+def test_mistral_7b_has_the_published_number_of_parameters() -> None:
+    assert MISTRAL_7B.parameters == 7_241_732_096
+    assert MISTRAL_7B.matmul_parameters == 7_110_393_856
+
+
+def test_lora_on_all_linear_layers_counts_both_factors() -> None:
+    assert MISTRAL_7B.lora_parameters(16, list(MISTRAL_7B.linear_layers)) == 41_943_040
+
+
+def test_flops_per_token_at_512() -> None:
+    lora = MISTRAL_7B.lora_parameters(16, list(MISTRAL_7B.linear_layers))
+    assert flops_per_token(MISTRAL_7B, 512) == pytest.approx(43.5e9, rel=0.002)
+    assert lora_flops_per_token(MISTRAL_7B, lora, 512) == pytest.approx(29.5e9, rel=0.002)
+
+
+def test_mlp_width_of_a_scratch_model_follows_mistral() -> None:
+    assert ScratchModel(layers=1, hidden=4096, heads=32, kv_heads=8).intermediate_size() == 14336
+    assert ScratchModel(layers=1, hidden=36, heads=2, kv_heads=2).intermediate_size() == 128
+
+
+@pytest.mark.parametrize(
+    ("stage", "weights", "gradients", "optimizer"),
+    [(0, 1, 1, 1), (1, 1, 1, 4), (2, 1, 4, 4), (3, 4, 4, 4)],
+)
+def test_zero_partitions_part_by_part(stage: int, weights: int, gradients: int, optimizer: int) -> None:
+    shape = shape_of_scratch(ScratchModel(layers=2, hidden=64, heads=4, kv_heads=2), 1000)
+    parallelism = Parallelism(nodes=2, processes_per_node=2, zero=Zero(stage=stage))
+    memory = training_memory(shape, shape.parameters, parallelism, 1, 8, bf16=False)
+    assert memory.weights == shape.parameters * 4 // weights
+    assert memory.gradients == shape.parameters * 4 // gradients
+    assert memory.optimizer == shape.parameters * 8 // optimizer
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, 1), (12, 12), (17, 1), (32, 16), (40, 10)])
+def test_auto_micro_batch_is_the_largest_divisor_up_to_16(rows: int, expected: int) -> None:
+    batch = Batch(global_tokens=rows * 2 * 8, sequence_length=8)
+    assert auto_micro_batch(batch, ranks=2) == expected

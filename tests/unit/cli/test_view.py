@@ -1,0 +1,99 @@
+"""The terminal view, rendered to text."""
+
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console, RenderableType
+
+from finetune_api.job import FineTuneJob
+from finetune_api.report import EvaluationSummary, ScoreSummary
+from finetune_api.status import FineTuneJobStatus, Goodput, ProgressStatus, StageStatus
+from finetune_cli.score_table import headline, score_table
+from finetune_cli.view import change_line, job_view
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def render(renderable: RenderableType) -> str:
+    console = Console(width=100, no_color=True)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def running_job() -> FineTuneJob:
+    job = FineTuneJob.from_json_object(
+        {
+            "metadata": {"name": "ui-en-es"},
+            "spec": {
+                "parallelism": {"nodes": 2},
+                "model": {"scratch": {"layers": 1, "hidden": 16, "heads": 2}},
+                "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
+                "evaluate": {"tasks": [{"name": "en-es", "source": "ui", "direction": "en-es"}]},
+            },
+        }
+    )
+    status = FineTuneJobStatus(
+        state="Running",
+        current_stage="adapt",
+        restarts=1,
+        goodput=Goodput(ratio=0.97),
+        progress=ProgressStatus(
+            step=310,
+            total_steps=500,
+            percent=62,
+            loss=2.87,
+            tokens_per_second=9800.0,
+            eta_seconds=41,
+            mixture={"en": 0.31},
+        ),
+        stages=[
+            StageStatus(
+                name="prepare",
+                state="Succeeded",
+                attempt=1,
+                start_time=START,
+                completion_time=START + timedelta(seconds=6),
+                message="8,012 pairs kept of 9,377",
+            ),
+            StageStatus(name="adapt", state="Running", attempt=2, start_time=START + timedelta(seconds=6)),
+            StageStatus(name="evaluate", state="Pending"),
+        ],
+    )
+    return job.model_copy(update={"status": status})
+
+
+def test_view_shows_stages_progress_and_what_ctrl_c_does() -> None:
+    text = render(job_view(running_job(), START + timedelta(seconds=161)))
+    assert "ui-en-es  adapt 2/3 · ZeRO-2 · 2 ranks · attempt 2" in text
+    assert "2m41s" in text
+    assert "✔  prepare    8,012 pairs kept of 9,377" in text
+    assert "62%" in text
+    assert "step 310/500 · loss 2.870 · 9.8 k tok/s" in text
+    assert "◌  evaluate" in text
+    assert "restarts 1 · goodput 97%" in text
+    assert "Ctrl-C saves and stops" in text
+
+
+def test_change_line_is_flat_and_has_no_nulls() -> None:
+    line = change_line(running_job())
+    assert line["stage"] == "adapt"
+    assert line["etaSeconds"] == 41
+    assert None not in line.values()
+
+
+def test_score_table_shows_baseline_interval_and_verdict() -> None:
+    score = ScoreSummary(
+        task="en-es",
+        shots=1,
+        metric="chrF++",
+        score=31.5,
+        low=30.6,
+        high=32.4,
+        baseline=19.7,
+        p_value=0.001,
+        verdict="Better",
+    )
+    text = render(score_table(EvaluationSummary(scores=[score])))
+    assert "one-shot" in text
+    assert "19.7 → 31.5 ±0.9 ▲" in text
+    assert headline(score) == "chrF++ 31.5 (+11.8)"

@@ -1,0 +1,142 @@
+"""Scores, intervals and p-values against sacrebleu's own command line, on the files that the report writes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune_api.evaluate import Significance
+from finetune_api.report import Score
+from finetune_trainer.evaluation.metrics import create_metric, segment_statistics, signature
+from finetune_trainer.evaluation.scores import judge, score_metrics
+from finetune_trainer.evaluation.text import one_line
+from finetune_trainer.reporting.tsv import write_tsv
+from unit.evaluation.samples import corpus, damage
+
+METRICS = ["chrF++", "BLEU", "TER"]
+ARGUMENTS = ["--paired-bs", "-f", "text", "-m", "chrf", "bleu", "ter", "--chrf-word-order", "2", "-w", "4"]
+
+
+def scored(hypotheses: list[str], baseline: list[str] | None, references: list[str]) -> list[Score]:
+    def statistics(texts: list[str]) -> dict[str, Any]:
+        return {name: segment_statistics(create_metric(name, "es"), texts, references) for name in METRICS}
+
+    before = None if baseline is None else statistics(baseline)
+    return score_metrics(statistics(hypotheses), before, "es", Significance())
+
+
+@dataclass
+class TheirScore:
+    """What sacrebleu prints for one metric."""
+
+    baseline: float
+    score: float
+    half_interval: float
+    p_value: float
+
+
+def sacrebleu_paired(folder: Path, columns: list[list[str]]) -> list[TheirScore]:
+    """`sacrebleu --paired-bs` on columns of the TSV, in the order of METRICS."""
+    write_tsv(folder / "task.tsv", columns)
+    lines = [line.split("\t") for line in (folder / "task.tsv").read_text("utf-8").split("\n")[1:-1]]
+    for index, name in enumerate(("source", "reference", "hypothesis", "baseline")):
+        (folder / name).write_text("".join(f"{line[index]}\n" for line in lines), "utf-8")
+    command = [sys.executable, "-m", "sacrebleu", "reference", "-i", "baseline", "hypothesis", *ARGUMENTS]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")][1:]
+    figures = [re.findall(r"(\d+\.\d+) \([\d.]+ ± (\d+\.\d+)\)", row) for row in rows[:2]]
+    p_values = re.findall(r"p = (\d\.\d+)", rows[2])
+    return [
+        TheirScore(float(before[0]), float(system[0]), float(system[1]), float(p))
+        for before, system, p in zip(*figures, p_values, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "baseline_damaged", "differ"), [(0.2, 0.5, True), (0.5, 0.2, True), (0.40, 0.39, False)]
+)
+def test_figures_are_those_of_sacrebleu_on_the_written_file(
+    tmp_path: Path, damaged: float, baseline_damaged: float, differ: bool
+) -> None:
+    sources, references = corpus()
+    hypotheses, baseline = damage(references, damaged, 1), damage(references, baseline_damaged, 2)
+    hypotheses[3], references[5] = "", references[5].replace(" ", '  "', 1)
+    scores = scored(hypotheses, baseline, references)
+    printed = sacrebleu_paired(tmp_path, [sources, references, hypotheses, baseline])
+    for score, theirs in zip(scores, printed, strict=True):
+        assert score.score == pytest.approx(theirs.score, abs=6e-5)
+        assert score.baseline == pytest.approx(theirs.baseline, abs=6e-5)
+        assert (score.high - score.low) / 2 == pytest.approx(theirs.half_interval, abs=1e-3)
+        assert score.p_value is not None
+        assert (score.p_value < 0.05) == (theirs.p_value < 0.05) == differ
+        if differ:
+            assert score.p_value == pytest.approx(theirs.p_value, abs=2e-3)
+
+
+def test_the_verdict_knows_which_way_a_metric_improves() -> None:
+    _, references = corpus()
+    good, bad = damage(references, 0.1, 1), damage(references, 0.6, 2)
+    assert [s.verdict for s in scored(good, bad, references)] == ["Better"] * 3
+    assert [s.verdict for s in scored(bad, good, references)] == ["Worse"] * 3
+    better = {s.metric: s.delta or 0.0 for s in scored(good, bad, references)}
+    assert better["BLEU"] > 0 > better["TER"]
+
+
+def test_equal_outputs_are_not_different() -> None:
+    _, references = corpus(40)
+    hypotheses = damage(references, 0.3, 1)
+    for score in scored(hypotheses, list(hypotheses), references):
+        assert (score.p_value, score.delta, score.verdict) == (1.0, 0.0, "NoDifference")
+
+
+def test_the_level_decides() -> None:
+    assert judge("BLEU", 1.0, 0.04, 0.05) == "Better"
+    assert judge("BLEU", 1.0, 0.04, 0.01) == "NoDifference"
+    assert judge("TER", 1.0, 0.04, 0.05) == "Worse"
+
+
+def test_without_baseline_there_is_no_verdict() -> None:
+    _, references = corpus(30)
+    for score in scored(damage(references, 0.3, 1), None, references):
+        assert (score.baseline, score.delta, score.p_value, score.verdict) == (None, None, None, None)
+        assert score.low < score.score < score.high
+
+
+def test_one_segment_and_empty_output_can_be_scored() -> None:
+    scores = {s.metric: s.score for s in scored([""], ["El archivo."], ["El archivo."])}
+    assert scores == {"chrF++": 0.0, "BLEU": 0.0, "TER": 100.0}
+
+
+def test_the_signature_says_how_to_repeat_the_figure() -> None:
+    assert signature(create_metric("BLEU", "es")).startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert "|tok:zh|" in signature(create_metric("BLEU", "zh-Hant"))
+    assert "|nc:6|nw:2|" in signature(create_metric("chrF++", "es"))
+    assert "|nw:0|" in signature(create_metric("chrF", "es"))
+    with pytest.raises(ValueError, match="Perplexity"):
+        create_metric("Perplexity", "es")
+
+
+def test_text_stands_in_one_field_of_one_line(tmp_path: Path) -> None:
+    nasty = [one_line(t) for t in ("a\tb", "a\r\nb\n", "a\x85b\u2028c\x0b", '"quoted"', "")]
+    assert nasty == ["a b", "a b", "a b c", '"quoted"', ""]
+    write_tsv(tmp_path / "x.tsv", [nasty] * 4)
+    lines = (tmp_path / "x.tsv").read_text("utf-8").splitlines()
+    assert lines[0] == "source\treference\thypothesis\tbaseline"
+    assert [line.split("\t")[2] for line in lines[1:]] == nasty
+
+
+def test_statistics_add_up() -> None:
+    _, references = corpus(50)
+    hypotheses = damage(references, 0.4, 3)
+    for name in METRICS:
+        metric = create_metric(name, "es")
+        whole = segment_statistics(metric, hypotheses, references)
+        parts = [segment_statistics(metric, hypotheses[i::3], references[i::3]) for i in range(3)]
+        assert np.allclose(whole.sum(0), sum(p.sum(0) for p in parts))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from finetune_api.common import ModelReference
+from finetune_api.model import ScratchModel
+from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.models import check_fit, load_model, reference_folder, save_model, scratch_model
+
+from tiny import TinyTokenizer, parameters, tiny_model
+
+
+def test_a_new_model_has_the_standard_initialisation() -> None:
+    model = tiny_model(hidden=64)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            assert float(parameter.detach().std()) == pytest.approx(0.02, rel=0.1), name
+        else:
+            assert (parameter == 1).all(), name
+
+
+def test_the_seed_decides_about_the_weights_and_nothing_else_is_disturbed() -> None:
+    torch.manual_seed(5)
+    undisturbed = torch.rand(3)
+    torch.manual_seed(5)
+    first, again, other = tiny_model(1), tiny_model(1), tiny_model(2)
+    assert torch.equal(torch.rand(3), undisturbed)
+    assert torch.equal(parameters(first), parameters(again))
+    assert not torch.equal(parameters(first), parameters(other))
+
+
+def test_shape_is_as_asked_and_no_cache_in_training() -> None:
+    spec = ScratchModel(layers=3, hidden=48, heads=6, kv_heads=2, context_length=128, tie_embeddings=False)
+    config = scratch_model(spec, TinyTokenizer(), 0).config
+    assert (config.num_hidden_layers, config.hidden_size, config.head_dim) == (3, 48, 8)
+    assert (config.num_attention_heads, config.num_key_value_heads) == (6, 2)
+    assert (config.intermediate_size, config.max_position_embeddings) == (168, 128)
+    assert (config.sliding_window, config.use_cache, config.tie_word_embeddings) == (None, False, False)
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
+
+
+def test_saved_models_come_back(tmp_path: Path) -> None:
+    model = tiny_model()
+    save_model(tmp_path / "model", model, {name: value.detach() for name, value in model.named_parameters()})
+    again = load_model(reference_folder(ModelReference(uri=f"file://{tmp_path}/model")))
+    assert torch.equal(parameters(model), parameters(again))
+    assert '"use_cache": true' in (tmp_path / "model" / "config.json").read_text()
+    assert model.config.use_cache is False
+    assert again.config.use_cache is False
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [("hf://a/b", "hf:// is not supported"), ("file:///nowhere", "not a model folder"), ("nowhere", "no config.json")],
+)
+def test_references_that_lead_nowhere_are_refused(uri: str, message: str) -> None:
+    with pytest.raises(BadConfiguration, match=message):
+        reference_folder(ModelReference(uri=uri))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    tiny_model().config.save_pretrained(tmp_path)
+    with pytest.raises(BadConfiguration, match="cannot be loaded"):
+        load_model(tmp_path)
+
+
+def test_a_foreign_tokenizer_and_rows_that_are_too_long_are_refused() -> None:
+    class Larger(TinyTokenizer):
+        def __len__(self) -> int:
+            return 129
+
+    with pytest.raises(BadConfiguration, match="129 tokens, the model 128"):
+        check_fit(tiny_model(), Larger(), 64)
+    with pytest.raises(BadConfiguration, match="65 exceeds the model's 64"):
+        check_fit(tiny_model(), TinyTokenizer(), 65)
+    check_fit(tiny_model(), TinyTokenizer(), 64)

@@ -1,0 +1,94 @@
+"""A report with everything in it, and with text that would like to be markup."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from finetune_api.progress import ArmHistory, HistoryRow
+from finetune_api.report import (
+    BaselineDescription,
+    Bucket,
+    Diagnostics,
+    EvaluationReport,
+    GateCheck,
+    GateResult,
+    ModelDescription,
+    Score,
+    SegmentExample,
+    TaskReport,
+)
+from finetune_trainer.reporting.figures import NO_BASELINE
+
+HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> & \'quoted\' {{ 7*7 }} </style>'
+MODEL = ModelDescription(name="adapted", path="models/adapt", parameters=3_012_480)
+RATES = Diagnostics(off_target=0.01, copies=0.0, empty=0.02, repetition=0.0, length_ratio=0.98)
+
+
+def example(text: str) -> SegmentExample:
+    return SegmentExample(
+        source=text, reference=f"the {text}", hypothesis=text, baseline="", score=40.0, baseline_score=10.0
+    )
+
+
+def score(metric: str, compared: bool) -> Score:
+    plain = Score(metric=metric, score=31.25, low=30.1, high=32.3, signature="nrefs:1|case:mixed|version:2.6.0")
+    if not compared:
+        return plain
+    changes = {"baseline": 18.4, "delta": 12.85, "p_value": 0.000999, "verdict": "Better"}
+    return plain.model_copy(update=changes)
+
+
+def task(shots: int, compared: bool) -> TaskReport:
+    return TaskReport(
+        name="en-es", type="Translation", direction="en-es", shots=shots, segments=500,
+        hypotheses=f"reports/en-es.{shots}shot.tsv", scores=[score(m, compared) for m in ("chrF++", "BLEU", "TER")],
+        diagnostics=RATES, baseline_diagnostics=RATES if compared else None,
+        buckets={"length": [Bucket(name="3–5 words", segments=7, score=30.0, baseline=20.0 if compared else None)]},
+        most_improved=[example(HOSTILE)] if compared else [], most_worsened=[example("plain")] if compared else [],
+        worst=[example("worst")],
+    )  # fmt: skip
+
+
+def report(compared: bool = True, gate: bool = True) -> EvaluationReport:
+    checks = [GateCheck(requirement="BLEU of en-es (0-shot) at least 99", passed=False, detail=f"5 {HOSTILE}")]
+    return EvaluationReport(
+        job="ui-en-es", created_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), verdict="The adapted model is better.",
+        notes=[f"A note {HOSTILE}"], model=MODEL,
+        baseline=BaselineDescription(name="pretrained", model=MODEL) if compared else NO_BASELINE,
+        tasks=[task(0, compared), task(1, compared)], gate=GateResult(passed=False, checks=checks) if gate else None,
+        cost={"pretrain.seconds": 161.0, "pretrain.tokensPerSecond": 9800.0, "evaluate.seconds": 33.0},
+        data={
+            "sources": [{
+                "name": "ui", "license": HOSTILE, "sha256": {"/corpora/ui.tsv": "ab" * 32}, "rowsRead": 9377,
+                "dropped": {"duplicate": 612}, "samples": {"tooLong": [f"ui.tsv:3: {HOSTILE}"]},
+            }],
+            "message": "8,012 pairs kept",
+        },
+        spec={"data": {"split": {"seed": 17}}, "note": HOSTILE}, versions={"torch": "2.15.0"},
+        lineage={"prepare": {"digest": "cd" * 32, "note": HOSTILE}},
+    )  # fmt: skip
+
+
+def history(steps: int = 900) -> list[HistoryRow]:
+    rows = []
+    for step in range(1, steps + 1, 3):
+        share = 0.5 + 0.2 * math.sin(step / 90)
+        loss = 4 + 3 * math.exp(-step / 150)
+        arms = {
+            f"lm {HOSTILE}": ArmHistory(probability=share, loss=loss + 0.3, tokens=step),
+            "mt": ArmHistory(probability=1 - share, loss=loss, tokens=step),
+        }
+        validation = {"all": loss, "a": loss + 0.1, "b": loss - 0.1} if step % 30 == 1 else {}
+        rows.append(
+            HistoryRow(
+                step=step,
+                tokens=step * 100,
+                seconds=step * 0.1,
+                loss=loss,
+                tokens_per_second=9800.0,
+                arms=arms,
+                validation_loss=validation,
+            )
+        )
+    return rows
