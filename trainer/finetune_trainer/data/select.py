@@ -61,7 +61,7 @@ def _split_of_rows(staged: StagedSource, split: Split) -> Assignment:
 
 def uniform(hashes: Hashes, seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) by hash and seed (the finaliser of SplitMix64, Steele et al. 2014)."""
-    value = hashes + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+    value = hashes + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((value ^ (value >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53

@@ -1,0 +1,168 @@
+"""The prepare stage as a whole: what it writes, what it counts, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.plan import Plan, PlanJob
+from finetune_trainer.context import StageContext
+from finetune_trainer.data.prepared import SPLITS, PreparedData
+from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.stages.prepare import run
+from training.corpus import pairs, write_tsv
+
+
+def plan(workspace: Path, sources: list[dict[str, Any]], **data: Any) -> Plan:
+    spec = FineTuneJobSpec.from_json_object(
+        {
+            "model": {
+                "scratch": {"layers": 1, "hidden": 16, "heads": 2, "contextLength": 64},
+                "tokenizer": {"train": {"vocabularySize": 400}},
+            },
+            "data": {"sources": sources, "split": {"validation": 0.1, "test": 0.1}} | data,
+        }
+    )
+    job = PlanJob(name="tiny", namespace="default", uid="1")
+    return Plan(job=job, stage="prepare", workspace=str(workspace), spec=spec, fingerprint="f" * 64)
+
+
+def ui(path: Path, **changes: Any) -> dict[str, Any]:
+    return {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": f"file://{path}"} | changes
+
+
+def prepare(workspace: Path, *sources: dict[str, Any], **data: Any) -> tuple[PreparedData, dict[str, float], str]:
+    outcome = run(StageContext.single(plan(workspace, list(sources), **data)))
+    assert outcome.artifact is not None
+    return PreparedData.open(workspace, outcome.artifact), outcome.summary, outcome.message
+
+
+def test_what_is_written_reads_back_as_the_corpus(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 300)
+    data, summary, message = prepare(tmp_path, ui(tmp_path / "ui.tsv"))
+    tokenizer = data.tokenizer()
+    found = set()
+    for name in SPLITS:
+        split = data.pairs("ui", name)
+        assert len(split) > 0
+        for row in range(len(split)):
+            pair = (split.text("en")[row], split.text("es")[row])
+            found.add(pair)
+            for language, text in zip(("en", "es"), pair, strict=True):
+                assert tokenizer.decode(split.tokens(language)[row].tolist()) == f" {text}"
+        assert split.tokens("es").lengths.tolist() == [len(split.tokens("es")[i]) for i in range(len(split))]
+        assert data.texts("ui", name, "es").text[0] == split.text("es")[0]
+    assert found <= set(pairs(300))
+    assert summary["rowsKept"] == len(found)
+    assert message.startswith(f"{len(found)} pairs kept of 300")
+    assert len({data.bos_id, data.eos_id, data.pad_id}) == 3
+
+
+def test_any_text_survives_the_tokenizer(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 200)
+    tokenizer = prepare(tmp_path, ui(tmp_path / "ui.tsv"))[0].tokenizer()
+    for text in ("ñandú — «¿qué?» 你好 🙂", " don't , stop .", "\ttab\nline"):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 200)
+    digests = []
+    for name in ("one", "two"):
+        data, _, _ = prepare(tmp_path / name, ui(tmp_path / "ui.tsv"))
+        files = json.loads((data.path / "manifest.json").read_text())["files"]
+        digests.append({k: v for k, v in files.items() if k.startswith(("sources", "tokenizer"))})
+    assert digests[0] == digests[1]
+
+
+def test_the_report_counts_by_rule_with_provenance(tmp_path: Path) -> None:
+    lines = [f"{en}\t{es}" for en, es in pairs(100)]
+    lines += [*lines[:5], "same\tsame", "\tempty"]
+    (tmp_path / "ui.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data, summary, message = prepare(tmp_path, ui(tmp_path / "ui.tsv", license="CC0-1.0"))
+    report = data.report()["sources"][0]
+    assert report["license"] == "CC0-1.0"
+    assert list(report["sha256"]) == [str(tmp_path / "ui.tsv")]
+    assert report["dropped"]["duplicate"] == 5
+    assert report["dropped"]["copy"] == 1
+    assert report["dropped"]["empty"] == 1
+    assert "same ||| same" in report["samples"]["copy"][0]
+    assert summary["dropped.duplicate"] == 5
+    assert "5 duplicate" in message
+
+
+def test_test_text_inside_training_text_is_removed_and_counted(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 100)
+    bench = pairs(100)[:10]
+    (tmp_path / "bench.tsv").write_text("".join(f"{en.upper()}\t{es}\n" for en, es in bench), encoding="utf-8")
+    data, summary, message = prepare(
+        tmp_path, ui(tmp_path / "ui.tsv"), ui(tmp_path / "bench.tsv", name="bench", role="Test")
+    )
+    assert len(data.pairs("bench", "test")) == 10
+    held_out = {text.casefold() for pair in bench for text in pair}
+    for name in ("train", "validation"):
+        split = data.pairs("ui", name)
+        assert not held_out & {text.casefold() for text in [*split.text("en"), *split.text("es")]}
+    assert summary["dropped.inTest"] >= 8
+    assert "in test" in message
+
+
+def test_monolingual_text_and_large_vocabularies_of_ids(tmp_path: Path) -> None:
+    (tmp_path / "news.txt").write_text("\n".join(en for en, _ in pairs(100)), encoding="utf-8")
+    data, _, message = prepare(
+        tmp_path, {"name": "news", "type": "Text", "languages": ["en"], "uri": f"file://{tmp_path}/news.txt"}
+    )
+    split = data.texts("news", "train", "en")
+    assert len(split) > 50
+    assert split.tokens.ids.dtype == np.uint16
+    assert "rows kept" in message
+    with pytest.raises(BadConfiguration, match="has no es"):
+        data.texts("news", "train", "es")
+
+
+def test_problems_of_all_sources_come_together(tmp_path: Path) -> None:
+    (tmp_path / "bad.tsv").write_text("a\tb\tc\n")
+    (tmp_path / "empty.tsv").write_text("")
+    with pytest.raises(BadData) as caught:
+        prepare(tmp_path, ui(tmp_path / "bad.tsv"), ui(tmp_path / "empty.tsv", name="other"))
+    assert f"{tmp_path}/bad.tsv:1 has 3 columns, 2 were expected" in caught.value.message
+    assert "source 'other'" in caught.value.message
+    assert "onMalformed: Drop" in caught.value.remedy
+    assert not (tmp_path / "data").exists() or list((tmp_path / "data").iterdir()) == []
+
+
+def test_missing_files_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(BadData) as caught:
+        prepare(tmp_path, ui(tmp_path / "a.tsv"), ui(tmp_path / "b.tsv", name="other"))
+    assert "a.tsv does not exist" in caught.value.message
+    assert "b.tsv does not exist" in caught.value.message
+
+
+def test_malformed_rows_can_be_dropped(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 100)
+    with (tmp_path / "ui.tsv").open("a") as file:
+        file.write("a\tb\tc\n")
+    _, summary, _ = prepare(tmp_path, ui(tmp_path / "ui.tsv"), clean={"onMalformed": "Drop"})
+    assert summary["dropped.malformed"] == 1
+
+
+def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "ui.tsv").write_text("same\tsame\n")
+    with pytest.raises(BadData, match=r"none of 1 rows is left after cleaning \(1 copy\)"):
+        prepare(tmp_path, ui(tmp_path / "ui.tsv"))
+
+
+def test_a_model_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 50)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    wanted = plan(tmp_path, [ui(tmp_path / "ui.tsv")])
+    spec = wanted.spec.to_json_object() | {"model": {"from": {"uri": f"file://{tmp_path}/model"}}}
+    context = StageContext.single(wanted.model_copy(update={"spec": FineTuneJobSpec.from_json_object(spec)}))
+    with pytest.raises(BadConfiguration, match="has no tokenizer"):
+        run(context)
