@@ -10,17 +10,17 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from finetune_operator.cluster.local import LocalCluster, WorkspaceInUseError
-from finetune_operator.controller import Controller
-from finetune_operator.progress import HttpProgressSource
-
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.display import Display
 from finetune_cli.refusal import refuse
 from finetune_cli.workspace import EVENTS_FILE, JOB_FILE, write_json_atomically
-from finetune_operator.cluster.interface import InvalidObjectError, NotFoundError, Reference
+from finetune_operator.cluster.interface import ClusterError, InvalidObjectError, NotFoundError, Reference
+from finetune_operator.cluster.local import LocalCluster
+from finetune_operator.controller import Controller
+from finetune_operator.progress import HttpProgressSource
+from finetune_operator.reconcile import LOCAL_SETTINGS
 
 Object = dict[str, Any]
 NAMESPACE = "default"
@@ -37,7 +37,7 @@ async def run_local(job: Object, workspace: Path, display: Display) -> tuple[Obj
             reference = await _submit(cluster, job, workspace)
             with display:
                 return await _run_until_end(cluster, reference, workspace, display)
-    except WorkspaceInUseError as error:
+    except ClusterError as error:
         refuse([error])
 
 
@@ -75,7 +75,7 @@ async def _run_until_end(
 ) -> tuple[Object, CliExitCode]:
     stop = asyncio.Event()
     job_file = JobFile(workspace / JOB_FILE)
-    controller = asyncio.create_task(Controller(cluster, HttpProgressSource()).run_until(stop))
+    controller = asyncio.create_task(Controller(cluster, HttpProgressSource(), settings=LOCAL_SETTINGS).run_until(stop))
     events = asyncio.create_task(_record_events(cluster, workspace / EVENTS_FILE))
     try:
         async with _interruptions(cluster, reference) as interruptions:

@@ -11,13 +11,14 @@ from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
+from finetune_cli.workspace import newest_checkpoint_step
 
 
 def print_outcome(console: Console, job: FineTuneJob, workspace: Path, manifest: Path, code: CliExitCode) -> None:
     """Print what the reader needs next."""
     status = job.status or FineTuneJobStatus()
     if code is CliExitCode.INTERRUPTED:
-        _print_interrupted(console, status, manifest)
+        _print_interrupted(console, status, workspace, manifest)
     if status.evaluation is not None and code is not CliExitCode.INTERRUPTED:
         console.print()
         console.print(score_table(status.evaluation))
@@ -29,9 +30,12 @@ def print_outcome(console: Console, job: FineTuneJob, workspace: Path, manifest:
         console.print(f"Succeeded. Results: {workspace}", soft_wrap=True)
 
 
-def _print_interrupted(console: Console, status: FineTuneJobStatus, manifest: Path) -> None:
-    checkpoint = status.progress.last_checkpoint if status.progress else None
-    saved = f"Checkpoint of step {checkpoint.step:,} saved." if checkpoint else "Stopped; finished stages are kept."
+def _print_interrupted(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
+    stage = status.current_stage or "prepare"
+    step = newest_checkpoint_step(workspace, stage)
+    saved = "Stopped; finished stages are kept."
+    if step is not None:
+        saved = f"Stopped in {stage}; the checkpoint of step {step:,} is saved."
     console.print(f"{saved} Go on with: finetune run {manifest}", soft_wrap=True)
 
 

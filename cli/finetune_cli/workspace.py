@@ -59,6 +59,12 @@ def read_job(workspace: Path) -> FineTuneJob:
         refuse([f"{path} cannot be read: {str(error).splitlines()[0]}"])
 
 
+def newest_checkpoint_step(workspace: Path, stage: str) -> int | None:
+    """Step of the newest whole checkpoint of a stage."""
+    whole = (workspace / "checkpoints" / stage).glob("step-*/checkpoint.json")
+    return max((int(path.parent.name.removeprefix("step-")) for path in whole), default=None)
+
+
 def write_json_atomically(path: Path, value: Any) -> None:
     """Replace `path` as a whole; a reader never sees a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel
 from finetune_api.common import Stage
-from finetune_api.report import EvaluationSummary
+from finetune_api.report import EvaluationSummary, ScoreSummary
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes' limit."""
@@ -53,15 +53,42 @@ class StageResult(ApiModel):
     completed_at: datetime
 
     def to_termination_message(self) -> str:
-        """JSON within Kubernetes' limit; drops the largest optional parts first, whole parts only."""
-        for dropped in ((), ("summary",), ("summary", "evaluation"), ("summary", "evaluation", "message")):
-            kept = {name: value for name, value in self if name not in dropped}
-            text = StageResult(**kept).model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+        """JSON within Kubernetes' limit; what matters least goes first: figures, then scores, then long sentences."""
+        for shorten in (_as_it_is, _without_summary, _with_few_scores, _without_scores, _with_short_sentences):
+            text = shorten(self).model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
             if len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES:
-                return text
-        error = self.error and StageError(reason=self.error.reason, message=self.error.message[:500])
-        bounded = self.model_copy(update={"summary": {}, "evaluation": None, "message": "", "error": error})
-        return bounded.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+                break
+        return text
+
+
+def _as_it_is(result: StageResult) -> StageResult:
+    return result
+
+
+def _without_summary(result: StageResult) -> StageResult:
+    return result.model_copy(update={"summary": {}})
+
+
+def _with_few_scores(result: StageResult) -> StageResult:
+    scores = result.evaluation.scores[:6] if result.evaluation else []
+    return _without_summary(result).model_copy(update={"evaluation": _with_scores(result, scores)})
+
+
+def _without_scores(result: StageResult) -> StageResult:
+    return _without_summary(result).model_copy(update={"evaluation": _with_scores(result, [])})
+
+
+def _with_scores(result: StageResult, scores: list[ScoreSummary]) -> EvaluationSummary | None:
+    return result.evaluation and result.evaluation.model_copy(update={"scores": scores})
+
+
+def _with_short_sentences(result: StageResult) -> StageResult:
+    """The gate's verdict and the error's reason always remain."""
+    evaluation, error = result.evaluation, result.error
+    short = evaluation and EvaluationSummary(gate=evaluation.gate, path=evaluation.path[:200])
+    cut = error and StageError(reason=error.reason, message=error.message[:400], remedy=error.remedy[:200])
+    update = {"summary": {}, "message": result.message[:200], "evaluation": short, "error": cut}
+    return result.model_copy(update=update)
 
 
 def parse_termination_message(text: str) -> StageResult | None:

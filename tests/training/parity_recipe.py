@@ -86,7 +86,8 @@ def _losses(context: StageContext, interrupted: bool = False) -> list[float | No
 def _initial_deviation(context: StageContext) -> dict[str, float]:
     """Standard deviation of each weight matrix of a new model, gathered from ZeRO-3."""
     spec, settings = context.plan.spec, context.plan.spec.pretrain
-    assert spec.model.scratch is not None and settings is not None
+    assert spec.model.scratch is not None
+    assert settings is not None
     data = PreparedData.open(Path(context.plan.workspace), context.plan.inputs["prepare"])
     model = scratch_model(spec.model.scratch, data.tokenizer(), 0)
     engine = create_engine(model, ENGINES["ZeRO-3"], settings.optimizer, context.device)

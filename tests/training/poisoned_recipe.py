@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest.mock import patch
 
 from torch import Tensor, nn
 
+from finetune_trainer import engine
 from finetune_trainer.context import StageContext
-from finetune_trainer.engine import Engine
 from finetune_trainer.stages import StageOutcome, pretrain
 
 FIRST_STEP = 6
@@ -16,10 +17,10 @@ FIRST_STEP = 6
 
 def run(context: StageContext) -> StageOutcome:
     """Train; attempts after the first find a healthy model."""
-    create = pretrain.create_engine
+    create = engine.create_engine
 
-    def create_poisoned(*arguments: Any) -> Engine:
-        engine = create(*arguments)
+    def create_poisoned(*arguments: Any) -> engine.Engine:
+        created = create(*arguments)
         steps = 0
 
         def poison(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
@@ -28,8 +29,8 @@ def run(context: StageContext) -> StageOutcome:
             return output * math.nan if module.training and steps >= FIRST_STEP else None
 
         if context.plan.attempt == 1:
-            engine.model.get_decoder().norm.register_forward_hook(poison)  # type: ignore[operator, union-attr]
-        return engine
+            created.model.get_submodule("model.norm").register_forward_hook(poison)
+        return created
 
-    pretrain.create_engine = create_poisoned
-    return pretrain.run(context)
+    with patch.object(pretrain, "create_engine", create_poisoned):
+        return pretrain.run(context)

@@ -9,7 +9,6 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
 from finetune_trainer.context import StageContext
 from finetune_trainer.stages import prepare
-
 from training.corpus import write_tsv
 
 SEQUENCE_LENGTH = 64

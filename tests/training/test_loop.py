@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+
 from finetune_api.adapt import EarlyStopping
 from finetune_api.model import Parallelism
 from finetune_api.training import Batch, Checkpoint, Curriculum, Optimizer
-from finetune_trainer.batching import Documents, ExampleSet, MixtureSource, Translations, make_layout, validation_batches
+from finetune_trainer.batching import (
+    Documents,
+    ExampleSet,
+    MixtureSource,
+    Translations,
+    make_layout,
+    validation_batches,
+)
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import create_curriculum
@@ -20,8 +28,7 @@ from finetune_trainer.run.contract import StepBatch
 from finetune_trainer.run.history import read_history
 from finetune_trainer.run.loop import MAX_NONFINITE_STEPS, train
 from finetune_trainer.run.schedule import Budget
-from finetune_trainer.run.settings import TrainOutcome, TrainSettings
-
+from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
 from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts, parameters, tiny_model, tiny_plan
 
 ROW_TOKENS = 8 * 64
@@ -60,7 +67,8 @@ class Laboratory:
         curriculum = create_curriculum(self.curriculum, dict.fromkeys(arms, 1.0))
         self.source = MixtureSource(arms, curriculum, self.curriculum, layout, seed=3)
         self.engine = create_engine(tiny_model(), Parallelism(engine="DDP"), OPTIMIZER, torch.device("cpu"))
-        validation = {name: validation_batches(examples, layout) for name, examples in self.arms(1).items()}
+        held_out = self.arms(1).items()
+        validation: ValidationSets = {name: validation_batches(examples, layout) for name, examples in held_out}
         checkpointer = Checkpointer(self.folder / "checkpoints", self.policy, self.context)
         if disturb is not None:
             self._disturb(disturb)
@@ -145,7 +153,7 @@ def test_a_killed_run_ends_as_the_undisturbed_one(laboratory: Laboratory, tmp_pa
     assert laboratory.losses() == undisturbed.losses()
 
 
-def test_a_stopped_run_saves_where_it_is_and_ends_as_the_undisturbed_one(laboratory: Laboratory, tmp_path: Path) -> None:
+def test_a_stopped_run_saves_and_ends_as_the_undisturbed_one(laboratory: Laboratory, tmp_path: Path) -> None:
     undisturbed = Laboratory(tmp_path / "undisturbed")
     undisturbed.run()
     with pytest.raises(Preempted) as stopped:
@@ -161,7 +169,7 @@ def test_a_damaged_checkpoint_is_passed_over(laboratory: Laboratory, tmp_path: P
     undisturbed.run()
     with pytest.raises(Killed):
         laboratory.run(kill_at(14))
-    newest = sorted((laboratory.folder / "checkpoints").glob("step-*"))[-1] / "engine.pt"
+    newest = max((laboratory.folder / "checkpoints").glob("step-*")) / "engine.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
     seen: list[int] = []
     laboratory.run(lambda step, *_: seen.append(step))
@@ -179,13 +187,14 @@ def test_the_budget_in_seconds_survives_restarts(laboratory: Laboratory) -> None
 
 def poison(steps: range) -> Any:
     """Weights whose gradient is not a number in some steps."""
+    hooks: list[Any] = []
 
     def disturb(step: int, engine: Engine, _: StageContext) -> None:
-        weight = engine.model.model.norm.weight  # type: ignore[union-attr]
         if step == steps.start:
-            weight.poison = weight.register_hook(lambda gradient: gradient * math.nan)
+            weight = dict(engine.model.named_parameters())["model.norm.weight"]
+            hooks.append(weight.register_hook(lambda gradient: gradient * math.nan))
         if step == steps.stop:
-            weight.poison.remove()
+            hooks.pop().remove()
 
     return disturb
 

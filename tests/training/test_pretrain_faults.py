@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
+
 from finetune_api.plan import Plan
 from finetune_trainer.artifacts import find_artifact
 from finetune_trainer.run.history import read_history
-from safetensors.torch import load_file
-
 from training.conftest import GangRun, StartGang
 from training.prepared import make_plan, prepare_data, pretrain_spec
 
@@ -22,7 +22,7 @@ STEPS = 60
 HISTORY = "models/pretrain/history.jsonl"
 POISONED = (sys.executable, "-m", "training.recipes", "training.poisoned_recipe:run")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,18 @@ def read_manifest(folder: Path) -> ArtifactManifest | None:
         return None
 
 
+def stage_digests(plan: Plan, workspace: Path) -> dict[str, str]:
+    """Digest of each earlier stage's artifact that `plan` builds on."""
+    manifests = {stage: read_manifest(workspace / path) for stage, path in plan.inputs.items()}
+    return {stage: manifest.digest for stage, manifest in manifests.items() if manifest is not None}
+
+
+def run_identity(plan: Plan, workspace: Path) -> str:
+    """Digest of the plan and of the artifacts it builds on: a checkpoint of another run is not resumed."""
+    inputs = "".join(f"{stage}\0{digest}\n" for stage, digest in sorted(stage_digests(plan, workspace).items()))
+    return hashlib.sha256(f"{plan.fingerprint}\n{inputs}".encode()).hexdigest()
+
+
 def find_artifact(workspace: Path, relative: str, fingerprint: str) -> ArtifactManifest | None:
     """The manifest of a finished artifact with this fingerprint, if its files are all there and look unchanged.
 

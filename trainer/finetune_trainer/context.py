@@ -35,7 +35,7 @@ class StageContext:
     @cached_property
     def device(self) -> torch.device:
         """This rank's GPU, or the CPU. Imports torch, which stages that do not train can do without."""
-        import torch  # noqa: PLC0415
+        import torch
 
         if torch.cuda.is_available():
             return torch.device("cuda", self.local_rank)

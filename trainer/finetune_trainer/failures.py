@@ -13,7 +13,9 @@ from finetune_trainer.errors import BadConfiguration, Hang, Infrastructure, OutO
 PEER_LOST = "PeerLost"
 _PACKAGE = Path(__file__).resolve().parent
 
-_OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory|CUDA out of memory", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|CUDA out of memory", re.IGNORECASE
+)
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _PEER_LOST = re.compile(
     r"Connection (reset|closed|refused) by|Connection (reset|closed|refused)\b|Broken pipe|remote process exited|"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING
 
 from finetune_api import labels
 from finetune_api.exit_codes import ExitCode
-from finetune_api.plan import Plan
 from finetune_api.stage_result import StageResult
 from finetune_trainer import verdict
-from finetune_trainer.errors import BadConfiguration, Infrastructure
+from finetune_trainer.errors import BadConfiguration, Infrastructure, StageFailure
 from finetune_trainer.failures import explain, port_taken
 from finetune_trainer.logs import quiet, set_up_logs
 from finetune_trainer.observe.results import choose, failed_result, read_results, result_file, write_termination_message
@@ -26,7 +26,7 @@ from finetune_trainer.signals import listen
 from finetune_trainer.worker import Assignment, Place, Worker
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import Store
 
 RENDEZVOUS_SECONDS = 600
 """How long the first pod of a gang waits for the last: nodes may still be pulling the image."""
@@ -42,7 +42,7 @@ class Pod:
         self._plan = assignment.plan
         self._started_at = datetime.now(UTC)
         self._ending = threading.Lock()
-        self._store: TCPStore | None = None
+        self._store: Store | None = None
 
     def run_alone(self) -> StageResult:
         """Run the only rank in this process: a stage that is not distributed, or a gang of one."""
@@ -69,11 +69,11 @@ class Pod:
 
     def _run_agent(self, folder: Path) -> dict[int, int | None]:
         """Start the ranks and wait for them; returns exit codes by rank of those known to have failed."""
-        import torch  # noqa: PLC0415 - seconds of import that a finished stage does not need
-        import torch.distributed as dist  # noqa: PLC0415
-        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs  # noqa: PLC0415
-        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
-        from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
+        import torch
+        from torch._C._distributed_c10d import TCPStore  # where its type is
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
         quiet()
         plan = self._plan
@@ -82,7 +82,7 @@ class Pod:
         if node_rank() == 0:
             # The agent would open the same store and close it when the first rank fails; this reference keeps it open
             # until the other pods know why.
-            self._store = dist.TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
+            self._store = TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
         config = LaunchConfig(
             min_nodes=plan.nodes,
             max_nodes=plan.nodes,
@@ -107,6 +107,7 @@ class Pod:
 
     def _explain(self, error: Exception) -> StageResult:
         text = str(error)
+        failure: StageFailure
         if "EADDRINUSE" in text or "address already in use" in text:
             failure = port_taken(f"{labels.ENV_RENDEZVOUS_PORT}={os.environ.get(labels.ENV_RENDEZVOUS_PORT)}")
         else:
@@ -120,12 +121,12 @@ class Pod:
         _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)
         return failed_result(self._plan.stage, self._plan.attempt, failure, self._started_at)
 
-    def _forward(self, number: int) -> None:
-        """Pass a signal on to the ranks; without any, end: nothing has begun, or all is over."""
+    def _forward(self, _: int) -> None:
+        """Pass a signal on to the ranks as SIGTERM; without any, end: nothing has begun, or all is over."""
         children = child_processes()
         for pid in children:
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(pid, signal.SIGTERM)
         if not children and self._assignment.results is not None:
             self._end(read_results(self._assignment.results))
 
@@ -195,5 +196,3 @@ def run_pod(assignment: Assignment) -> StageResult:
         )
     pod = Pod(assignment)
     return pod.run_alone() if plan.world_size == 1 else pod.run_gang()
-
-

@@ -101,9 +101,9 @@ def open_workspace(path: Path) -> Path:
 
 
 def finished_result(plan: Plan, workspace: Path, entry: StageEntry) -> StageResult | None:
-    """The result of an earlier run of the same plan whose artifact is still there."""
+    """The result of an earlier run of the same plan on the same inputs whose artifact is still there."""
     manifest = find_artifact(workspace, entry.artifact_path(plan), plan.fingerprint)
-    if manifest is None or not manifest.result:
+    if manifest is None or not manifest.result or manifest.inputs != entry.input_digests(plan, workspace):
         return None
     try:
         return StageResult.from_json_object(manifest.result).model_copy(update={"attempt": plan.attempt})
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None, registry: Registry = REGISTRY) 
             result = run_pod(assignment)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         failure = explain(error)
-        _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)  # noqa: TRY400 - see above
+        _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)
         result = failed_result(parsed.stage, attempt, failure, started_at)
     say(result)
     sys.stdout.flush()

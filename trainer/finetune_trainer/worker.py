@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,9 +30,10 @@ from finetune_trainer.signals import StopFlag, listen
 from finetune_trainer.stages import StageEntry, StageOutcome
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import Store
 
 GROUP_TIMEOUT = timedelta(seconds=300)
+ORPHAN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +77,7 @@ class Worker:
         self._began = threading.Event()
         self._parent = os.getppid()
         self._started_at = datetime.now(UTC)
-        self._store: TCPStore | None = None
+        self._store: Store | None = None
         self._progress = ProgressReporter(assignment.plan, place.rank, assignment.started)
         self._server: ProgressServer | None = None
 
@@ -112,7 +115,7 @@ class Worker:
         self._began.set()
         result = self._succeed(recipe(context))
         if place.world_size > 1:
-            import torch.distributed as dist  # noqa: PLC0415 - only where there are peers
+            import torch.distributed as dist
 
             dist.destroy_process_group()
         return result
@@ -125,13 +128,13 @@ class Worker:
         return serve(self._progress, host, int(port) + self._place.local_rank, is_main=self._place.rank == 0)
 
     def _join_group(self) -> None:
-        import torch  # noqa: PLC0415 - a stage without peers may not need it
-        import torch.distributed as dist  # noqa: PLC0415
+        import torch
+        import torch.distributed as dist
+        from torch._C._distributed_c10d import PrefixStore, TCPStore  # where their types are
 
         owns_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and self._place.rank == 0
-        store = dist.TCPStore(
-            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=owns_store, timeout=GROUP_TIMEOUT
-        )
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(host, port, is_master=owns_store, timeout=GROUP_TIMEOUT)
         self._store = store
         backend = "gloo"
         if torch.cuda.is_available():
@@ -140,7 +143,7 @@ class Worker:
         dist.init_process_group(
             backend,
             # Attempts share no keys, should the store of an old pod still be there.
-            store=dist.PrefixStore(f"group-{self._plan.stage}-{self._plan.attempt}", store),
+            store=PrefixStore(f"group-{self._plan.stage}-{self._plan.attempt}", store),
             rank=self._place.rank,
             world_size=self._place.world_size,
             timeout=GROUP_TIMEOUT,
@@ -148,14 +151,27 @@ class Worker:
 
     def _on_signal(self, number: int) -> None:
         """Asked to stop: at the next step; at once if there is nothing to save or the pod's process is gone."""
-        if self._assignment.results is not None and os.getppid() != self._parent:
-            os._exit(ExitCode.KILLED)
+        if self._assignment.results is not None and number == signal.SIGINT:
+            # The pod forwards every request to stop as SIGTERM. SIGINT comes from the kernel when the pod's process
+            # dies, or from Ctrl-C, which the pod has received, too.
+            if self._is_orphan():
+                os._exit(ExitCode.KILLED)
+            return
         if self._began.is_set():
             if not self._stop.requested:
                 _log.info("signal %d: stopping at the next step", number)
             self._stop.request()
         else:
             self._end_early()
+
+    def _is_orphan(self) -> bool:
+        """Whether the pod's process is gone; its last threads may need a moment."""
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while os.getppid() == self._parent:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def _succeed(self, outcome: StageOutcome) -> StageResult:
         plan = self._plan
@@ -218,4 +234,3 @@ def _numbers(place: Place) -> tuple[int, int]:
 
 def _summary(result: StageResult) -> str:
     return result.error.message if result.error else result.message
-

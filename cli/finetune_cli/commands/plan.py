@@ -17,6 +17,9 @@ from finetune_cli.estimate.job import DEVICES, estimate_job
 from finetune_cli.manifest import load_manifest
 from finetune_cli.plan_view import plan_view
 
+WIDTH = 140
+"""Columns where the output is not a terminal: tables must not wrap in a file."""
+
 
 class DeviceName(StrEnum):
     """Keys of DEVICES."""
@@ -40,4 +43,7 @@ def plan(
     if output is Output.json:
         print(json.dumps({"job": loaded.job, "estimate": asdict(estimate)}, indent=2))
     else:
-        Console().print(plan_view(loaded.job, loaded.written, estimate))
+        console = Console()
+        if not console.is_terminal:
+            console.width = WIDTH
+        console.print(plan_view(loaded.job, loaded.written, estimate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -68,5 +69,6 @@ def problems_in(new: Object, old: Object | None = None) -> list[Problem]:
 
 
 def _with_defaults(model: type[ApiModel], value: Object) -> Object:
-    complete = model.from_json_object(value).to_json_object()
+    # Strict, as the API server: "2" and true are no numbers. JSON, so that strings may still be times.
+    complete = model.model_validate_json(json.dumps(value, default=str), strict=True).to_json_object()
     return {key: part for key, part in complete.items() if key in value or key == "spec"}

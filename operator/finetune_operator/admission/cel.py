@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Iterator
 from functools import cache
@@ -53,7 +54,7 @@ def rules_broken_in_valid_parts(model: type[ApiModel], value: dict[str, Any], pa
                 continue
             place = f"{path}.{name}{suffix}".lstrip(".")
             try:
-                complete = child.from_json_object(item).to_json_object()
+                complete = child.model_validate_json(json.dumps(item, default=str), strict=True).to_json_object()
             except ValidationError:
                 problems += rules_broken_in_valid_parts(child, item, place)
             else:

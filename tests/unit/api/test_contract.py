@@ -104,13 +104,13 @@ def big_result() -> StageResult:
         artifact="reports/report",
         summary={f"figure.{i:03d}": 1 / (i + 1) for i in range(48)},
         error=StageError(reason="MalformedRow", message="é" * 1500, remedy="è" * 800),
-        evaluation=EvaluationSummary(verdict="v" * 512, scores=[score] * 64),
+        evaluation=EvaluationSummary(verdict="v" * 512, scores=[score] * 64, gate="Failed"),
         started_at=NOW,
         completed_at=NOW,
     )
 
 
-def test_termination_message_never_exceeds_kubernetes_limit_and_keeps_the_error() -> None:
+def test_termination_message_never_exceeds_kubernetes_limit_and_keeps_error_and_gate() -> None:
     text = big_result().to_termination_message()
     assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
     parsed = parse_termination_message(text)
@@ -118,6 +118,17 @@ def test_termination_message_never_exceeds_kubernetes_limit_and_keeps_the_error(
     assert parsed.error is not None
     assert parsed.error.reason == "MalformedRow"
     assert parsed.artifact == "reports/report"
+    assert parsed.evaluation is not None
+    assert parsed.evaluation.gate == "Failed"
+
+
+def test_scores_are_cut_before_the_verdict_is() -> None:
+    result = big_result().model_copy(update={"error": None, "summary": {}})
+    parsed = parse_termination_message(result.to_termination_message())
+    assert parsed is not None
+    assert parsed.evaluation is not None
+    assert len(parsed.evaluation.scores) == 6
+    assert parsed.evaluation.verdict == "v" * 512
 
 
 @pytest.mark.parametrize("text", ["", "Killed", '{"stage": "adapt"', '{"stage": "cook"}', "\x00" * 10])

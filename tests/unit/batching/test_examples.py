@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from finetune_trainer.batching import Documents, Translations
 from finetune_trainer.batching.collate import collate
 from finetune_trainer.objectives import IGNORED
-
 from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts
 
 

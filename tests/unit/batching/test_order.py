@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from finetune_trainer.batching.order import EpochOrder, uniform
 from hypothesis import given
 from hypothesis import strategies as st
+
+from finetune_trainer.batching.order import EpochOrder, uniform
 
 
 @given(size=st.integers(1, 3000), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from finetune_trainer.batching.packing import pack
 from hypothesis import given
 from hypothesis import strategies as st
+
+from finetune_trainer.batching.packing import pack
 
 
 @given(lengths=st.lists(st.integers(1, 32), max_size=200), rows=st.integers(1, 20))

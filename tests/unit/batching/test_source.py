@@ -3,17 +3,25 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+
 from finetune_api.training import Batch, Curriculum
-from finetune_trainer.batching import Documents, ExampleSet, MixtureSource, Translations, make_layout, validation_batches
+from finetune_trainer.batching import (
+    Documents,
+    ExampleSet,
+    MixtureSource,
+    Translations,
+    make_layout,
+    validation_batches,
+)
 from finetune_trainer.batching.stream import ArmStream
 from finetune_trainer.curriculum import create_curriculum
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.objectives import IGNORED
-
 from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts
 
 
@@ -34,7 +42,9 @@ def arms() -> dict[str, ExampleSet]:
     }
 
 
-def source(place: Place | None = None, batch: Batch = BATCH, strategy: Any = "Fixed", **curriculum: Any) -> MixtureSource:
+def source(
+    place: Place | None = None, batch: Batch = BATCH, strategy: Any = "Fixed", **curriculum: Any
+) -> MixtureSource:
     settings = Curriculum(strategy=strategy, **curriculum)
     layout = make_layout(batch, place or Place(), 1, PAD)
     return MixtureSource(arms(), create_curriculum(settings, {"en": 1.0, "mt:en-es": 1.0}), settings, layout, seed=3)
@@ -46,7 +56,7 @@ def contents(batches: Any) -> Counter[tuple[int, ...]]:
     for batch in batches:
         for ids, labels, positions in zip(batch.input_ids, batch.labels, batch.position_ids, strict=True):
             starts = [*torch.nonzero(positions == 0).flatten().tolist(), len(ids)]
-            for start, end in zip(starts, starts[1:], strict=False):
+            for start, end in pairwise(starts):
                 if (labels[start:end] != IGNORED).any():
                     last = start + int(torch.nonzero(labels[start:end] != IGNORED).max()) + 1
                     found[tuple(ids[start:last].tolist())] += 1

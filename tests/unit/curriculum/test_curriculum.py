@@ -5,6 +5,7 @@ import math
 from collections import Counter
 
 import pytest
+
 from finetune_api.training import Curriculum
 from finetune_trainer.batching.order import uniform
 from finetune_trainer.curriculum import choose, create_curriculum

@@ -193,7 +193,7 @@ def test_a_malformed_row_is_told_with_its_line_and_the_others_are_read(
 @pytest.mark.parametrize(
     ("name", "content", "reason", "told"),
     [
-        ("ui.tsv.gz", gzip.compress(b"a\tb\n" * 5000)[:-20], "SourceNotReadable", "cannot be read"),
+        ("ui.tsv.gz", gzip.compress(b"a\tb\n" * 5000, mtime=0)[:-20], "SourceNotReadable", "cannot be read"),
         ("ui.tsv.gz", b"not gzip", "SourceNotReadable", "cannot be read"),
         ("ui.parquet", b"PAR1 no", "SourceNotReadable", "is not Parquet"),
         ("ui.tmx", b"<tmx><body><tu>", "SourceNotReadable", "is not whole TMX"),

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
 from finetune_api.model import Parallelism, Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.batching.collate import collate
@@ -13,7 +15,6 @@ from finetune_trainer.engine import Engine, create_engine
 from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.objectives import Batch
-
 from tiny import PAD, TinyTexts, parameters, tiny_model
 
 DDP = Parallelism(engine="DDP")
@@ -29,7 +30,7 @@ def batches(step: int, micro_batches: int) -> tuple[list[Batch], int]:
     return cut, int((texts.lengths - 1).sum())
 
 
-def engine(seed: int = 0, **settings: float) -> Engine:
+def engine(seed: int = 0, **settings: Any) -> Engine:
     return create_engine(tiny_model(seed), DDP, Optimizer(learning_rate=RATE, **settings), CPU)
 
 
@@ -52,7 +53,9 @@ def test_gradient_is_that_of_the_mean_over_target_tokens() -> None:
     trained, model = engine(gradient_clip=0.0), tiny_model()
     cut, target_tokens = batches(0, 1)
     logits = model(input_ids=cut[0].input_ids, use_cache=False).logits[:, :-1]
-    torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].labels[:, 1:].flatten()).backward()
+    torch.autograd.backward(
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].labels[:, 1:].flatten())
+    )
     expected = math.sqrt(sum(float(p.grad.pow(2).sum()) for p in model.parameters() if p.grad is not None))
     trained.accumulate(cut, target_tokens)
     assert trained.step(RATE).gradient_norm == pytest.approx(expected, rel=1e-4)
@@ -74,7 +77,8 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
     trained = engine()
     step(trained, 0)
     before = parameters(trained.model)
-    hook = trained.model.get_input_embeddings().weight.register_hook(lambda gradient: gradient * math.nan)
+    embeddings: Any = trained.model.get_parameter("model.embed_tokens.weight")
+    hook = embeddings.register_hook(lambda gradient: gradient * math.nan)
     loss, norm, applied = step(trained, 1)
     hook.remove()
     assert math.isfinite(loss)

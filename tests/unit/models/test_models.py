@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from finetune_api.common import ModelReference
 from finetune_api.model import ScratchModel
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import check_fit, load_model, reference_folder, save_model, scratch_model
-
 from tiny import TinyTokenizer, parameters, tiny_model
 
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+
 from finetune_trainer.batching.collate import collate
 from finetune_trainer.batching.examples import Example
 from finetune_trainer.objectives import IGNORED, Batch, block_mask, causal, causal_loss
-from torch.nn import functional
-
 from tiny import PAD, tiny_model
 
 
@@ -19,7 +19,7 @@ def examples(*lengths: int, seed: int = 0) -> list[Example]:
 
 
 def total_loss(batches: list[Batch]) -> tuple[float, int]:
-    model = tiny_model().eval()
+    model = tiny_model().train(mode=False)
     with torch.no_grad():
         losses = [causal_loss(model, batch) for batch in batches]
     return sum(float(loss.loss_sum) for loss in losses), sum(int(loss.target_tokens) for loss in losses)
@@ -41,7 +41,7 @@ def test_packed_gradient_equals_separate_gradient() -> None:
     for batches in ([collate([both], 32, PAD)], [collate([[example]], 24, PAD) for example in both]):
         model = tiny_model()
         for batch in batches:
-            causal_loss(model, batch).loss_sum.backward()
+            torch.autograd.backward(causal_loss(model, batch).loss_sum)
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-5)
 
@@ -54,7 +54,7 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_is_the_sum_of_the_shifted_cross_entropy() -> None:
-    model = tiny_model().eval()
+    model = tiny_model().train(mode=False)
     batch = collate([[example] for example in examples(20, 20)], 20, PAD)
     logits = model(input_ids=batch.input_ids, use_cache=False).logits[:, :-1]
     expected = functional.cross_entropy(
@@ -75,7 +75,7 @@ def test_chunked_output_layer_gives_the_same_loss_and_gradient(monkeypatch: pyte
         monkeypatch.setattr(causal, "LOGITS_PER_CHUNK", limit)
         model = tiny_model()
         loss = causal_loss(model, batch).loss_sum
-        loss.backward()
+        torch.autograd.backward(loss)
         results.append((loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
     torch.testing.assert_close(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-5)
@@ -84,7 +84,7 @@ def test_chunked_output_layer_gives_the_same_loss_and_gradient(monkeypatch: pyte
 def test_a_batch_without_targets_has_no_loss_but_a_gradient() -> None:
     model = tiny_model()
     loss = causal_loss(model, collate([[]], 16, PAD))
-    loss.loss_sum.backward()
+    torch.autograd.backward(loss.loss_sum)
     assert (float(loss.loss_sum.detach()), int(loss.target_tokens)) == (0.0, 0)
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 

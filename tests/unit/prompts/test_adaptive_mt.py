@@ -27,7 +27,7 @@ def byte_level(begin: bool = False, end: bool = True) -> PreTrainedTokenizerFast
     tokenizer.train_from_iterator(TEXTS * 20, trainer)
     if begin:
         tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>" if end else None
     )
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from finetune_api.training import Optimizer
+
+from finetune_api.training import Optimizer, Schedule
 from finetune_trainer.run.schedule import Budget, learning_rate
 
 
@@ -14,7 +15,7 @@ from finetune_trainer.run.schedule import Budget, learning_rate
         ("WarmupStableDecay", 1.0, 0.2), ("WarmupStableDecay", 1.5, 0.2),
     ],
 )  # fmt: skip
-def test_learning_rate(schedule: str, fraction: float, expected: float) -> None:
+def test_learning_rate(schedule: Schedule, fraction: float, expected: float) -> None:
     settings = Optimizer(
         learning_rate=2.0, schedule=schedule, warmup_ratio=0.1, decay_ratio=0.25, min_learning_rate_ratio=0.2
     )
@@ -22,7 +23,8 @@ def test_learning_rate(schedule: str, fraction: float, expected: float) -> None:
 
 
 def test_a_schedule_without_warmup_or_decay_has_no_division_by_zero() -> None:
-    for schedule in ("Constant", "Cosine", "WarmupStableDecay"):
+    schedules: tuple[Schedule, ...] = ("Constant", "Cosine", "WarmupStableDecay")
+    for schedule in schedules:
         for ratio in (0.0, 1.0):
             settings = Optimizer(schedule=schedule, warmup_ratio=ratio, decay_ratio=0.0)
             assert all(0.0 <= learning_rate(settings, f) <= settings.learning_rate for f in (0.0, 0.5, 1.0))

@@ -260,6 +260,27 @@ def test_a_deletion_has_a_version_of_its_own(store: ObjectStore) -> None:
     assert deleted > added
 
 
+def test_versions_of_deleted_objects_are_never_given_again(tmp_path: Path) -> None:
+    async def last_version() -> int:
+        store = open_store(tmp_path)
+        seen: list[WatchEvent] = []
+
+        async def follow() -> None:
+            seen.extend([event async for event in store.watch("ConfigMap", None)])
+
+        watching = asyncio.create_task(follow())
+        await asyncio.sleep(0)
+        await store.apply(config("a"))
+        await store.delete(ref("ConfigMap", "a"))
+        store.close()
+        await watching
+        return int(seen[-1].object["metadata"]["resourceVersion"])
+
+    deleted = run(last_version())
+    created = drive(open_store(tmp_path).apply(config("b")))
+    assert int(created["metadata"]["resourceVersion"]) > deleted
+
+
 def test_a_closed_store_refuses_writes(store: ObjectStore) -> None:
     drive(store.apply(config("a")))
     store.close()

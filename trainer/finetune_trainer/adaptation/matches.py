@@ -11,9 +11,7 @@ from torch import distributed
 from finetune_trainer.retrieval import FuzzyIndex, Matches
 
 
-def find_matches(
-    index: FuzzyIndex, texts: Sequence[str], rows: NDArray[np.int64], are_indexed: bool
-) -> Matches:
+def find_matches(index: FuzzyIndex, texts: Sequence[str], rows: NDArray[np.int64], are_indexed: bool) -> Matches:
     """The best match of each of `rows` of `texts`; collective.
 
     Every rank looks up its share, so that all get the same matches, and none waits for rank 0 to do all the work.

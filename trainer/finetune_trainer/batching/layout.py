@@ -93,9 +93,7 @@ def make_layout(settings: BatchSettings, place: Place, divisor: int, pad: int) -
         )
     rows = settings.global_tokens // settings.sequence_length
     micro_batch = _micro_batch(settings, rows // place.world_size, divisor)
-    return Layout(
-        rows, settings.sequence_length, micro_batch, settings.packing, place.rank, place.world_size, pad
-    )
+    return Layout(rows, settings.sequence_length, micro_batch, settings.packing, place.rank, place.world_size, pad)
 
 
 def _micro_batch(settings: BatchSettings, rows_of_rank: int, divisor: int) -> int:

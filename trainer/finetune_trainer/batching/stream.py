@@ -47,7 +47,7 @@ class ArmStream:
         missing = wanted - int(lengths[self._pending].sum())
         parts = []
         while missing > 0:
-            mean = max(1.0, float(lengths[: 1024].mean()))
+            mean = max(1.0, float(lengths[:1024].mean()))
             samples = self._order[self._counter : self._counter + max(1, int(missing / mean))]
             enough = int(np.searchsorted(np.cumsum(lengths[samples]), missing)) + 1
             samples = samples[:enough]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import threading
 import time
@@ -67,7 +69,9 @@ class Checkpointer:
         self.wait()
         return self._gang.from_main(lambda: store.best_valid(self._root, self._identity))
 
-    def save(self, step: int, write: Callable[[Path], None], metric: float | None = None) -> bool:
+    def save(
+        self, step: int, write: Callable[[Path], None], metric: float | None = None, *, required: bool = False
+    ) -> bool:
         """Write the checkpoint of `step`; collective.
 
         `write` is called on every rank with the same temporary folder and returns when its files are closed. Hashing,
@@ -77,13 +81,16 @@ class Checkpointer:
             False if the disk has no room for another checkpoint: the older ones stay and training may go on.
 
         Raises:
-            OSError: on every rank, if any rank could not write. Nothing remains of the attempt.
+            OSError: on every rank, if any rank could not write, or if there is no room and it is `required` (as
+                before an exit that promises a checkpoint). Nothing remains of the attempt.
         """
         start = time.monotonic()
         self.wait()
         self._last_save = start
         folder = self._gang.from_main(lambda: self._begin(step))
         if folder is None:
+            if required:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
             return False
         self._context.progress.mark_saved()
         error: Exception | None = None
@@ -162,4 +169,3 @@ class Checkpointer:
         self.wait()
         if self._context.is_main and self._root.exists():
             shutil.rmtree(self._root)
-

@@ -55,7 +55,7 @@ class Gang:
             if error is not None:
                 raise error
             return value  # type: ignore[return-value]  # computed above
-        import torch.distributed as dist  # noqa: PLC0415 - only where there are peers
+        import torch.distributed as dist
 
         box: list[T | _Failure | None] = [_Failure.of(error) if error else value]
         dist.broadcast_object_list(box, src=0)
@@ -72,7 +72,7 @@ class Gang:
     def _gather(self, value: T) -> list[T]:
         if self.size == 1:
             return [value]
-        import torch.distributed as dist  # noqa: PLC0415 - only where there are peers
+        import torch.distributed as dist
 
         gathered: list[T | None] = [None] * self.size
         dist.all_gather_object(gathered, value)

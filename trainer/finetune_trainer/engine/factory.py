@@ -12,9 +12,7 @@ from finetune_trainer.engine.ddp import DdpEngine
 from finetune_trainer.errors import BadConfiguration
 
 
-def create_engine(
-    model: nn.Module, parallelism: Parallelism, optimizer: Optimizer, device: torch.device
-) -> Engine:
+def create_engine(model: nn.Module, parallelism: Parallelism, optimizer: Optimizer, device: torch.device) -> Engine:
     """The engine that `parallelism` asks for, around `model` (on the CPU, same weights on every rank).
 
     Raises:

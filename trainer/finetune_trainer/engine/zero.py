@@ -30,9 +30,7 @@ class ZeroEngine:
     factor in `accumulate`) and clips. `managed_gradient_accumulation: false` makes `step` the only boundary.
     """
 
-    def __init__(
-        self, model: nn.Module, settings: Optimizer, device: torch.device, stage: int, bf16: bool
-    ) -> None:
+    def __init__(self, model: nn.Module, settings: Optimizer, device: torch.device, stage: int, bf16: bool) -> None:
         deepspeed = import_deepspeed(device)
         ensure_process_group(device)
         os.environ.setdefault("LOCAL_RANK", "0")

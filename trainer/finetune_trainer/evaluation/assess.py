@@ -20,9 +20,7 @@ SENTENCE_METRIC = "chrF++"
 """Chooses the segments that are shown."""
 
 
-def task_statistics(
-    test_set: TestSet, hypotheses: Sequence[str], rank: int, world_size: int
-) -> dict[str, Statistics]:
+def task_statistics(test_set: TestSet, hypotheses: Sequence[str], rank: int, world_size: int) -> dict[str, Statistics]:
     """Segment statistics of the task's metrics, the headline first, and of chrF++. A collective: TER is slow."""
     rows = list(zip(hypotheses, test_set.references, strict=True))
     statistics = {}

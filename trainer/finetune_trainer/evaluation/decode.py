@@ -73,8 +73,12 @@ def _decode_batch(model: PreTrainedModel, prompts: list[TokenIds], limits: Decod
     cache = DynamicCache(config=model.config)
     for length in range(1, limits.max_new_tokens + 1):
         logits = model(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
         ).logits[:, -1]  # (B, vocabulary)
         best = logits.argmax(-1)  # (B,)
         stopped = torch.isin(best, stops)
@@ -94,9 +98,7 @@ def _decode_batch(model: PreTrainedModel, prompts: list[TokenIds], limits: Decod
     return [np.array(output, np.int32) for output in outputs]
 
 
-def _left_pad(
-    prompts: list[TokenIds], pad_id: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_pad(prompts: list[TokenIds], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask, both (B, P) int64; the last column is a real token in every row."""
     width = max(len(p) for p in prompts)
     tokens = np.full((len(prompts), width), pad_id, np.int64)

@@ -92,9 +92,14 @@ def _load(spec: FineTuneJobSpec, data: PreparedData, index: int, task: Evaluatio
         retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
         examples = _find_examples(pool, languages, sources, retrieval)
     return TestSet(
-        task=task, direction=direction, source_language=languages[0], target_language=languages[1],
-        sources=sources, references=references,
-        profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)), examples=examples,
+        task=task,
+        direction=direction,
+        source_language=languages[0],
+        target_language=languages[1],
+        sources=sources,
+        references=references,
+        profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
+        examples=examples,
     )
 
 
@@ -118,7 +123,8 @@ def _example_pool(
     """The training split to take examples from: of the task's source, else of adapt's, else the first that fits."""
     adapted = spec.adapt.task.source if spec.adapt else None
     fitting = [
-        s for s in spec.data.sources
+        s
+        for s in spec.data.sources
         if s.role == "Train" and s.type == "Parallel" and set(s.languages) == set(languages)
     ]
     fitting.sort(key=lambda s: (s.name != source.name, s.name != adapted))
@@ -133,7 +139,5 @@ def _find_examples(
     index = FuzzyIndex.build(pool.text(languages[0]), retrieval)
     matches = index.search(sources, exclude_self=False)
     texts = [pool.text(language) for language in languages]
-    pairs = [
-        (one_line(texts[0][row]), one_line(texts[1][row])) if row >= 0 else None for row in matches.rows.tolist()
-    ]
+    pairs = [(one_line(texts[0][row]), one_line(texts[1][row])) if row >= 0 else None for row in matches.rows.tolist()]
     return Examples(pairs, np.asarray(matches.similarity, np.float32))

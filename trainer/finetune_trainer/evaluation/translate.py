@@ -16,6 +16,8 @@ from finetune_trainer.prompts import AdaptiveMtPrompt
 
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""
+_SPARE = 16
+"""Tokens: short sources may have longer translations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _build_prompts(
     shots: int,
     limits: DecodingLimits,
 ) -> tuple[list[TokenIds], int]:
-    """Prompts, and how many lost their example because no full output would have fitted beside it."""
+    """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
     sources = _encode(tokenizer, test_set.sources)
     prompts = [prompt.prompt(tokens) for tokens in sources]
     if shots == 0 or test_set.examples is None:
@@ -79,7 +81,8 @@ def _build_prompts(
     too_long = 0
     for (row, _), example in zip(matched, examples, strict=True):
         longer = prompt.prompt(sources[row], example)
-        if limits.room(len(longer)) == limits.max_new_tokens:
+        needed = min(limits.max_new_tokens, 2 * len(sources[row]) + _SPARE)
+        if limits.room(len(longer)) >= needed:
             prompts[row] = longer
         else:
             too_long += 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from finetune_api.common import ModelReference
 from finetune_trainer.errors import BadConfiguration
@@ -55,7 +56,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     return model
 
 
-def check_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence_length: int) -> None:
+def check_fit(model: PreTrainedModel, tokenizer: Sized, sequence_length: int) -> None:
     """Refuse a tokenizer or rows that the model was not made for.
 
     Raises:

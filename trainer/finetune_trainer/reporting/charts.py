@@ -185,9 +185,7 @@ def _axes(xs: Sequence[float], ys: Sequence[float]) -> tuple[_Axis, _Axis]:
     return x_axis, _axis(ys, HEIGHT - BOTTOM, TOP)
 
 
-def _frame(
-    summary: str, x_axis: _Axis, y_axis: _Axis, x_label: str, y_label: str, marks: Sequence[str]
-) -> str:
+def _frame(summary: str, x_axis: _Axis, y_axis: _Axis, x_label: str, y_label: str, marks: Sequence[str]) -> str:
     step = y_axis.ticks[1] - y_axis.ticks[0]
     grid = []
     for tick in y_axis.ticks:
@@ -218,6 +216,5 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 def _svg(summary: str, width: float, height: float, marks: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(summary)}">'
-        f"{''.join(marks)}</svg>"
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(summary)}">{"".join(marks)}</svg>'
     )

@@ -33,8 +33,7 @@ def diagnostics_table(task: TaskReport) -> Table:
     systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
     shown = [(name, values) for name, values in systems if values is not None]
     rows = [
-        [title, *(_diagnostic(values, field) for _, values in shown), meaning]
-        for field, title, meaning in DIAGNOSTICS
+        [title, *(_diagnostic(values, field) for _, values in shown), meaning] for field, title, meaning in DIAGNOSTICS
     ]
     return Table(["Failure", *(name for name, _ in shown), "Meaning"], rows)
 

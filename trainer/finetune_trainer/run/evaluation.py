@@ -23,8 +23,6 @@ def mean_losses(engine: Engine, sets: dict[str, Sequence[Batch]], device: torch.
     if not sums:
         return {}
     totals = all_reduce_sum(torch.stack(sums).to(device)).cpu()
-    losses = {
-        name: float(total[0] / total[1]) for name, total in zip(sets, totals, strict=True) if total[1] > 0
-    }
+    losses = {name: float(total[0] / total[1]) for name, total in zip(sets, totals, strict=True) if total[1] > 0}
     total = totals.sum(dim=0)
     return losses | {ALL: float(total[0] / total[1])} if total[1] > 0 else {}

@@ -85,9 +85,11 @@ class _Run:
         """From the newest checkpoint to the end of the budget."""
         self._resume()
         self.started = time.monotonic() - self.state.seconds
-        if self.state.step == 0:
-            self._validate()
+        if self.state.step == 0 and self.saved_step < 0:
+            best = self._validate()
             self.reporter.row(self.state, self.validated)
+            if best:
+                self._save()  # training may only make it worse
         while self._fraction() < 1.0 and not self._is_early():
             self._step()
         if not self.validated:

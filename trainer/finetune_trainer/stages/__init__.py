@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from finetune_api.common import Stage
 from finetune_api.plan import Plan
@@ -42,21 +44,38 @@ class StageEntry:
     distributed: bool = True
     """Whether it runs on all ranks of a gang, in one process group."""
 
+    inputs: str = "finetune_trainer.artifacts:stage_digests"
+    """`module:function` that gives the digests of what the stage reads, as they go into its artifact's manifest."""
+
     def load(self) -> StageFunction:
         """Import the recipe."""
-        module, _, name = self.function.partition(":")
-        function: StageFunction = getattr(importlib.import_module(module), name)
+        function: StageFunction = _import(self.function)
         return function
+
+    def input_digests(self, plan: Plan, workspace: Path) -> dict[str, str]:
+        """Digest by input, as of now: a finished artifact made from others is not adopted."""
+        digests: dict[str, str] = _import(self.inputs)(plan, workspace)
+        return digests
 
     def artifact_path(self, plan: Plan) -> str:
         """Path of the artifact of `plan` within its workspace."""
         return self.artifact.format(digest=plan.fingerprint[:16])
 
 
+def _import(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 Registry = Mapping[Stage, StageEntry]
 
 REGISTRY: Registry = {
-    "prepare": StageEntry("finetune_trainer.stages.prepare:run", "data/{digest}", distributed=False),
+    "prepare": StageEntry(
+        "finetune_trainer.stages.prepare:run",
+        "data/{digest}",
+        distributed=False,
+        inputs="finetune_trainer.data.provenance:source_digests",
+    ),
     "pretrain": StageEntry("finetune_trainer.stages.pretrain:run", "models/pretrain"),
     "adapt": StageEntry("finetune_trainer.stages.adapt:run", "models/adapt"),
     "evaluate": StageEntry("finetune_trainer.stages.evaluate:run", "reports"),

@@ -14,7 +14,7 @@ from finetune_api.training import Curriculum as CurriculumSettings
 from finetune_trainer.adaptation.base import base_model, check_tokenizer
 from finetune_trainer.adaptation.data import AdaptationData, build_data
 from finetune_trainer.adaptation.lora import add_lora, merged_model, save_adapter
-from finetune_trainer.artifacts import read_manifest, write_artifact
+from finetune_trainer.artifacts import run_identity, stage_digests, write_artifact
 from finetune_trainer.batching import Layout, MixtureSource, make_layout, validation_batches
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext
@@ -51,7 +51,12 @@ def run(context: StageContext) -> StageOutcome:
     context.progress.update(phase="Reading")
     examples = build_data(adapt, data)
     engine = create_engine(trained, plan.spec.parallelism, adapt.optimizer, context.device)
-    checkpointer = Checkpointer(context.workspace / "checkpoints" / "adapt", plan.spec.checkpoint, context)
+    checkpointer = Checkpointer(
+        context.workspace / "checkpoints" / "adapt",
+        plan.spec.checkpoint,
+        context,
+        run_identity(plan, context.workspace),
+    )
     outcome = _train(context, adapt, engine, examples, layout, checkpointer)
     best = checkpointer.best() if outcome.best is not None else None
     best_step = best.step if best is not None else outcome.state.step
@@ -59,7 +64,7 @@ def run(context: StageContext) -> StageOutcome:
     context.progress.update(phase="Writing")
     weights = outcome.weights(engine, trainable_only=isinstance(trained, PeftModel))
     if context.is_main:
-        with write_artifact(context, ARTIFACT, plan, _digests(context)) as target:
+        with write_artifact(context, ARTIFACT, plan, stage_digests(plan, context.workspace)) as target:
             _save(target, folder, engine, weights, tokenizer)
             shutil.copyfile(outcome.history, target / "history.jsonl")
     barrier()
@@ -116,9 +121,7 @@ def _train(
         select_best=bool(examples.validation) and context.plan.spec.checkpoint.keep_best > 0,
         skip_steps=context.plan.skip_steps,
     )
-    validation: ValidationSets = {
-        name: validation_batches(part, layout) for name, part in examples.validation.items()
-    }
+    validation: ValidationSets = {name: validation_batches(part, layout) for name, part in examples.validation.items()}
     history = context.workspace / "logs" / "adapt-history.jsonl"
     seed_everything(adapt.seed, context.rank)
     return train(context, engine, source, validation, settings, checkpointer, history)
@@ -136,11 +139,6 @@ def _save(
     else:
         save_model(target, model, weights)  # type: ignore[arg-type]
     tokenizer.save_pretrained(target)
-
-
-def _digests(context: StageContext) -> dict[str, str]:
-    manifests = {stage: read_manifest(context.workspace / path) for stage, path in context.plan.inputs.items()}
-    return {stage: manifest.digest for stage, manifest in manifests.items() if manifest is not None}
 
 
 def describe(outcome: TrainOutcome, examples: int, best_step: int, adapt: Adapt) -> str:

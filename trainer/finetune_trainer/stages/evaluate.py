@@ -21,7 +21,7 @@ from finetune_api.report import (
     TaskReport,
     summarise,
 )
-from finetune_trainer.artifacts import write_artifact
+from finetune_trainer.artifacts import stage_digests, write_artifact
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, Preempted
@@ -36,7 +36,7 @@ from finetune_trainer.evaluation.translate import Translations, translate
 from finetune_trainer.evaluation.verdict import verdict_sentence
 from finetune_trainer.reporting.artifact import tsv_name, write_report
 from finetune_trainer.reporting.figures import NO_BASELINE
-from finetune_trainer.reporting.history import read_history
+from finetune_trainer.run.history import read_history
 from finetune_trainer.stages import StageOutcome
 
 ARTIFACT = "reports"
@@ -77,8 +77,11 @@ def run(context: StageContext) -> StageOutcome:
     seconds = time.monotonic() - started
     segments = sum(len(test_set.sources) for test_set in test_sets)
     outcome = StageOutcome(
-        artifact=ARTIFACT, summary={"segments": float(segments), "seconds": seconds}, message="",
-        evaluation=None, productive_seconds=seconds,
+        artifact=ARTIFACT,
+        summary={"segments": float(segments), "seconds": seconds},
+        message="",
+        evaluation=None,
+        productive_seconds=seconds,
     )
     if not context.is_main:
         return outcome
@@ -116,8 +119,11 @@ def run(context: StageContext) -> StageOutcome:
     _write(context, report, test_sets, model, baseline)
     evaluation = summarise(report, f"{ARTIFACT}/report.json")
     return StageOutcome(
-        artifact=ARTIFACT, summary={"segments": float(segments), "seconds": seconds}, message=report.verdict,
-        evaluation=evaluation, productive_seconds=seconds,
+        artifact=ARTIFACT,
+        summary={"segments": float(segments), "seconds": seconds},
+        message=report.verdict,
+        evaluation=evaluation,
+        productive_seconds=seconds,
     )
 
 
@@ -216,9 +222,7 @@ def _notes(
     return notes
 
 
-def _decoding_cost(
-    seconds: float, count: int, model: SystemOutput, baseline: SystemOutput | None
-) -> dict[str, float]:
+def _decoding_cost(seconds: float, count: int, model: SystemOutput, baseline: SystemOutput | None) -> dict[str, float]:
     decoding = model.seconds + (baseline.seconds if baseline is not None else 0.0)
     cost = {"evaluate.seconds": seconds, "evaluate.translations": float(count), "evaluate.decodingSeconds": decoding}
     if decoding > 0:
@@ -236,9 +240,9 @@ def _write(
     """Write the report's files where people look for them; the manifest comes last."""
     workspace: Path = context.workspace
     histories = {
-        str(stage): read_history(workspace / context.plan.inputs[stage])
-        for stage in ("pretrain", "adapt")
-        if stage in context.plan.inputs
+        str(stage): read_history(path)
+        for stage, artifact in context.plan.inputs.items()
+        if (path := workspace / artifact / "history.jsonl").is_file()
     }
     columns = {}
     for test_set in test_sets:
@@ -247,6 +251,6 @@ def _write(
             texts = model.translations[key].texts
             before = [""] * len(texts) if baseline is None else baseline.translations[key].texts
             columns[tsv_name(*key)] = (test_set.sources, test_set.references, texts, before)
-    digests = {stage: str(entry["digest"]) for stage, entry in report.lineage.items()}
+    digests = stage_digests(context.plan, workspace)
     with write_artifact(context, ARTIFACT, context.plan, digests, merge=True) as folder:
         write_report(folder, report, histories, columns)

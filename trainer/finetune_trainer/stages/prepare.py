@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.data import DataSource
-from finetune_trainer.artifacts import sha256_file, write_artifact
+from finetune_trainer.artifacts import write_artifact
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.prepared import INDEX, REPORT, SPLITS, TOKENIZER, PairSplit
+from finetune_trainer.data.provenance import source_digests
 from finetune_trainer.data.select import Assignment, leaked_rows, select_rows
 from finetune_trainer.data.staging import StagedSource, stage_source
 from finetune_trainer.data.tokenizers import TextsByLanguage, make_tokenizer
@@ -32,7 +33,7 @@ def run(context: StageContext) -> StageOutcome:
     plan = context.plan
     data = plan.spec.data
     artifact = f"data/{plan.fingerprint[:16]}"
-    digests = source_digests(data.sources)
+    digests = source_digests(plan, context.workspace)
     with (
         write_artifact(context, artifact, plan, digests) as folder,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as staging,
@@ -71,29 +72,6 @@ def run(context: StageContext) -> StageOutcome:
     return StageOutcome(
         artifact=artifact, summary=summary, message=_message(staged), evaluation=None, productive_seconds=seconds
     )
-
-
-def source_digests(sources: Sequence[DataSource]) -> dict[str, str]:
-    """sha256 by file of every source that is a file.
-
-    Raises:
-        BadData: naming all that are missing.
-    """
-    digests: dict[str, str] = {}
-    problems: list[StageFailure] = []
-    for source in sources:
-        if source.uri.startswith("hf://"):
-            continue
-        try:
-            for path in source_files(source):
-                files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-                digests |= {str(file): sha256_file(file) for file in files}
-        except StageFailure as error:
-            problems.append(error)
-    if problems:
-        messages = "; ".join(p.message for p in problems)
-        raise BadData(problems[0].reason, messages, problems[0].remedy)
-    return digests
 
 
 def _stage_all(context: StageContext, folder: Path) -> list[StagedSource]:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.model import Model
 from finetune_api.training import Pretrain
-from finetune_trainer.artifacts import read_manifest, write_artifact
+from finetune_trainer.artifacts import run_identity, stage_digests, write_artifact
 from finetune_trainer.batching import Layout, MixtureSource, make_layout, validation_batches
 from finetune_trainer.batching.arms import Arm, arm_examples, arm_weights, list_arms
 from finetune_trainer.checkpoint import Checkpointer
@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageOutcome:
     engine = create_engine(model, plan.spec.parallelism, settings.optimizer, context.device)
 
     folder = context.workspace / "checkpoints" / "pretrain"
-    checkpointer = Checkpointer(folder, plan.spec.checkpoint, context)
+    checkpointer = Checkpointer(folder, plan.spec.checkpoint, context, run_identity(plan, context.workspace))
     outcome = train(
         context,
         engine,
@@ -69,8 +69,7 @@ def run(context: StageContext) -> StageOutcome:
     context.progress.update(phase="Writing")
     weights = outcome.weights(engine)
     if context.is_main:
-        digests = {"prepare": _digest(data)}
-        with write_artifact(context, ARTIFACT, plan, digests) as artifact:
+        with write_artifact(context, ARTIFACT, plan, stage_digests(plan, context.workspace)) as artifact:
             save_model(artifact, model, weights)
             tokenizer.save_pretrained(artifact)
             shutil.copyfile(outcome.history, artifact / HISTORY)
@@ -107,11 +106,6 @@ def _model(spec: Model, tokenizer: PreTrainedTokenizerBase, settings: Pretrain) 
     model = load_model(reference_folder(spec.from_))
     check_fit(model, tokenizer, settings.batch.sequence_length)
     return model
-
-
-def _digest(data: PreparedData) -> str:
-    manifest = read_manifest(data.path)
-    return manifest.digest if manifest is not None else ""
 
 
 def _message(outcome: TrainOutcome, arms: Sequence[Arm]) -> str:

@@ -1,0 +1,127 @@
+"""Manifests as people and attackers write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_api.problems import Problem
+from finetune_operator.admission import place_problems, read_manifest
+
+GOOD = """\
+apiVersion: finetune-operator.io/v1alpha1
+kind: FineTuneJob
+metadata:
+  name: ui
+spec:
+  parallelism: {nodes: 2}
+  model:
+    scratch: {layers: 2, hidden: 64, heads: 4, contextLength: 64}
+  data:
+    sources:
+    - {name: ui, type: Parallel, languages: [en, es], uri: ui.tsv}
+    - name: news
+      type: Text
+      languages: [en]
+      uri: news.txt
+  pretrain:
+    budget: {tokens: 4096}
+    optimizer: {learningRate: 3e-4}
+    objectives:
+    - {name: mt, type: Translation, source: ui, directions: [en-es]}
+    batch: {globalTokens: 1024, sequenceLength: 64}
+"""
+
+
+def problems_of(text: str) -> list[str]:
+    return [str(p) for p in read_manifest(text.encode(), "job.yaml")[1]]
+
+
+def changed(old: str, new: str) -> list[str]:
+    assert old in GOOD
+    return problems_of(GOOD.replace(old, new, 1))
+
+
+def test_a_good_manifest_has_no_problem_and_numbers_are_numbers() -> None:
+    value, problems = read_manifest(GOOD.encode(), "job.yaml")
+    assert problems == []
+    assert value is not None
+    assert value["spec"]["pretrain"]["optimizer"]["learningRate"] == pytest.approx(3e-4)
+
+
+def test_all_problems_come_at_once_each_with_its_line() -> None:
+    broken = GOOD.replace("nodes: 2", "nodes: 2, colour: red").replace("layers: 2", "layers: two")
+    broken = broken.replace("languages: [en]\n", "languages: [en, es]\n")
+    assert problems_of(broken) == [
+        "job.yaml:6 spec.parallelism.colour: unknown field",
+        "job.yaml:8 spec.model.scratch.layers: input should be a valid integer, not 'two'",
+        "job.yaml:14 spec.data.sources[1].languages: a Text or QuestionAnswering source has exactly one language",
+    ]
+
+
+@pytest.mark.parametrize("value", ["'2'", "true", "1:30", "[2]", "two", "~"])
+def test_a_number_is_a_number_as_for_the_api_server(value: str) -> None:
+    (problem,) = changed("nodes: 2", f"nodes: {value}")
+    assert problem.startswith("job.yaml:6 spec.parallelism.nodes: ")
+
+
+@pytest.mark.parametrize("word", ["no", "off", "123", "1.0", "0x1f", "1e3"])
+def test_bare_words_that_yaml_takes_for_something_else(word: str) -> None:
+    (problem,) = changed("[en]", f"[{word}]")
+    assert problem.startswith(f'job.yaml:14 spec.data.sources[1].languages[0]: must be text: write "{word}" in quotes')
+
+
+def test_dates_are_text() -> None:
+    assert changed("name: ui\n", "name: 2026-01-01\n") == []
+
+
+def test_what_is_not_supported_is_told_together() -> None:
+    problems = changed("  pretrain:", "  export: {}\n  elastic: {}\n  pretrain:")
+    assert [p.partition(" is not supported")[0] for p in problems] == [
+        "job.yaml:16 spec.export: the export block",
+        "job.yaml:17 spec.elastic: the elastic block",
+    ]
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "job.yaml:1 one YAML document is expected, not 0"),
+        ("a: 1\n---\nb: 2\n", "job.yaml:1 one YAML document is expected, not 2"),
+        ("- a\n", "job.yaml:1 a mapping with"),
+        ("a: 1\nb: c: d\n", "job.yaml:2 not valid YAML"),
+        ("a: [1\n", "job.yaml:2 not valid YAML"),
+        ("a: 1\na: 2\n", "job.yaml:2 a is given twice"),
+        ("? [a]\n: 1\n", "job.yaml:1 keys must be plain words"),
+        ("kind: Pod\n", "job.yaml:1 kind: must be FineTuneJob, not 'Pod'"),
+        ("kind: FineTuneJob\n", "job.yaml:1 apiVersion: must be finetune-operator.io/v1alpha1"),
+        ("a: !!python/object/apply:os.system [x]\n", "job.yaml:1 not valid YAML"),
+        ("a: 1\nb: \x07\n", "job.yaml:1 not valid YAML"),
+        (BOMB, "job.yaml:1 too many aliases"),
+        ("a: &a {b: *a}\n", "job.yaml:1 too many aliases"),
+        ("[" * 100_000, "job.yaml:1 nested more than 64 levels deep"),
+        ("a: " + "{a: " * 200 + "1" + "}" * 200, "job.yaml:1 nested more than 64 levels deep"),
+        ("a: [" + "1, " * 120_000 + "1]", "job.yaml:1 more than 50,000 values"),
+        ("a: " + "x" * (1 << 20), "job.yaml:1 a manifest may have at most 1,048,576 bytes"),
+    ],
+)
+def test_what_is_no_manifest_ends_in_one_plain_line(text: str, problem: str) -> None:
+    value, problems = read_manifest(text.encode(), "job.yaml")
+    assert len(problems) == 1
+    assert str(problems[0]).startswith(problem)
+    assert "\n" not in str(problems[0])
+    assert value is None or problem.endswith(("'Pod'", "v1alpha1"))
+
+
+def test_bytes_that_are_no_text() -> None:
+    (problem,) = read_manifest(b"a: 1\nb: \xff\n", "job.yaml")[1]
+    assert str(problem) == "job.yaml:2 not UTF-8 text"
+
+
+def test_problems_found_later_are_placed_at_the_field_or_around_it() -> None:
+    later = [Problem("spec.data.sources[1].uri", "missing"), Problem("spec.data.sources[0].nowhere", "x")]
+    assert [p.place for p in place_problems(GOOD.encode(), "job.yaml", later)] == ["job.yaml:11", "job.yaml:15"]

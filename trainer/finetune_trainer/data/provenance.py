@@ -1,0 +1,33 @@
+"""What the corpora are, by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetune_api.plan import Plan
+from finetune_trainer.artifacts import sha256_file
+from finetune_trainer.data.locate import source_files
+from finetune_trainer.errors import BadData, StageFailure
+
+
+def source_digests(plan: Plan, workspace: Path) -> dict[str, str]:  # noqa: ARG001 - the signature of all stages
+    """sha256 by file of every source that is a file.
+
+    Raises:
+        BadData: naming all that are missing.
+    """
+    digests: dict[str, str] = {}
+    problems: list[StageFailure] = []
+    for source in plan.spec.data.sources:
+        if source.uri.startswith("hf://"):
+            continue
+        try:
+            for path in source_files(source):
+                files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+                digests |= {str(file): sha256_file(file) for file in files}
+        except StageFailure as error:
+            problems.append(error)
+    if problems:
+        messages = "; ".join(p.message for p in problems)
+        raise BadData(problems[0].reason, messages, problems[0].remedy)
+    return digests
