@@ -49,8 +49,7 @@ def read_totals(junit: Path) -> Totals:
     except (OSError, ET.ParseError):
         return Totals()
     counts = {
-        name: sum(int(suite.get(name, 0)) for suite in suites)
-        for name in ("tests", "failures", "errors", "skipped")
+        name: sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
     }
     failed = counts["failures"] + counts["errors"]
     return Totals(counts["tests"] - failed - counts["skipped"], failed, counts["skipped"])

@@ -87,7 +87,7 @@ def _with_short_sentences(result: StageResult) -> StageResult:
     evaluation, error = result.evaluation, result.error
     short = evaluation and EvaluationSummary(gate=evaluation.gate, path=evaluation.path[:200])
     cut = error and StageError(reason=error.reason, message=error.message[:400], remedy=error.remedy[:200])
-    update = {"summary": {}, "message": result.message[:200], "evaluation": short, "error": cut}
+    update: dict[str, object] = {"summary": {}, "message": result.message[:200], "evaluation": short, "error": cut}
     return result.model_copy(update=update)
 
 

@@ -153,16 +153,18 @@ class Controller:
     async def _carry_out(self, key: Key, job: FineTuneJob, decision: Decision, now: datetime) -> None:
         namespace = key[0]
         if decision.status is not None:
-            await self._cluster.apply_status({
-                "apiVersion": job.api_version,
-                "kind": job.kind,
-                "metadata": {
-                    "name": job.metadata.name,
-                    "namespace": namespace,
-                    "resourceVersion": job.metadata.resource_version,
-                },
-                "status": decision.status.to_json_object(),
-            })
+            await self._cluster.apply_status(
+                {
+                    "apiVersion": job.api_version,
+                    "kind": job.kind,
+                    "metadata": {
+                        "name": job.metadata.name,
+                        "namespace": namespace,
+                        "resourceVersion": job.metadata.resource_version,
+                    },
+                    "status": decision.status.to_json_object(),
+                }
+            )
         for child in decision.delete:
             await self._cluster.delete(Reference(child.kind, namespace, child.name))
         for value in decision.apply:
@@ -236,7 +238,10 @@ class Controller:
             expected = isinstance(error, ClusterError)
             _log.log(
                 logging.WARNING if expected else logging.ERROR,
-                "%s/%s: %s; next try in %.1f s", *key, error if expected else repr(error), delay,
+                "%s/%s: %s; next try in %.1f s",
+                *key,
+                error if expected else repr(error),
+                delay,
                 exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
             )
             return delay

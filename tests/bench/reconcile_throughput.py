@@ -54,7 +54,11 @@ def running() -> World:
     world.settle()
     heartbeat = world.now
     world.progress = Progress(
-        stage="pretrain", attempt=1, phase="Training", time=heartbeat, productive_seconds=5.0,
+        stage="pretrain",
+        attempt=1,
+        phase="Training",
+        time=heartbeat,
+        productive_seconds=5.0,
         progress=ProgressStatus(step=10, total_steps=100, percent=10, loss=4.2, heartbeat=heartbeat),
     )
     world.settle()
@@ -67,11 +71,16 @@ def measure() -> dict[str, float]:
     steady = observe(world)
     now = world.now
     assert steady.progress is not None
-    moved = replace(steady, progress=steady.progress.model_copy(update={
-        "progress": steady.progress.progress.model_copy(
-            update={"step": 20, "heartbeat": now + timedelta(seconds=20)}
+    moved = replace(
+        steady,
+        progress=steady.progress.model_copy(
+            update={
+                "progress": steady.progress.progress.model_copy(
+                    update={"step": 20, "heartbeat": now + timedelta(seconds=20)}
+                ),
+            }
         ),
-    }))
+    )
     ended_world = running()
     ended_world.finish_gang()
     ended_world.settle()

@@ -72,9 +72,7 @@ class Laboratory:
         checkpointer = Checkpointer(self.folder / "checkpoints", self.policy, self.context)
         if disturb is not None:
             self._disturb(disturb)
-        return train(
-            self.context, self.engine, self.source, validation, self.settings, checkpointer, self.history
-        )
+        return train(self.context, self.engine, self.source, validation, self.settings, checkpointer, self.history)
 
     def _disturb(self, disturb: Any) -> None:
         draw = self.source.draw

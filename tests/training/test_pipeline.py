@@ -21,6 +21,7 @@ from training.corpus import write_tsv
 
 FINETUNE = Path(sys.executable).with_name("finetune")
 DEADLINE_SECONDS = 300.0
+pytestmark = pytest.mark.timeout(900)
 
 
 def manifest(folder: Path, **changes: Any) -> Path:

@@ -35,9 +35,7 @@ def test_a_missing_or_broken_junit_counts_nothing(content: str | None, tmp_path:
         (-9, Totals(), "failed"),
     ],
 )
-def test_a_tier_passes_only_if_something_passed_and_nothing_failed(
-    code: int, totals: Totals, state: str
-) -> None:
+def test_a_tier_passes_only_if_something_passed_and_nothing_failed(code: int, totals: Totals, state: str) -> None:
     assert judge("unit", code, totals).state == state
 
 

@@ -59,8 +59,12 @@ class Draft:
             return False
         since = old.last_transition_time if old is not None and old.status == status else self.now
         self._conditions[kind] = Condition(
-            type=kind, status=status, reason=reason, message=message,
-            last_transition_time=since, observed_generation=self.generation,
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            last_transition_time=since,
+            observed_generation=self.generation,
         )
         return True
 
@@ -137,16 +141,22 @@ def bounded(status: FineTuneJobStatus) -> FineTuneJobStatus:
     }
     status = status.model_copy(update=short)
     if _size(status) > MAX_STATUS_BYTES and status.evaluation is not None:
-        few = status.evaluation.model_copy(update={
-            "scores": status.evaluation.scores[:8],
-            "failed_checks": [truncate(c, 256) for c in status.evaluation.failed_checks[:8]],
-        })
+        few = status.evaluation.model_copy(
+            update={
+                "scores": status.evaluation.scores[:8],
+                "failed_checks": [truncate(c, 256) for c in status.evaluation.failed_checks[:8]],
+            }
+        )
         status = status.model_copy(update={"evaluation": few})
     if _size(status) > MAX_STATUS_BYTES:
-        status = status.model_copy(update={"stages": [
-            s.model_copy(update={"summary": {}, "recent_failure_times": s.recent_failure_times[-16:]})
-            for s in status.stages
-        ]})
+        status = status.model_copy(
+            update={
+                "stages": [
+                    s.model_copy(update={"summary": {}, "recent_failure_times": s.recent_failure_times[-16:]})
+                    for s in status.stages
+                ]
+            }
+        )
     if _size(status) > MAX_STATUS_BYTES:
         raise AssertionError("every field of the status is bounded, so this cannot happen")
     return status

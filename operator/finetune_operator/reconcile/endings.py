@@ -37,8 +37,13 @@ def end_stage_failed(visit: Visit, stage: StageStatus, reason: str, message: str
     """A stage failed for good, and the job with it."""
     draft = visit.draft
     draft.update_stage(
-        stage.name, state="Failed", attempt=stage.attempt, restarts=stage.restarts,
-        recent_failure_times=stage.recent_failure_times, completion_time=visit.now, message=truncate(message, 1024),
+        stage.name,
+        state="Failed",
+        attempt=stage.attempt,
+        restarts=stage.restarts,
+        recent_failure_times=stage.recent_failure_times,
+        completion_time=visit.now,
+        message=truncate(message, 1024),
     )
     draft.event("Warning", "StageFailed", f"{stage.name}: {message}", stage.name)
     fail_job(visit, reason, f"{stage.name} failed: {message}")

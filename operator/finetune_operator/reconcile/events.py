@@ -31,7 +31,10 @@ def event_object(job: FineTuneJob, record: EventRecord, index: int, now: datetim
         "reportingController": CONTROLLER,
         "reportingInstance": "finetune-operator",
         "regarding": {
-            "apiVersion": API_VERSION, "kind": "FineTuneJob", "namespace": namespace,
-            "name": job.metadata.name, "uid": job.metadata.uid or "",
+            "apiVersion": API_VERSION,
+            "kind": "FineTuneJob",
+            "namespace": namespace,
+            "name": job.metadata.name,
+            "uid": job.metadata.uid or "",
         },
     }

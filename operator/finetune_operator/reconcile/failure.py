@@ -176,12 +176,14 @@ def count_failure(stage: StageStatus, cause: RestartCause, policy: FailurePolicy
     recent = recent_failures(stage, policy, now)
     if cause in MACHINE_CAUSES:
         recent = [*recent, now][-MAX_KEPT_FAILURES:]
-    return stage.model_copy(update={
-        "attempt": stage.attempt + 1,
-        "state": "Pending",
-        "restarts": stage.restarts | {cause: stage.restarts.get(cause, 0) + 1},
-        "recent_failure_times": recent,
-    })
+    return stage.model_copy(
+        update={
+            "attempt": stage.attempt + 1,
+            "state": "Pending",
+            "restarts": stage.restarts | {cause: stage.restarts.get(cause, 0) + 1},
+            "recent_failure_times": recent,
+        }
+    )
 
 
 def wait_seconds(stage: StageStatus, policy: FailurePolicy, now: datetime, settings: Settings) -> float:

@@ -50,9 +50,9 @@ def _goodput(draft: Draft, productive: float) -> Goodput:
     start = next((s.start_time for s in draft.stages if s.start_time is not None), draft.now)
     elapsed = (draft.now - start).total_seconds() - old.lost_seconds.get("Suspended", 0.0)
     ratio = min(1.0, productive / elapsed) if elapsed > 0 else None
-    return old.model_copy(update={
-        "ratio": None if ratio is None else round(ratio, 4), "productive_seconds": round(productive, 3)
-    })
+    return old.model_copy(
+        update={"ratio": None if ratio is None else round(ratio, 4), "productive_seconds": round(productive, 3)}
+    )
 
 
 def end_attempt(draft: Draft, stage: StageStatus, productive: float) -> StageStatus:

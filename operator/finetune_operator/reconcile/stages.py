@@ -69,7 +69,11 @@ def _complete_stage(visit: Visit, stage: StageStatus, gang: Gang, result: StageR
     name = stage.name
     _mark_running(visit, stage, gang)
     stage = draft.update_stage(
-        name, state="Succeeded", completion_time=visit.now, message=result.message, artifact=result.artifact,
+        name,
+        state="Succeeded",
+        completion_time=visit.now,
+        message=result.message,
+        artifact=result.artifact,
         summary=result.summary,
     )
     measures.end_attempt(draft, stage, result.productive_seconds)

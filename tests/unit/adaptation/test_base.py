@@ -19,9 +19,7 @@ def test_a_model_with_its_own_tokenizer_is_accepted(base: Path, tokenizer: PreTr
     check_tokenizer(base, tokenizer)
 
 
-def test_a_tokenizer_with_more_tokens_is_refused(
-    base: Path, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_a_tokenizer_with_more_tokens_is_refused(base: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     other = PreTrainedTokenizerFast.from_pretrained(base)
     other.add_tokens(["one more"])
     error = refusal(base, other)

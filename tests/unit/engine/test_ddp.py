@@ -53,9 +53,7 @@ def test_gradient_is_that_of_the_mean_over_target_tokens() -> None:
     trained, model = engine(gradient_clip=0.0), tiny_model()
     cut, target_tokens = batches(0, 1)
     logits = model(input_ids=cut[0].input_ids, use_cache=False).logits[:, :-1]
-    torch.autograd.backward(
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].labels[:, 1:].flatten())
-    )
+    torch.autograd.backward(torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].labels[:, 1:].flatten()))
     expected = math.sqrt(sum(float(p.grad.pow(2).sum()) for p in model.parameters() if p.grad is not None))
     trained.accumulate(cut, target_tokens)
     assert trained.step(RATE).gradient_norm == pytest.approx(expected, rel=1e-4)

@@ -24,9 +24,7 @@ def score(
     plain = Score(metric=metric, score=value, low=value - 1, high=value + 1)
     if baseline is None:
         return plain
-    return plain.model_copy(
-        update={"baseline": baseline, "delta": value - baseline, "p_value": p, "verdict": verdict}
-    )
+    return plain.model_copy(update={"baseline": baseline, "delta": value - baseline, "p_value": p, "verdict": verdict})
 
 
 def task(*scores: Score, shots: int = 0) -> TaskReport:

@@ -43,9 +43,7 @@ def tokens(tokenizer: PreTrainedTokenizerFast, text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("source", TEXTS)
 @pytest.mark.parametrize("target", ["El fin.", "100 %", "¡Hola!"])
-def test_zero_shot_is_the_template_of_the_paper(
-    tokenizer: PreTrainedTokenizerFast, source: str, target: str
-) -> None:
+def test_zero_shot_is_the_template_of_the_paper(tokenizer: PreTrainedTokenizerFast, source: str, target: str) -> None:
     prompt = AdaptiveMtPrompt(tokenizer, "en-es")
     ids = [*prompt.prompt(tokens(tokenizer, source)), *prompt.target(tokens(tokenizer, target))]
     assert tokenizer.decode(ids) == f"English: {source}\nSpanish: {target}</s>"

@@ -20,16 +20,18 @@ from finetune_operator.reconcile.children import gang_children, read_snapshot
 from finetune_operator.reconcile.plan import fingerprint, make_plan
 from unit.reconcile.world import job_object
 
-RUNTIME = RuntimeSpec.model_validate({
-    "image": "registry.example/trainer@sha256:0",
-    "environment": [{"name": "NCCL_DEBUG", "value": "WARN"}, {"name": labels.ENV_NODES, "value": "99"}],
-    "resources": {"limits": {"nvidia.com/gpu": "8"}},
-    "sharedMemory": "8Gi",
-    "serviceAccountName": "trainer",
-    "scheduling": {"queueName": "team-a", "nodeSelector": {"gpu": "a"}, "priorityClassName": "high"},
-    "volumes": [{"name": "cache", "emptyDir": {}}],
-    "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
-})
+RUNTIME = RuntimeSpec.model_validate(
+    {
+        "image": "registry.example/trainer@sha256:0",
+        "environment": [{"name": "NCCL_DEBUG", "value": "WARN"}, {"name": labels.ENV_NODES, "value": "99"}],
+        "resources": {"limits": {"nvidia.com/gpu": "8"}},
+        "sharedMemory": "8Gi",
+        "serviceAccountName": "trainer",
+        "scheduling": {"queueName": "team-a", "nodeSelector": {"gpu": "a"}, "priorityClassName": "high"},
+        "volumes": [{"name": "cache", "emptyDir": {}}],
+        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+    }
+)
 
 
 def parsed(name: str = "ui-en-es", uid: str = "u1", **spec: Any) -> FineTuneJob:
@@ -50,8 +52,11 @@ def pod(job: FineTuneJob, stage: Any = "pretrain") -> dict[str, Any]:
 
 
 @given(
-    name=st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True), uid=st.uuids(),
-    stage=st.sampled_from(STAGES), attempt=st.integers(1, 9999), index=st.integers(0, 4095),
+    name=st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
+    uid=st.uuids(),
+    stage=st.sampled_from(STAGES),
+    attempt=st.integers(1, 9999),
+    index=st.integers(0, 4095),
 )
 def test_names_fit_a_pods_hostname(name: str, uid: object, stage: Any, attempt: int, index: int) -> None:
     job = parsed().model_copy(update={"metadata": parsed().metadata.model_copy(update={"name": name, "uid": str(uid)})})
@@ -102,7 +107,9 @@ def test_pods_keep_to_the_restricted_standard() -> None:
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
     }
     assert "hostPath" not in json.dumps(spec)
     volumes = {v["name"]: v for v in spec["volumes"]}
@@ -110,7 +117,10 @@ def test_pods_keep_to_the_restricted_standard() -> None:
     assert volumes["workspace"]["persistentVolumeClaim"] == {"claimName": "medical"}
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts == {
-        "plan": "/etc/finetune", "workspace": "/workspace", "shared-memory": "/dev/shm", "tmp": "/tmp",
+        "plan": "/etc/finetune",
+        "workspace": "/workspace",
+        "shared-memory": "/dev/shm",
+        "tmp": "/tmp",
         "cache": "/cache",
     }
 
@@ -153,15 +163,18 @@ def test_the_plan_is_what_the_trainer_reads() -> None:
     assert single.world_size == 1
 
 
-@pytest.mark.parametrize(("change", "prepare", "pretrain", "evaluate"), [
-    ({}, False, False, False),
-    ({"activeDeadlineSeconds": 5, "suspend": True, "checkpoint": {"everySteps": 3}}, False, False, False),
-    ({"workspace": {"claimName": "other"}}, False, False, False),
-    ({"data": {"sources": job_object()["spec"]["data"]["sources"], "split": {"seed": 3}}}, True, True, True),
-    ({"pretrain": job_object()["spec"]["pretrain"] | {"seed": 3}}, False, True, True),
-    ({"parallelism": {"nodes": 1}}, False, True, True),
-    ({"evaluate": {"tasks": [{"name": "x", "source": "bench", "direction": "es-en"}]}}, False, False, True),
-])
+@pytest.mark.parametrize(
+    ("change", "prepare", "pretrain", "evaluate"),
+    [
+        ({}, False, False, False),
+        ({"activeDeadlineSeconds": 5, "suspend": True, "checkpoint": {"everySteps": 3}}, False, False, False),
+        ({"workspace": {"claimName": "other"}}, False, False, False),
+        ({"data": {"sources": job_object()["spec"]["data"]["sources"], "split": {"seed": 3}}}, True, True, True),
+        ({"pretrain": job_object()["spec"]["pretrain"] | {"seed": 3}}, False, True, True),
+        ({"parallelism": {"nodes": 1}}, False, True, True),
+        ({"evaluate": {"tasks": [{"name": "x", "source": "bench", "direction": "es-en"}]}}, False, False, True),
+    ],
+)
 def test_a_fingerprint_changes_with_what_determines_the_stage(
     change: dict[str, Any], prepare: bool, pretrain: bool, evaluate: bool
 ) -> None:

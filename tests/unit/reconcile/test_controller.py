@@ -51,10 +51,13 @@ async def kubernetes(store: ObjectStore, log: list[str]) -> None:
         state = {"terminated": {"exitCode": 0, "message": message}}
         status = {"phase": "Succeeded", "containerStatuses": [{"name": labels.CONTAINER, "state": state}]}
         await store.apply_status(pod | {"status": status})
-        await store.apply_status(job | {
-            "metadata": {k: job["metadata"][k] for k in ("name", "namespace")},
-            "status": {"conditions": [{"type": "Complete", "status": "True"}]},
-        })
+        await store.apply_status(
+            job
+            | {
+                "metadata": {k: job["metadata"][k] for k in ("name", "namespace")},
+                "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+            }
+        )
 
 
 async def finish(store: ObjectStore, count: int) -> None:

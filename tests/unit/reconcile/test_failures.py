@@ -39,18 +39,21 @@ def plan(world: World) -> dict[str, Any]:
     return value
 
 
-@pytest.mark.parametrize(("code", "cause", "restarts"), [
-    (64, "User", 0),
-    (65, "User", 0),
-    (70, "Bug", 1),
-    (1, "Bug", 1),
-    (76, "NonFiniteLoss", 3),
-    (78, "OutOfMemory", 1),
-    (137, "Infrastructure", 10),
-    (143, "Infrastructure", 10),
-    (139, "Infrastructure", 10),
-    (77, "Hang", 10),
-])
+@pytest.mark.parametrize(
+    ("code", "cause", "restarts"),
+    [
+        (64, "User", 0),
+        (65, "User", 0),
+        (70, "Bug", 1),
+        (1, "Bug", 1),
+        (76, "NonFiniteLoss", 3),
+        (78, "OutOfMemory", 1),
+        (137, "Infrastructure", 10),
+        (143, "Infrastructure", 10),
+        (139, "Infrastructure", 10),
+        (77, "Hang", 10),
+    ],
+)
 def test_exit_code_has_its_budget(code: int, cause: str, restarts: int) -> None:
     world = in_pretrain()
     for attempt in range(1, restarts + 1):
@@ -151,18 +154,19 @@ def test_restarts_wait_exponentially_longer() -> None:
     assert waits == [10, 20, 40, 80, 160, 300, 300]
 
 
-@pytest.mark.parametrize(("first", "second", "cause"), [
-    ((65, 1.0), (143, 0.0), "User"),            # a statement about the cause beats the order
-    ((137, 0.0), (70, 0.0), "Infrastructure"),  # the peer of a killed rank crashes
-    ((137, 0.0), (70, 5.0), "Infrastructure"),
-    ((70, 0.0), (143, 0.0), "Bug"),             # the Job controller ends the others
-    ((70, 0.0), (137, 30.0), "Bug"),
-    ((76, 2.0), (70, 1.0), "NonFiniteLoss"),
-    ((75, 1.0), (143, 1.0), "Preempted"),
-])
-def test_the_culprit_is_the_pod_that_began_it(
-    first: tuple[int, float], second: tuple[int, float], cause: str
-) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "cause"),
+    [
+        ((65, 1.0), (143, 0.0), "User"),  # a statement about the cause beats the order
+        ((137, 0.0), (70, 0.0), "Infrastructure"),  # the peer of a killed rank crashes
+        ((137, 0.0), (70, 5.0), "Infrastructure"),
+        ((70, 0.0), (143, 0.0), "Bug"),  # the Job controller ends the others
+        ((70, 0.0), (137, 30.0), "Bug"),
+        ((76, 2.0), (70, 1.0), "NonFiniteLoss"),
+        ((75, 1.0), (143, 1.0), "Preempted"),
+    ],
+)
+def test_the_culprit_is_the_pod_that_began_it(first: tuple[int, float], second: tuple[int, float], cause: str) -> None:
     for codes in ((first, second), (second, first)):
         world = in_pretrain()
         for pod, (code, after) in zip(world.live_pods(), codes, strict=True):

@@ -44,7 +44,11 @@ def report(world: World, step: int = 1, **progress: Any) -> None:
     stage = world.stage(world.status.current_stage or "")
     values = {"step": step, "heartbeat": world.now, "loss": 4.0, **progress}
     world.progress = Progress(
-        stage=stage.name, attempt=stage.attempt, phase="Training", time=world.now, productive_seconds=float(step),
+        stage=stage.name,
+        attempt=stage.attempt,
+        phase="Training",
+        time=world.now,
+        productive_seconds=float(step),
         progress=ProgressStatus.model_validate(values),
     )
 
@@ -79,7 +83,8 @@ def test_each_stage_is_told_the_artifacts_of_those_before_it() -> None:
     run_through(world, "prepare", "pretrain", "evaluate")
     plans = {
         c["metadata"]["name"].rsplit("-", 2)[1]: json.loads(c["data"]["plan.json"])
-        for c in world.of("ConfigMap") if "plan.json" in c["data"]
+        for c in world.of("ConfigMap")
+        if "plan.json" in c["data"]
     }
     assert plans["prepare"]["inputs"] == {}
     assert plans["evaluate"]["inputs"] == {"prepare": "prepare-artifact", "pretrain": "pretrain-artifact"}
@@ -111,10 +116,14 @@ def test_a_new_operator_writes_nothing(stages: int) -> None:
 
 def test_what_is_not_supported_is_refused_with_every_problem_at_once() -> None:
     spec = job_object()["spec"]
-    world = World(job_object(
-        export={}, elastic={"minNodes": 1}, data={**spec["data"], "clean": {"languageId": True}},
-        runtimeRef={"name": "x"},
-    ))
+    world = World(
+        job_object(
+            export={},
+            elastic={"minNodes": 1},
+            data={**spec["data"], "clean": {"languageId": True}},
+            runtimeRef={"name": "x"},
+        )
+    )
     world.settle()
     assert world.condition("Valid") == ("False", "NotSupported")
     for field in ("spec.export", "spec.elastic", "spec.data.clean.languageId", "spec.runtimeRef.name"):
@@ -269,11 +278,14 @@ def test_a_suspended_job_has_no_ttl() -> None:
     assert world.job["metadata"]["name"] == world.name
 
 
-@pytest.mark.parametrize(("gate", "condition", "event"), [
-    ("Passed", ("True", "Completed"), "GatePassed"),
-    ("Failed", ("False", "GateFailed"), "GateFailed"),
-    ("None", ("False", "GateFailed"), "GateFailed"),
-])
+@pytest.mark.parametrize(
+    ("gate", "condition", "event"),
+    [
+        ("Passed", ("True", "Completed"), "GatePassed"),
+        ("Failed", ("False", "GateFailed"), "GateFailed"),
+        ("None", ("False", "GateFailed"), "GateFailed"),
+    ],
+)
 def test_the_gate_decides(gate: str, condition: tuple[str, str], event: str) -> None:
     world = World(job_object(evaluate=GATED))
     run_through(world, "prepare", "pretrain", "evaluate", evaluation=evaluation(gate))
@@ -377,10 +389,16 @@ def test_another_layout_replaces_the_gang_like_a_fresh_job() -> None:
     assert "Resized" in world.events()
 
 
-@pytest.mark.parametrize("change", [
-    {"activeDeadlineSeconds": 50}, {"pendingDeadlineSeconds": 50}, {"ttlSecondsAfterFinished": 5},
-    {"failurePolicy": {"hangSeconds": 30}}, {"checkpoint": {"everySteps": 3}},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activeDeadlineSeconds": 50},
+        {"pendingDeadlineSeconds": 50},
+        {"ttlSecondsAfterFinished": 5},
+        {"failurePolicy": {"hangSeconds": 30}},
+        {"checkpoint": {"everySteps": 3}},
+    ],
+)
 def test_edits_that_the_gang_need_not_know_leave_it_alone(change: dict[str, Any]) -> None:
     world = World(job_object())
     run_through(world, "prepare")

@@ -19,7 +19,9 @@ from unit.reconcile.world import SETTINGS, Crash, World, copied, job_object, sta
 CODES = (64, 65, 70, 75, 76, 77, 78, 137, 143, 1, 139)
 TURNS = st.integers(0, 3)
 BUDGETS = {
-    "User": 0, "Bug": SETTINGS.bug_restarts, "OutOfMemory": SETTINGS.out_of_memory_restarts,
+    "User": 0,
+    "Bug": SETTINGS.bug_restarts,
+    "OutOfMemory": SETTINGS.out_of_memory_restarts,
     "NonFiniteLoss": SETTINGS.non_finite_restarts,
 }
 
@@ -52,7 +54,8 @@ class StaleReader:
     ) -> list[dict[str, Any]]:
         wanted = (labels or {}).items()
         return [
-            o for (k, n, _), o in self.objects(kind).items()
+            o
+            for (k, n, _), o in self.objects(kind).items()
             if k == kind and namespace in (None, n) and wanted <= o["metadata"].get("labels", {}).items()
         ]
 
@@ -107,7 +110,8 @@ def picture(world: World) -> dict[str, Any]:
         "state": status.state,
         "children": sorted(
             (kind, o["metadata"]["labels"].get(labels.STAGE, o["metadata"]["name"]))
-            for kind in ("Job", "ConfigMap", "PersistentVolumeClaim") for o in world.of(kind)
+            for kind in ("Job", "ConfigMap", "PersistentVolumeClaim")
+            for o in world.of(kind)
         ),
         "live": len(world.live_pods()),
     }
@@ -168,6 +172,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def visit_and_conflict(self) -> None:
         """Somebody labels the job between our read and our write."""
+
         def interfere(verb: str) -> None:
             if verb == "status":
                 self.world.cluster.put(self.world.job)
@@ -212,8 +217,11 @@ class Machine(RuleBasedStateMachine):
     def job_is_deleted(self, which: int, turns: int) -> None:
         jobs = self.world.of("Job")
         metadata = jobs[which % len(jobs)]["metadata"]
-        if any(s.state == "Pending" and s.attempt == int(metadata["labels"][labels.ATTEMPT])
-               for s in self.world.status.stages if s.name == metadata["labels"][labels.STAGE]):
+        if any(
+            s.state == "Pending" and s.attempt == int(metadata["labels"][labels.ATTEMPT])
+            for s in self.world.status.stages
+            if s.name == metadata["labels"][labels.STAGE]
+        ):
             # Deleted before the operator saw it: for the operator it never was.
             self.world.cluster.uids["Job " + metadata["name"]].clear()
         self.world.cluster.remove(("Job", "default", metadata["name"]))
@@ -225,8 +233,11 @@ class Machine(RuleBasedStateMachine):
         own = self.world.live_pods()[0]["metadata"]["labels"]
         heartbeat = self.world.now
         self.world.progress = Progress(
-            stage=own[labels.STAGE], attempt=int(own[labels.ATTEMPT]), phase="Training",
-            progress=ProgressStatus(step=1, heartbeat=heartbeat), time=heartbeat,
+            stage=own[labels.STAGE],
+            attempt=int(own[labels.ATTEMPT]),
+            phase="Training",
+            progress=ProgressStatus(step=1, heartbeat=heartbeat),
+            time=heartbeat,
         )
         self.turn(turns)
         self.world.advance(age)
@@ -302,6 +313,7 @@ TestMachine.settings = settings(max_examples=200, stateful_step_count=20)
 
 def scenario(world: World) -> None:
     """A crash, a restart, a suspension and a resumption in mid-run; then to the end."""
+
     def step(*actions: Any) -> None:
         for action in actions:
             action()
@@ -382,7 +394,9 @@ def test_a_lost_status_is_rebuilt_from_the_children() -> None:
     world.job["metadata"]["resourceVersion"] = stamp(world.now)
     world.settle()
     assert [(s.name, s.state, s.attempt) for s in world.status.stages] == [
-        ("prepare", "Succeeded", 1), ("pretrain", "Running", 2), ("evaluate", "Pending", 0)
+        ("prepare", "Succeeded", 1),
+        ("pretrain", "Running", 2),
+        ("evaluate", "Pending", 0),
     ]
     assert world.stage("prepare").artifact == "prepare-artifact"
     assert {g[:2] for g in world.live_gangs()} == {("pretrain", "2")}

@@ -314,10 +314,18 @@ def job_object(name: str = "ui-en-es", **spec: Any) -> Object:
         "workspace": {"claimName": "medical"},
         "parallelism": {"nodes": 2},
         "model": {"scratch": {"layers": 1, "hidden": 16, "heads": 2, "contextLength": 64}},
-        "data": {"sources": [
-            {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///corpora/ui.tsv"},
-            {"name": "bench", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///b.tsv", "role": "Test"},
-        ]},
+        "data": {
+            "sources": [
+                {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///corpora/ui.tsv"},
+                {
+                    "name": "bench",
+                    "type": "Parallel",
+                    "languages": ["en", "es"],
+                    "uri": "file:///b.tsv",
+                    "role": "Test",
+                },
+            ]
+        },
         "pretrain": {
             "budget": {"tokens": 10_000},
             "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],

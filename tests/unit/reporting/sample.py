@@ -20,7 +20,7 @@ from finetune_api.report import (
 )
 from finetune_trainer.reporting.figures import NO_BASELINE
 
-HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> & \'quoted\' {{ 7*7 }} </style>'
+HOSTILE = "<script>alert(\"x\")</script> <img src=x onerror=alert(1)> & 'quoted' {{ 7*7 }} </style>"
 MODEL = ModelDescription(name="adapted", path="models/adapt", parameters=3_012_480)
 RATES = Diagnostics(off_target=0.01, copies=0.0, empty=0.02, repetition=0.0, length_ratio=0.98)
 

@@ -151,7 +151,7 @@ class _Run:
         self.reporter.step(self.state, self._fraction(), rate, info.gradient_norm, self.validated)
         self._check_finite(batch.arm)
         if reduced.stop:
-            self._save()
+            self._save(required=True)
             self.checkpointer.wait()
             raise Preempted(self.state.step)
         if due and self.state.nonfinite_in_a_row == 0:
@@ -208,7 +208,8 @@ class _Run:
             return False
         return self.state.improved(loss) and self.settings.select_best
 
-    def _save(self) -> None:
+    def _save(self, *, required: bool = False) -> None:
+        """Save unless it is saved; without room on the disk training goes on, unless it is `required`."""
         if self.saved_step == self.state.step:
             return
         metric = self.validated.get(ALL)
@@ -219,5 +220,5 @@ class _Run:
             write_snapshot(folder, self.engine, self.state, source, self.context.rank, with_weights)
 
         self.context.progress.update(phase="Checkpointing")
-        self.checkpointer.save(self.state.step, write, metric)
-        self.saved_step = self.state.step
+        if self.checkpointer.save(self.state.step, write, metric, required=required):
+            self.saved_step = self.state.step

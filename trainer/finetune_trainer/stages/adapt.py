@@ -144,7 +144,8 @@ def _save(
 def describe(outcome: TrainOutcome, examples: int, best_step: int, adapt: Adapt) -> str:
     """One line: `2,000 examples · 1 epoch · loss 3.10 → 2.60 · validation 2.71 (best at step 120)`."""
     state, summary = outcome.state, outcome.summary()
-    epochs = f"{state.examples / examples:.2g}"
+    # The last batch is a whole one: it may reach into the next epoch.
+    epochs = f"{min(state.examples / examples, adapt.epochs):.2g}"
     parts = [f"{examples:,} examples", f"{epochs} epoch{'' if epochs == '1' else 's'}"]
     if "firstLoss" in summary and "loss" in summary:
         parts.append(f"loss {summary['firstLoss']:.2f} → {summary['loss']:.2f}")
