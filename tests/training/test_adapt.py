@@ -40,7 +40,7 @@ ADAPT: dict[str, Any] = {
     "lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj", "o_proj", "down_proj"]},
     "task": {"source": "ui", "direction": "en-es", "maxExamples": 150},
     "batch": {"globalTokens": 1536, "sequenceLength": 96},
-    "optimizer": {"learningRate": 0.01},
+    "optimizer": {"learningRate": 0.005},
     "validateEverySteps": 5,
 }
 
@@ -84,8 +84,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = scratch_model(ScratchModel.model_validate(MODEL), data.tokenizer(), seed=3)
     save_model(workspace / "models/pretrain", model, dict(model.named_parameters()))
     data.tokenizer().save_pretrained(workspace / "models/pretrain")
-    first: dict[str, Any] = {"method": "Full", "epochs": 4, "prompts": {"shots": [0]}}
-    first["optimizer"] = {"learningRate": 0.003}
+    first: dict[str, Any] = {"method": "Full", "epochs": 6, "prompts": {"shots": [0]}}
+    first |= {"optimizer": {"learningRate": 0.01}, "task": {"source": "ui", "direction": "en-es"}}
     adapt.run(StageContext.single(make_plan(workspace, ranks=1, **first)))
     shutil.rmtree(workspace / "models/pretrain")
     (workspace / "models/adapt").rename(workspace / "models/pretrain")
@@ -160,7 +160,7 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
     second, third = calm(2), calm(3)
     assert third.losses == pytest.approx(second.losses, abs=1e-4)
     summary = third.result.summary
-    assert summary["validationLoss"] < summary["firstValidationLoss"] - 0.3
+    assert summary["validationLoss"] < summary["firstValidationLoss"] - 0.1
     assert summary["examples"] == 300
     assert summary["examples.oneShot"] == 150
     assert summary["steps"] == third.history[-1].step
@@ -203,7 +203,9 @@ def test_a_killed_rank_changes_nothing_in_the_result(
     adapter = (calm(3).folder / "adapter/adapter_model.safetensors").stat().st_size
     assert size < base + 4 * adapter, "the frozen weights are in the checkpoint"
 
+    before = read_history(workspace / "logs/adapt-history.jsonl")[:3]
     after = finished(run_gang(plan.model_copy(update={"attempt": 2})), workspace)
+    assert after.history[:3] == before, "it went on where it was: to start again would take other times"
     assert after.losses == pytest.approx(calm(3).losses, abs=1e-6)
     expected = calm(3).result.summary["validationLoss"]
     assert after.result.summary["validationLoss"] == pytest.approx(expected, abs=1e-6)

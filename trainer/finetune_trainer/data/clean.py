@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -18,6 +19,16 @@ RATIO_MATTERS_FROM = 20
 """Characters of the longer side; short strings differ in length for good reasons."""
 
 
+def held_out_rules(rules: Clean) -> Clean:
+    """For Test and Validation sources: texts are normalised, but only what is empty is dropped.
+
+    A score is comparable only if it is over the whole test set, and a row that is not there cannot be kept out of
+    training either.
+    """
+    nothing_dropped = {"drop_copies": False, "max_length_ratio": math.inf, "min_words": 0}
+    return rules.model_copy(update=nothing_dropped)
+
+
 def clean_text(text: str, rules: Clean) -> str:
     """Normal form, no markup, no control characters, single blanks."""
     if rules.remove_html and ("<" in text or "&" in text):
@@ -27,8 +38,8 @@ def clean_text(text: str, rules: Clean) -> str:
     return WHITE_SPACE.sub(" ", CONTROL.sub(" ", text)).strip()
 
 
-def clean_pair(texts: tuple[str, ...], rules: Clean) -> tuple[str, ...] | str:
-    """Both sides clean, or the name of the rule that drops the pair."""
+def clean_pair(texts: tuple[str, ...], rules: Clean, *, any_length: bool = False) -> tuple[str, ...] | str:
+    """Both sides clean, or the name of the rule that drops the pair; `any_length` puts maxWords aside."""
     cleaned = tuple(clean_text(text, rules) for text in texts)
     if not all(cleaned):
         return "empty"
@@ -37,7 +48,7 @@ def clean_pair(texts: tuple[str, ...], rules: Clean) -> tuple[str, ...] | str:
     words = [len(text.split()) for text in cleaned]
     if min(words) < rules.min_words:
         return "tooShort"
-    if max(words) > rules.max_words:
+    if max(words) > rules.max_words and not any_length:
         return "tooLong"
     lengths = sorted(len(text) for text in cleaned)
     if lengths[1] >= RATIO_MATTERS_FROM and lengths[1] > rules.max_length_ratio * lengths[0]:

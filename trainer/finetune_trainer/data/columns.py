@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -58,7 +59,7 @@ def write_token_column(
         offsets.write(np.zeros(1, np.int64).tobytes())
         for batch in batches:
             lengths = np.fromiter((len(tokens) for tokens in batch), np.int64, len(batch))
-            flat = np.fromiter((token for tokens in batch for token in tokens), dtype, int(lengths.sum()))
+            flat = np.fromiter(chain.from_iterable(batch), dtype, int(lengths.sum()))
             ids.write(flat.tobytes())
             offsets.write((total + np.cumsum(lengths)).tobytes())
             total += int(lengths.sum())

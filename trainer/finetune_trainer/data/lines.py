@@ -13,6 +13,9 @@ from finetune_trainer.errors import BadData
 
 MAX_LINE_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+BROKEN_FILE = (OSError, EOFError, zlib.error)
+"""What reading a file that is missing its end, or is no gzip, raises."""
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -36,7 +39,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:
                 yield number, _decode(raw, str(path), number)
                 while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
                     raw = file.readline(MAX_LINE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except IsADirectoryError:
+        raise BadData(
+            "SourceNotReadable", f"{path} is a folder, a file was expected", "Name the file, or give another format."
+        ) from None
+    except BROKEN_FILE as error:
         what = getattr(error, "strerror", None) or str(error)
         raise BadData(
             "SourceNotReadable", f"{path}:{number + 1} cannot be read: {what}", "Replace the file by a whole one."
@@ -46,6 +53,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:
 def _decode(raw: bytes, file: str, number: int) -> str | Malformed:
     if len(raw) > MAX_LINE_BYTES:
         return Malformed(file, number, f"has more than {MAX_LINE_BYTES:,} bytes")
+    if number == 1 and raw.startswith(UTF_16_MARKS):
+        return Malformed(file, number, "is UTF-16, UTF-8 was expected (iconv -f UTF-16 -t UTF-8 converts it)")
     if b"\0" in raw:
         return Malformed(file, number, "has a NUL byte: this is not a text file")
     try:

@@ -12,7 +12,8 @@ CLAIMS = Path("/claims")
 """Where `pvc://claim/path` is mounted."""
 ENDINGS: dict[str, SourceFormat] = {
     ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text",
-    ".tmx": "tmx", ".po": "gettext", ".mo": "gettext", ".whl": "gettext", ".zip": "gettext",
+    ".tmx": "tmx", ".po": "gettext", ".mo": "gettext", ".whl": "gettext", ".zip": "gettext", ".tar": "gettext",
+    ".tgz": "gettext", ".tar.bz2": "gettext", ".tar.xz": "gettext",
 }  # fmt: skip
 
 

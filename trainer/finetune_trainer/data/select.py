@@ -21,7 +21,7 @@ Assignment = NDArray[np.int8]
 def select_rows(staged: Sequence[StagedSource], data: Data) -> list[Assignment]:
     """The split of each row of each source; what is dropped is counted in the sources' tallies.
 
-    Order: duplicates go first (all but one of each within training, and within each Test or Validation source);
+    Order: duplicates go first (all but one of each over all Train sources; Test and Validation sources stay whole);
     then Train sources are split by the hash of their first side; then rows of training that share a side with
     validation or test, and rows of validation that share one with test, are dropped.
     """
@@ -68,20 +68,16 @@ def uniform(hashes: Hashes, seed: int) -> NDArray[np.float64]:
 
 
 def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> None:
-    """Train sources count as one, so that a row occurs once in all of training; others are looked at alone."""
+    """Train sources count as one, so that a row occurs once in all of training."""
     train = [i for i, s in enumerate(staged) if s.source.role == "Train"]
-    groups = [train, *([i] for i, s in enumerate(staged) if s.source.role != "Train")]
-    for group in groups:
-        if not group:
-            continue
-        keys = np.concatenate([_typed_keys(staged[i]) for i in group])
-        is_first = np.zeros(len(keys), bool)
-        is_first[np.unique(keys, return_index=True)[1]] = True
-        start = 0
-        for index in group:
-            end = start + len(staged[index].keys)
-            _drop(staged[index], assignments[index], ~is_first[start:end], "duplicate")
-            start = end
+    keys = np.concatenate([_typed_keys(staged[i]) for i in train])
+    is_first = np.zeros(len(keys), bool)
+    is_first[np.unique(keys, return_index=True)[1]] = True
+    start = 0
+    for index in train:
+        end = start + len(staged[index].keys)
+        _drop(staged[index], assignments[index], ~is_first[start:end], "duplicate")
+        start = end
 
 
 def _typed_keys(staged: StagedSource) -> Hashes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from finetune_api.data import Clean, DataSource
+from finetune_api.data import Clean, DataSource, SourceFormat
 from finetune_trainer.data.batches import batches
-from finetune_trainer.data.clean import clean_pair, clean_pieces
+from finetune_trainer.data.clean import clean_pair, clean_pieces, held_out_rules
+from finetune_trainer.data.locate import format_of
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources import read_source
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadData
 
 BATCH_ROWS = 4096
+LINE_FORMATS: frozenset[SourceFormat] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
 Hashes = NDArray[np.uint64]
 
 
@@ -84,12 +87,15 @@ def _row_keys(sides: Hashes) -> Hashes:
 
 
 def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+    is_held_out = source.role != "Train"
+    if is_held_out:
+        rules = held_out_rules(rules)
     for row in read_source(source):
         tally.read += 1
         if isinstance(row, Malformed):
             _count_malformed(source, rules, tally, row)
         elif source.type == "Parallel":
-            pair = clean_pair(row.texts, rules)
+            pair = clean_pair(row.texts, rules, any_length=is_held_out)
             if isinstance(pair, str):
                 tally.drop(pair, _place(row), row.texts)
             else:
@@ -111,9 +117,18 @@ def _count_malformed(source: DataSource, rules: Clean, tally: Tally, row: Malfor
         raise BadData(
             "MalformedRow",
             f"source '{source.name}': {_place(row)} {row.reason}",
-            f"Show it: sed -n {row.line}p {row.file}     Skip such lines: data.clean.onMalformed: Drop",
+            f"{_show_it(source, row)}Skip such rows: data.clean.onMalformed: Drop",
         )
     tally.drop("malformed", _place(row), (row.reason,))
+
+
+def _show_it(source: DataSource, row: Malformed) -> str:
+    """The command that prints the row, for formats that have lines."""
+    if format_of(source) not in LINE_FORMATS:
+        return ""
+    file = shlex.quote(row.file)
+    command = f"zcat {file} | sed -n {row.line}p" if row.file.endswith(".gz") else f"sed -n {row.line}p {file}"
+    return f"Show it: {command}     "
 
 
 def _refuse_empty(source: DataSource, tally: Tally) -> None:

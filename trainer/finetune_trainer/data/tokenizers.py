@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_api.common import ModelReference
 from finetune_api.model import Model, TrainTokenizer
 from finetune_trainer.data.locate import local_path
 from finetune_trainer.errors import BadConfiguration
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 MAX_TRAINING_CHARACTERS = 200_000_000
 """Of each language; more does not change a vocabulary noticeably."""
 
@@ -23,7 +25,7 @@ TextsByLanguage = dict[str, Callable[[], Iterable[str]]]
 def make_tokenizer(model: Model, texts: TextsByLanguage, context_length: int) -> PreTrainedTokenizerFast:
     """The tokenizer that `model` asks for; `texts` gives the training split of each language, anew at each call."""
     if model.from_ is not None:
-        return load_tokenizer(model.from_.uri)
+        return load_tokenizer(model.from_)
     settings = model.tokenizer.train if model.tokenizer and model.tokenizer.train else TrainTokenizer()
     return train_tokenizer(settings, texts, context_length)
 
@@ -66,7 +68,7 @@ def training_texts(texts: TextsByLanguage, *, balance: bool) -> Iterator[str]:
                     break
 
 
-def load_tokenizer(uri: str) -> PreTrainedTokenizerFast:
+def load_tokenizer(reference: ModelReference) -> PreTrainedTokenizerFast:
     """The tokenizer of a pretrained model.
 
     Raises:
@@ -74,20 +76,24 @@ def load_tokenizer(uri: str) -> PreTrainedTokenizerFast:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    uri = reference.uri
     name: str | Path = uri.removeprefix("hf://") if uri.startswith("hf://") else local_path(uri)
-    if isinstance(name, Path) and not any(name.glob("tokenizer*")):
+    if isinstance(name, Path) and not name.is_dir():
+        raise BadConfiguration("ModelNotFound", f"model.from: {name} is no folder", "Correct its uri.")
+    if isinstance(name, Path) and not any((name / file).exists() for file in TOKENIZER_FILES):
         raise BadConfiguration(
             "TokenizerMissing",
             f"model.from: {name} has no tokenizer (no tokenizer.json or tokenizer.model)",
             "Copy the files of the tokenizer that the model was trained with into that folder.",
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=reference.revision or "main")
+    except Exception as error:  # noqa: BLE001 - the Rust core raises bare Exceptions for a broken tokenizer.json
+        reason = (str(error).splitlines() or [""])[0]
         raise BadConfiguration(
-            "TokenizerMissing",
-            f"model.from: the tokenizer of {name} cannot be loaded: {str(error).splitlines()[0]}",
-            "Check the uri; on a machine without network give a folder.",
+            "TokenizerNotUsable",
+            f"model.from: the tokenizer of {name} cannot be loaded: {type(error).__name__}: {reason}",
+            "Check the uri and the files; on a machine without network give a folder.",
         ) from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.eos_token_id is None:
         raise BadConfiguration(

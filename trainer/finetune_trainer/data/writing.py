@@ -61,9 +61,18 @@ def encode_splits(
 def _encode(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, on_texts: Callable[[int], None]
 ) -> Iterator[list[list[int]]]:
+    """Encodings of a blank and each text; `</s>` within a corpus is text, not the end of it.
+
+    On a copy of the tokenizer's core, over all cores and without the offsets that nobody reads: half the time.
+    """
+    core = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    core.no_truncation()
+    core.no_padding()
+    core.encode_special_tokens = True
     for indices in batches(range(len(texts)), BATCH_TEXTS):
         batch = texts[indices[0] : indices[-1] + 1]
-        yield tokenizer([f" {text}" for text in batch], add_special_tokens=False, verbose=False)["input_ids"]
+        encodings = core.encode_batch_fast([f" {text}" for text in batch], add_special_tokens=False)
+        yield [encoding.ids for encoding in encodings]
         on_texts(len(batch))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.data import DataSource
+from finetune_api.progress import Phase
 from finetune_trainer.artifacts import write_artifact
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.locate import source_files
@@ -21,7 +22,7 @@ from finetune_trainer.data.select import Assignment, leaked_rows, select_rows
 from finetune_trainer.data.staging import StagedSource, stage_source
 from finetune_trainer.data.tokenizers import TextsByLanguage, make_tokenizer
 from finetune_trainer.data.writing import count_words, encode_splits, write_splits
-from finetune_trainer.errors import BadData, StageFailure
+from finetune_trainer.errors import BadConfiguration, BadData, Preempted
 from finetune_trainer.stages import StageOutcome
 
 DEFAULT_CONTEXT_LENGTH = 1024
@@ -36,24 +37,24 @@ def run(context: StageContext) -> StageOutcome:
     digests = source_digests(plan, context.workspace)
     with (
         write_artifact(context, artifact, plan, digests) as folder,
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as staging,
+        tempfile.TemporaryDirectory(dir=folder, prefix=".staging-") as staging,
     ):
         staged = _stage_all(context, Path(staging))
-        context.progress.update(phase="Reading", message="de-duplicating and splitting")
+        _alive(context, phase="Reading", message="de-duplicating and splitting")
         assignments = select_rows(staged, data)
         _check_leaks(staged, assignments, strict=data.decontaminate)
         sizes = {
             s.source.name: write_splits(s, a, folder / "sources" / s.source.name)
             for s, a in zip(staged, assignments, strict=True)
         }
-        context.progress.update(phase="Writing", message="training the tokenizer")
+        _alive(context, phase="Writing", message="training the tokenizer")
         model = plan.spec.model
         context_length = model.scratch.context_length if model.scratch else DEFAULT_CONTEXT_LENGTH
         tokenizer = make_tokenizer(model, _training_texts(folder, data.sources), context_length)
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
             source.name: encode_splits(
-                folder / "sources" / source.name, source.languages, tokenizer, lambda _: context.progress.update()
+                folder / "sources" / source.name, source.languages, tokenizer, lambda _: _alive(context)
             )
             for source in data.sources
         }
@@ -77,22 +78,30 @@ def run(context: StageContext) -> StageOutcome:
 def _stage_all(context: StageContext, folder: Path) -> list[StagedSource]:
     """The first pass over all sources; the problems of all come together."""
     staged: list[StagedSource] = []
-    problems: list[StageFailure] = []
+    problems: list[BadConfiguration | BadData] = []
     rows = 0
     for number, source in enumerate(context.plan.spec.data.sources):
 
         def on_rows(count: int, before: int = rows) -> None:
-            context.progress.update(phase="Reading", step=before + count)
+            _alive(context, phase="Reading", step=before + count)
 
         try:
             staged.append(stage_source(source, context.plan.spec.data.clean, folder / f"{number}.arrow", on_rows))
             rows += staged[-1].tally.read
-        except StageFailure as error:
+        except (BadConfiguration, BadData) as error:
             problems.append(error)
     if problems:
+        remedies = dict.fromkeys(p.remedy for p in problems if p.remedy)
         first = problems[0]
-        raise type(first)(first.reason, "; ".join(p.message for p in problems), first.remedy)
+        raise type(first)(first.reason, "; ".join(p.message for p in problems), "     ".join(remedies))
     return staged
+
+
+def _alive(context: StageContext, *, phase: Phase | None = None, step: int | None = None, message: str = "") -> None:
+    """Say how far the stage is, and stop if asked to: it has nothing to save, and soon starts anew."""
+    context.progress.update(phase=phase, step=step, message=message or None)
+    if context.stop.requested:
+        raise Preempted(None, "stopped on request; prepare starts anew")
 
 
 def _check_leaks(staged: Sequence[StagedSource], assignments: Sequence[Assignment], *, strict: bool) -> None:

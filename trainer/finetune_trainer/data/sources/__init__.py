@@ -15,6 +15,7 @@ from finetune_trainer.data.sources.moses import read_moses
 from finetune_trainer.data.sources.parquet import read_parquet
 from finetune_trainer.data.sources.text import read_text
 from finetune_trainer.data.sources.tmx import read_tmx
+from finetune_trainer.errors import BadConfiguration
 
 Reader = Callable[[DataSource], Iterator[Row | Malformed]]
 
@@ -31,6 +32,10 @@ READERS: dict[SourceFormat, Reader] = {
 }
 
 
+PAIRS_ONLY: frozenset[SourceFormat] = frozenset({"moses", "gettext"})
+TEXTS_ONLY: frozenset[SourceFormat] = frozenset({"text"})
+
+
 def read_source(source: DataSource) -> Iterator[Row | Malformed]:
     """All rows of a source, at most `maxRows`.
 
@@ -38,8 +43,28 @@ def read_source(source: DataSource) -> Iterator[Row | Malformed]:
         BadData: if a file is missing or broken.
         BadConfiguration: if the source's settings do not fit its content.
     """
-    rows = READERS[format_of(source)](source)
+    format_ = format_of(source)
+    _require_fit(source, format_)
+    rows = READERS[format_](source)
     for number, row in enumerate(rows, 1):
         yield row
         if number == source.max_rows:
             return
+
+
+def _require_fit(source: DataSource, format_: SourceFormat) -> None:
+    """Refuse a format that cannot hold what the source's type needs."""
+    if (format_ in PAIRS_ONLY and source.type != "Parallel") or (format_ in TEXTS_ONLY and source.type == "Parallel"):
+        holds, wanted = ("texts", "Text") if format_ in TEXTS_ONLY else ("pairs", "Parallel")
+        raise BadConfiguration(
+            "FormatDoesNotFit",
+            f"source '{source.name}': format {format_} holds {holds}, but type is {source.type}",
+            f"Give type: {wanted} with its language(s), or another format.",
+        )
+    if format_ != "moses" and "{lang}" in source.uri:
+        raise BadConfiguration(
+            "FormatDoesNotFit",
+            f"source '{source.name}': {{lang}} in the uri stands for the two files of a moses pair, "
+            f"but format is {format_}",
+            "Give format: moses, or name one file.",
+        )

@@ -10,6 +10,7 @@ from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources.fields import field_names, require_columns
+from finetune_trainer.errors import BadData
 
 
 def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
@@ -19,6 +20,7 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
     positions = list(range(width))
     for number, line in read_lines(path):
         if isinstance(line, Malformed):
+            _require_header(source, line, is_header=number == 1 and source.columns is not None)
             yield line
             continue
         cells = line.split("\t")
@@ -35,26 +37,28 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
     """Comma-separated values with a header, quoted as RFC 4180 says."""
     (path,) = source_files(source)
-    numbers: list[int] = []
     bad: list[Malformed] = []
+    last = 0
+    header: list[str] | None = None
 
     def good_lines() -> Iterator[str]:
+        nonlocal last
         for number, line in read_lines(path):
-            numbers.append(number)
+            last = number
             if isinstance(line, Malformed):
+                _require_header(source, line, is_header=header is None)
                 bad.append(line)
             else:
                 yield f"{line}\n"
 
     reader = csv.reader(good_lines(), strict=True)
-    header: list[str] | None = None
     while True:
         try:
             cells = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            yield Malformed(str(path), numbers[-1], f"is not CSV: {error}")
+            yield Malformed(str(path), last, f"is not CSV: {error}")
             continue
         finally:
             yield from bad
@@ -63,10 +67,20 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
             require_columns(source, str(path), cells)
             header = cells
         elif len(cells) != len(header):
-            yield Malformed(str(path), numbers[-1], f"has {_columns(len(cells))}, {len(header)} were expected")
+            yield Malformed(str(path), last, f"has {_columns(len(cells))}, {len(header)} were expected")
         else:
             record = dict(zip(header, cells, strict=True))
-            yield Row(tuple(record[name] for name in field_names(source)), str(path), numbers[-1])
+            yield Row(tuple(record[name] for name in field_names(source)), str(path), last)
+
+
+def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:
+    """Without its header no row of a table can be understood, so this one cannot be dropped."""
+    if is_header:
+        raise BadData(
+            "MalformedRow",
+            f"source '{source.name}': {line.file}:{line.line} {line.reason}, and it is the header",
+            "Correct the first line of the file.",
+        )
 
 
 def _columns(count: int) -> str:

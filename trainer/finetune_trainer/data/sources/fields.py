@@ -9,6 +9,9 @@ from finetune_api.data import DataSource
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.errors import BadConfiguration
 
+MAX_NAMES = 20
+"""Names in a message."""
+
 
 def field_names(source: DataSource) -> tuple[str, ...]:
     """Name of the column or key of each language: as given, else the language code, else `text`."""
@@ -42,7 +45,20 @@ def row_of_record(source: DataSource, record: Mapping[str, Any], file: str, line
     for name in field_names(source):
         value = values.get(name)
         if not isinstance(value, str):
-            what = "no" if name not in values else "no text in"
-            return Malformed(file, line, f"has {what} key '{name}'")
+            if name in values:
+                return Malformed(file, line, f"has no text in key '{name}'")
+            there = ", ".join(sorted(map(str, values))[:MAX_NAMES]) or "none"
+            return Malformed(file, line, f"has no key '{name}'; its keys: {there}")
         texts.append(value)
     return Row(tuple(texts), file, line)
+
+
+def language_not_found(source: DataSource, what: str, present: Collection[str]) -> BadConfiguration:
+    """The source has rows, but none in the languages asked for; `what` completes "source 'x': "."""
+    there = sorted(present)
+    shown = ", ".join(there[:MAX_NAMES]) + (f" and {len(there) - MAX_NAMES} more" if len(there) > MAX_NAMES else "")
+    return BadConfiguration(
+        "LanguageNotFound",
+        f"source '{source.name}': {what}; it has {shown or 'none'}",
+        "Correct languages, or the uri.",
+    )

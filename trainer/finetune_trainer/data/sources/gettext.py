@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gettext
 import io
+import lzma
+import re
+import struct
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -12,15 +15,24 @@ from pathlib import Path, PurePosixPath
 import polib
 
 from finetune_api.data import DataSource
+from finetune_trainer.data.lines import BROKEN_FILE, open_bytes
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Row
+from finetune_trainer.data.sources.fields import language_not_found
 from finetune_trainer.errors import BadConfiguration, BadData
 
 KEYS_LANGUAGE = "en"
 """Catalogs have the English text as their key."""
 CONTEXT_SEPARATOR = "\x04"
+CATALOG_ENDINGS = (".po", ".mo")
 ZIP_ENDINGS = (".zip", ".whl")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+CHARSET = re.compile(rb'"Content-Type:[^"\n]*charset=([\w.:-]+)', re.IGNORECASE)
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression.
+BROKEN_ARCHIVE = (*BROKEN_FILE, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, RuntimeError)
+# LookupError: unknown charset. ValueError: wrong bytes in a known one. struct.error: a .mo that ends early.
+BROKEN_CATALOG = (OSError, LookupError, ValueError, struct.error)
 
 
 def read_gettext(source: DataSource) -> Iterator[Row]:
@@ -30,7 +42,7 @@ def read_gettext(source: DataSource) -> Iterator[Row]:
     there as .po and as .mo, the .po is read. Archives within a folder are looked into.
 
     Raises:
-        BadConfiguration: if no language is English.
+        BadConfiguration: if no language is English, or no catalog is in the other one.
         BadData: if an archive or catalog is broken.
     """
     if KEYS_LANGUAGE not in source.languages:
@@ -42,62 +54,94 @@ def read_gettext(source: DataSource) -> Iterator[Row]:
         )
     (path,) = source_files(source)
     (other,) = (language for language in source.languages if language != KEYS_LANGUAGE)
-    for name, content in _one_per_catalog(_catalogs(path, other, source.name)):
+    languages: set[str] = set()
+    found = False
+    for name, content in _one_per_catalog(_catalogs(path, other, source.name, languages)):
+        found = True
         try:
             entries = list(_entries(name, content))
-        except (OSError, ValueError, UnicodeDecodeError) as error:
+        except BROKEN_CATALOG as error:
             raise BadData(
-                "SourceNotReadable", f"source '{source.name}': {name} is no gettext catalog: {error}"
+                "SourceNotReadable",
+                f"source '{source.name}': {name} is no whole gettext catalog: {_reason(error)}",
+                "Replace the file by a whole one.",
             ) from None
         for number, english, translation in entries:
             sides = {KEYS_LANGUAGE: english, other: translation}
             yield Row(tuple(sides[language] for language in source.languages), name, number)
+    if languages and not found:
+        raise language_not_found(source, f"{path} has no catalog in {other}", languages)
 
 
-def _catalogs(path: Path, language: str, source: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every catalog of a language below `path`."""
-    if path.is_file() and path.suffix in (".po", ".mo"):
-        yield str(path), path.read_bytes()
+def _catalogs(path: Path, language: str, source: str, languages: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every catalog of a language below `path`; adds to `languages` those there are."""
+    if path.is_file() and path.name.removesuffix(".gz").endswith(CATALOG_ENDINGS):
+        yield _read(path, source)
         return
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if file.name.endswith(ZIP_ENDINGS):
-            yield from _in_zip(file, language, source)
-        elif file.name.endswith(TAR_ENDINGS):
-            yield from _in_tar(file, language, source)
-        elif is_catalog(PurePosixPath(file.as_posix()), language):
-            yield str(file), file.read_bytes()
+        if file.name.endswith((*ZIP_ENDINGS, *TAR_ENDINGS)):
+            yield from _in_archive(file, language, source, languages)
+        elif _is_wanted(file.as_posix(), language, languages):
+            yield _read(file, source)
         elif file == path:
             raise BadData("SourceNotReadable", f"source '{source}': {path} is neither a catalog nor an archive")
 
 
-def _in_zip(path: Path, language: str, source: str) -> Iterator[tuple[str, bytes]]:
+def _read(path: Path, source: str) -> tuple[str, bytes]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if is_catalog(PurePosixPath(name), language):
-                    yield f"{path}!{name}", archive.read(name)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BadData("SourceNotReadable", f"source '{source}': {path} is no whole archive: {error}") from None
+        with open_bytes(path) as file:
+            return str(path).removesuffix(".gz"), file.read()
+    except BROKEN_FILE as error:
+        raise BadData("SourceNotReadable", f"source '{source}': {path} cannot be read: {_reason(error)}") from None
 
 
-def _in_tar(path: Path, language: str, source: str) -> Iterator[tuple[str, bytes]]:
+def _in_archive(path: Path, language: str, source: str, languages: set[str]) -> Iterator[tuple[str, bytes]]:
+    read = _in_zip if path.name.endswith(ZIP_ENDINGS) else _in_tar
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file is not None and is_catalog(PurePosixPath(member.name), language):
-                    yield f"{path}!{member.name}", file.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise BadData("SourceNotReadable", f"source '{source}': {path} is no whole archive: {error}") from None
+        # A few catalogs at most: they are told apart by their names, which an archive may hold in any order.
+        catalogs = sorted(read(path, language, languages))
+    except BROKEN_ARCHIVE as error:
+        raise BadData(
+            "SourceNotReadable",
+            f"source '{source}': {path} is no whole archive: {_reason(error)}",
+            "Fetch the file again.",
+        ) from None
+    for name, content in catalogs:
+        yield f"{path}!{name}", content
 
 
-def is_catalog(path: PurePosixPath, language: str) -> bool:
-    """Whether the path is that of a catalog of `language`: pt-BR is written pt_BR there."""
-    if path.suffix not in (".po", ".mo"):
-        return False
-    name = language.replace("-", "_")
-    folder = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else ""
-    return name in (folder.split("@")[0], path.stem)
+def _in_zip(path: Path, language: str, languages: set[str]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if _is_wanted(name, language, languages):
+                yield name, archive.read(name)
+
+
+def _in_tar(path: Path, language: str, languages: set[str]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if not (member.isfile() and _is_wanted(member.name, language, languages)):
+                continue
+            file = archive.extractfile(member)
+            if file is not None:
+                yield member.name, file.read()
+
+
+def catalog_language(name: str) -> str | None:
+    """The language that a catalog's path tells, as a code: pt_BR is pt-BR. None if it is no catalog."""
+    path = PurePosixPath(name)
+    if path.suffix not in CATALOG_ENDINGS:
+        return None
+    told = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else path.stem
+    return told.replace("_", "-")
+
+
+def _is_wanted(name: str, language: str, languages: set[str]) -> bool:
+    """Whether it is a catalog of `language`; adds to `languages` the one of any catalog, for the message."""
+    told = catalog_language(name)
+    if told is not None:
+        languages.add(told)
+    return told == language
 
 
 def _one_per_catalog(catalogs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
@@ -114,7 +158,7 @@ def _one_per_catalog(catalogs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[st
 def _entries(name: str, content: bytes) -> Iterator[tuple[int, str, str]]:
     """Line (or number), key and translation of each usable entry."""
     if name.endswith(".po"):
-        for entry in polib.pofile(content.decode("utf-8")):
+        for entry in polib.pofile(_decode(content)):
             translation = entry.msgstr or entry.msgstr_plural.get(0, "")
             if translation and not entry.fuzzy and not entry.obsolete:
                 yield entry.linenum, entry.msgid, translation
@@ -124,3 +168,16 @@ def _entries(name: str, content: bytes) -> Iterator[tuple[int, str, str]]:
             text = key if isinstance(key, str) else key[0] if key[1] == 0 else ""
             if text:
                 yield number, text.rpartition(CONTEXT_SEPARATOR)[2], translation
+
+
+def _decode(content: bytes) -> str:
+    """In the charset that the catalog's header names; a template names CHARSET and is in UTF-8."""
+    declared = CHARSET.search(content)
+    charset = declared[1].decode("ascii") if declared and declared[1] != b"CHARSET" else "utf-8"
+    return content.removeprefix(BYTE_ORDER_MARK).decode(charset)
+
+
+def _reason(error: BaseException) -> str:
+    """Of an error, in one line; some come as lists."""
+    text = getattr(error, "strerror", None) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(":")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow as pa
+
 from finetune_api.data import DataSource
 from finetune_trainer.data.locate import local_path
 from finetune_trainer.data.rows import Malformed, Row
@@ -29,14 +31,15 @@ def read_huggingface(source: DataSource) -> Iterator[Row | Malformed]:
         else:
             saved = datasets.load_from_disk(str(local_path(source.uri)))
             rows = _split_of(saved, split, source) if isinstance(saved, datasets.DatasetDict) else saved
-    except (OSError, ValueError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+        # Records are fetched, and files opened, only as they are asked for.
+        for number, record in enumerate(rows, 1):
+            yield row_of_record(source, record, source.uri, number)
+    except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
         raise BadData(
             "SourceNotFound",
             f"source '{source.name}': {source.uri} cannot be had: {(str(error).splitlines() or ['no reason'])[0]}",
             "Check the name and the network, or save the data set with save_to_disk and give its folder.",
         ) from None
-    for number, record in enumerate(rows, 1):
-        yield row_of_record(source, record, source.uri, number)
 
 
 def _split_of(saved: dict[str, list[dict[str, object]]], split: str, source: DataSource) -> list[dict[str, object]]:

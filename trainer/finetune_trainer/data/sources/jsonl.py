@@ -29,4 +29,16 @@ def _row(source: DataSource, line: str, file: str, number: int) -> Row | Malform
         return Malformed(file, number, f"is not JSON: {error}")
     if not isinstance(record, dict):
         return Malformed(file, number, "is not a JSON object")
-    return row_of_record(source, record, file, number)
+    row = row_of_record(source, record, file, number)
+    if isinstance(row, Row) and not all(map(_is_text, row.texts)):
+        return Malformed(file, number, "has half a character: a \\ud800 to \\udfff without its partner")
+    return row
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written: JSON's escapes can name half a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
