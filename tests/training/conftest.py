@@ -20,7 +20,7 @@ from finetune_api.plan import Plan
 from finetune_api.stage_result import StageResult, parse_termination_message
 
 TRAINER = (sys.executable, "-m", "finetune_trainer")
-DEADLINE_SECONDS = 180.0
+DEADLINE_SECONDS = 400.0
 TESTS = Path(__file__).resolve().parent.parent
 
 

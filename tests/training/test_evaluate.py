@@ -132,7 +132,7 @@ def read_tsv(workspace: Path, shots: int) -> list[Sequence[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_was_learnt_shows_and_two_ranks_say_what_one_says(workspace: Path, start_gang: StartGang) -> None:
     plan = make_plan(workspace)
     outcome = evaluate.run(StageContext.single(plan))

@@ -20,8 +20,8 @@ import yaml
 from training.corpus import write_tsv
 
 FINETUNE = Path(sys.executable).with_name("finetune")
-DEADLINE_SECONDS = 300.0
-pytestmark = pytest.mark.timeout(900)
+DEADLINE_SECONDS = 600.0
+pytestmark = pytest.mark.timeout(1500)
 
 
 def manifest(folder: Path, **changes: Any) -> Path:

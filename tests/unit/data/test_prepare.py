@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from finetune_api.common import ModelReference
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import SPLITS, PreparedData
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.data.tokenizers import load_tokenizer
+from finetune_trainer.errors import BadConfiguration, BadData, Preempted
 from finetune_trainer.stages.prepare import run
 from training.corpus import pairs, write_tsv
 
@@ -166,3 +172,73 @@ def test_a_model_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     context = StageContext.single(wanted.model_copy(update={"spec": FineTuneJobSpec.from_json_object(spec)}))
     with pytest.raises(BadConfiguration, match="has no tokenizer"):
         run(context)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\x00\x80", b'{"version": "1.0"}'])
+def test_a_model_folder_with_a_broken_tokenizer_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "mistral"}')
+    (tmp_path / "model" / "tokenizer.json").write_bytes(content)
+    with pytest.raises(BadConfiguration, match="cannot be loaded"):
+        load_tokenizer(ModelReference(uri=f"file://{tmp_path}/model"))
+
+
+def test_a_test_set_stays_whole(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 50)
+    odd = ["same\tsame", "A sentence of some length here.\tcorta", "twice\tdos veces", "twice\tdos veces"]
+    odd.append("word " * 100 + "\t" + "palabra " * 100)
+    (tmp_path / "bench.tsv").write_text("\n".join(odd) + "\n", encoding="utf-8")
+    for role, split in (("Test", "test"), ("Validation", "validation")):
+        bench = ui(tmp_path / "bench.tsv", name="bench", role=role)
+        data, _, _ = prepare(tmp_path / role, ui(tmp_path / "ui.tsv"), bench)
+        assert len(data.pairs("bench", split)) == len(odd)  # type: ignore[arg-type]
+
+
+def test_what_looks_like_a_special_token_in_a_corpus_is_text(tmp_path: Path) -> None:
+    lines = [f"{en} </s> <pad>\t{es} </s> <pad>\n" for en, es in pairs(60)]
+    (tmp_path / "ui.tsv").write_text("".join(lines), encoding="utf-8")
+    data, _, _ = prepare(tmp_path, ui(tmp_path / "ui.tsv"), clean={"removeHtml": False})
+    split = data.pairs("ui", "train")
+    assert not np.isin(split.tokens("en").ids, [data.bos_id, data.eos_id, data.pad_id]).any()
+    assert data.tokenizer().decode(split.tokens("en")[0].tolist()) == f" {split.text('en')[0]}"
+
+
+def test_asked_to_stop_it_stops_and_leaves_nothing(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 50)
+    context = StageContext.single(plan(tmp_path / "workspace", [ui(tmp_path / "ui.tsv")]))
+    context.stop.request()
+    with pytest.raises(Preempted):
+        run(context)
+    assert list((tmp_path / "workspace" / "data").iterdir()) == []
+
+
+def test_the_artifact_holds_no_scratch_files(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 100)
+    data, _, _ = prepare(tmp_path, ui(tmp_path / "ui.tsv"))
+    assert not [p for p in (tmp_path / "data").rglob("*") if ".staging" in p.name]
+    assert "staging" not in (data.path / "manifest.json").read_text()
+
+
+def test_the_remedy_shows_the_line_with_a_command_that_works(tmp_path: Path) -> None:
+    (tmp_path / "corpus.tsv.gz").write_bytes(gzip.compress(b"a\tb\nc\td\te\n"))
+    with pytest.raises(BadData) as caught:
+        prepare(tmp_path, ui(tmp_path / "corpus.tsv.gz"))
+    command = caught.value.remedy.split("     ")[0].removeprefix("Show it: ")
+    shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert shown.stdout == "c\td\te\n"
+
+
+def test_a_remedy_names_no_line_where_there_are_none(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"en": ["a", None], "es": ["b", "c"]}), tmp_path / "ui.parquet")
+    with pytest.raises(BadData, match=r"ui\.parquet:2 has no text in key 'en'") as caught:
+        prepare(tmp_path, ui(tmp_path / "ui.parquet"))
+    assert caught.value.remedy == "Skip such rows: data.clean.onMalformed: Drop"
+
+
+def test_two_remedies_of_two_problems_are_both_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.tsv").write_text("a\tb\tc\n")
+    (tmp_path / "same.tsv").write_text("same\tsame\n")
+    with pytest.raises(BadData) as caught:
+        prepare(tmp_path, ui(tmp_path / "bad.tsv"), ui(tmp_path / "same.tsv", name="other"))
+    assert "onMalformed: Drop" in caught.value.remedy
+    assert "Loosen data.clean" in caught.value.remedy

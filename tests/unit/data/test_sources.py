@@ -93,6 +93,23 @@ def write_tmx(folder: Path) -> DataSource:
     return source(path)
 
 
+def zipped(name: str, content: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def with_damage(content: bytes) -> bytes:
+    """The same file with some bytes of its compressed data overwritten."""
+    return content[:12] + b"\xff" * 12 + content[24:] if content[:2] == b"\x1f\x8b" else damaged_member(content)
+
+
+def damaged_member(content: bytes) -> bytes:
+    start = 30 + len("es.po")
+    return content[:start] + b"\xff" * 12 + content[start + 12 :]
+
+
 def catalog() -> polib.POFile:
     po = polib.POFile()
     po.metadata = {"Content-Type": "text/plain; charset=UTF-8"}
@@ -174,6 +191,9 @@ def test_max_rows_ends_the_reading(tmp_path: Path) -> None:
         ("ui.tsv", b"a\tb\n" + b"x" * 1_100_000 + b"\na\tb\n", 2, "has more than 1,048,576 bytes"),
         ("ui.jsonl", b'{"en": "a", "es": "b"}\n{"en": "a"\n', 2, "is not JSON"),
         ("ui.jsonl", b'{"en": "a", "es": "b"}\n[1]\n', 2, "is not a JSON object"),
+        ("ui.jsonl", b'{"en": "a", "es": "b"}\n{"en": "a", "es": "\\ud800"}\n', 2, "has half a character"),
+        ("ui.jsonl", b'{"en": "a", "es": "b"}\n{"en": "a", "fr": "b"}\n', 2, "its keys: en, fr"),
+        ("ui.tsv", "a\tb".encode("utf-16"), 1, "is UTF-16"),
         ("ui.jsonl", b'{"en": "a", "es": "b"}\n{"en": "a"}\n', 2, "has no key 'es'"),
         ("ui.jsonl", b'{"en": "a", "es": "b"}\n{"en": "a", "es": 3}\n', 2, "has no text in key 'es'"),
         ("ui.csv", b"en,es\na,b,c\n", 2, "has 3 columns, 2 were expected"),
@@ -195,12 +215,22 @@ def test_a_malformed_row_is_told_with_its_line_and_the_others_are_read(
     [
         ("ui.tsv.gz", gzip.compress(b"a\tb\n" * 5000, mtime=0)[:-20], "SourceNotReadable", "cannot be read"),
         ("ui.tsv.gz", b"not gzip", "SourceNotReadable", "cannot be read"),
-        ("ui.parquet", b"PAR1 no", "SourceNotReadable", "is not Parquet"),
+        ("ui.parquet", b"PAR1 no", "SourceNotReadable", "is not whole Parquet"),
         ("ui.tmx", b"<tmx><body><tu>", "SourceNotReadable", "is not whole TMX"),
         ("ui.tmx", b'<!DOCTYPE t [<!ENTITY e "x">]><tmx>&e;</tmx>', "SourceNotReadable", "is not whole TMX"),
         ("ui.whl", b"PK no", "SourceNotReadable", "no whole archive"),
-        ("es.mo", b"no catalog", "SourceNotReadable", "no gettext catalog"),
-        ("es.po", b"\xff\xfe", "SourceNotReadable", "no gettext catalog"),
+        ("es.mo", b"no catalog", "SourceNotReadable", "no whole gettext catalog"),
+        ("es.mo", catalog().to_binary()[:40], "SourceNotReadable", "no whole gettext catalog"),
+        ("es.po", b"\xff\xfe", "SourceNotReadable", "no whole gettext catalog"),
+        (
+            "ui.po",
+            b'"Content-Type: text/plain; charset=klingon\\n"\n',
+            "SourceNotReadable",
+            "unknown encoding: klingon",
+        ),
+        ("ui.zip", with_damage(zipped("es.po", str(catalog()))), "SourceNotReadable", "no whole archive"),
+        ("ui.tmx.gz", with_damage(gzip.compress(b"<tmx>" * 99, mtime=0)), "SourceNotReadable", "is not whole TMX"),
+        ("ui.tsv.gz", with_damage(gzip.compress(b"a\tb\n" * 99, mtime=0)), "SourceNotReadable", "cannot be read"),
         ("ui.csv", b"english,spanish\na,b\n", "ColumnNotFound", "it has english, spanish"),
         ("ui.data", b"", "UnknownFormat", "does not tell the format"),
     ],
@@ -235,3 +265,110 @@ def test_a_hub_data_set_that_cannot_be_had_is_refused_plainly(monkeypatch: pytes
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(BadData, match="cannot be had"):
         list(read_source(source("", uri="hf://nobody/nothing")))
+
+
+def test_a_parquet_page_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    rows = [f"row {i}" for i in range(5000)]
+    pq.write_table(pa.table({"en": rows, "es": rows}), tmp_path / "ui.parquet")
+    content = bytearray((tmp_path / "ui.parquet").read_bytes())
+    content[500:2500] = b"\xff" * 2000
+    (tmp_path / "ui.parquet").write_bytes(content)
+    with pytest.raises(BadData, match="is not whole Parquet after 0 rows"):
+        list(read_source(source(tmp_path / "ui.parquet")))
+
+
+def test_a_folder_where_a_file_was_expected(tmp_path: Path) -> None:
+    for name in ("tsv", "csv", "jsonl"):
+        with pytest.raises(BadData, match="is a folder, a file was expected"):
+            list(read_source(source(tmp_path, format=name)))
+    with pytest.raises(BadData, match="Is a directory"):
+        list(read_source(source(tmp_path, format="tmx")))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("ui.txt", {}, "format text holds texts, but type is Parallel"),
+        ("ui.po", {"type": "Text", "languages": ["en"]}, "format gettext holds pairs, but type is Text"),
+        ("ui.{lang}", {"type": "Text", "languages": ["en"]}, "format moses holds pairs, but type is Text"),
+        ("ui.{lang}", {"format": "tsv"}, "but format is tsv"),
+    ],
+)
+def test_a_format_that_does_not_fit_the_type_is_refused(
+    name: str, changes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        list(read_source(source(tmp_path / name, **changes)))
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_po, write_tmx])
+def test_languages_that_do_not_occur_are_told_with_those_that_do(
+    write: Callable[[Path], DataSource], tmp_path: Path
+) -> None:
+    wanted = write(tmp_path).model_copy(update={"languages": ["en", "tlh"]})
+    with pytest.raises(BadConfiguration, match=r"tlh; it has .*es") as caught:
+        list(read_source(wanted))
+    assert caught.value.reason == "LanguageNotFound"
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv"])
+def test_a_header_that_cannot_be_read_is_never_skipped(ending: str, tmp_path: Path) -> None:
+    (tmp_path / f"ui.{ending}").write_bytes(b"en\xff\n" + b"a\tb\n" * 3)
+    columns = {"languages": {"en": "src", "es": "tgt"}}
+    with pytest.raises(BadData, match="and it is the header"):
+        list(read_source(source(tmp_path / f"ui.{ending}", columns=columns)))
+
+
+def test_a_catalog_in_its_own_charset(tmp_path: Path) -> None:
+    content = str(catalog()).replace("UTF-8", "ISO-8859-1").encode("latin-1")
+    (tmp_path / "es.po").write_bytes(content)
+    assert sorted(texts(source(tmp_path / "es.po"))) == sorted(PAIRS)
+
+
+def test_plurals_and_contexts_of_catalogs_read_the_same_from_both_kinds(tmp_path: Path) -> None:
+    po = catalog()
+    po.append(
+        polib.POEntry(msgid="%d file", msgid_plural="%d files", msgstr_plural={0: "%d fichero", 1: "%d ficheros"})
+    )
+    po.append(polib.POEntry(msgctxt="menu", msgid="open", msgstr="abrir"))
+    po.append(polib.POEntry(msgid="old", msgstr="viejo", obsolete=True))
+    (tmp_path / "a.po").write_text(str(po), encoding="utf-8")
+    (tmp_path / "a.mo").write_bytes(po.to_binary())
+    expected = sorted([*PAIRS, ("%d file", "%d fichero"), ("open", "abrir")])
+    assert sorted(texts(source(tmp_path / "a.po"))) == expected
+    assert sorted(texts(source(tmp_path / "a.mo"))) == expected
+
+
+def test_of_both_kinds_of_a_catalog_one_is_read_in_whatever_order_an_archive_has_them(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "ui.tgz", "w:gz") as archive:
+        for name, content in (("po", str(catalog()).encode()), ("txt", b"-"), ("mo", catalog().to_binary())):
+            member = tarfile.TarInfo(f"es/LC_MESSAGES/ui.{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert sorted(texts(source(tmp_path / "ui.tgz"))) == sorted(PAIRS)
+
+
+def test_another_script_of_a_language_is_another_language(tmp_path: Path) -> None:
+    for folder in ("sr", "sr@latin"):
+        place = tmp_path / folder / "LC_MESSAGES"
+        place.mkdir(parents=True)
+        (place / "ui.po").write_text(f'msgid "the page"\nmsgstr "{folder}"\n', encoding="utf-8")
+    assert texts(source(tmp_path, format="gettext", languages=["en", "sr"])) == [("the page", "sr")]
+
+
+def test_tmx_with_a_document_type_and_inline_codes(tmp_path: Path) -> None:
+    (tmp_path / "ui.tmx").write_text(
+        '<?xml version="1.0"?><!DOCTYPE tmx SYSTEM "tmx14.dtd"><tmx version="1.4"><header/><body><tu>'
+        '<tuv xml:lang="en"><seg>the <bpt i="1">&lt;b&gt;</bpt><hi>big</hi><ept i="1">&lt;/b&gt;</ept> file</seg></tuv>'
+        '<tuv xml:lang="es-MX"><seg>otro</seg></tuv><tuv xml:lang="es"><seg>el archivo</seg></tuv>'
+        "</tu></body></tmx>",
+        encoding="utf-8",
+    )
+    assert texts(source(tmp_path / "ui.tmx")) == [("the big file", "el archivo")]
+
+
+def test_a_parquet_column_may_be_called_translation(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"source": ["the file"], "translation": ["el archivo"]}), tmp_path / "ui.parquet")
+    columns = {"languages": {"en": "source", "es": "translation"}}
+    assert texts(source(tmp_path / "ui.parquet", columns=columns)) == [PAIRS[0]]
