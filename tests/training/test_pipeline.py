@@ -125,19 +125,20 @@ def is_training(folder: Path, stage: str, step: int) -> bool:
 
 
 def rank_processes(folder: Path) -> list[int]:
-    """Process ids of the ranks (not of the pods' launchers) of this folder's run."""
-    found = []
+    """Process ids of the ranks of this folder's run: the innermost processes of its pods."""
+    parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            command = (entry / "cmdline").read_bytes().decode().split("\0")
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
             environment = (entry / "environ").read_bytes().decode(errors="replace")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-        if "finetune_trainer" in command and f"{folder}/" in " ".join(command) + environment and "RANK=" in environment:
-            found.append(int(entry.name))
-    return found
+        if "finetune-trainer" in command and f"{folder}/" in command + environment:
+            parents[int(entry.name)] = parent
+    return sorted(set(parents) - set(parents.values()))
 
 
 def final_losses(folder: Path) -> dict[str, float]:

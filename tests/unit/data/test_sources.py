@@ -100,13 +100,13 @@ def zipped(name: str, content: str) -> bytes:
     return buffer.getvalue()
 
 
-def with_damage(content: bytes) -> bytes:
-    """The same file with some bytes of its compressed data overwritten."""
-    return content[:12] + b"\xff" * 12 + content[24:] if content[:2] == b"\x1f\x8b" else damaged_member(content)
+GZIP_HEADER = 10
+ZIP_HEADER = 30 + len("es.po")
+"""Bytes in front of the compressed data."""
 
 
-def damaged_member(content: bytes) -> bytes:
-    start = 30 + len("es.po")
+def with_damage(content: bytes, start: int) -> bytes:
+    """The same file with the first bytes of its compressed data overwritten: no valid block begins so."""
     return content[:start] + b"\xff" * 12 + content[start + 12 :]
 
 
@@ -228,9 +228,19 @@ def test_a_malformed_row_is_told_with_its_line_and_the_others_are_read(
             "SourceNotReadable",
             "unknown encoding: klingon",
         ),
-        ("ui.zip", with_damage(zipped("es.po", str(catalog()))), "SourceNotReadable", "no whole archive"),
-        ("ui.tmx.gz", with_damage(gzip.compress(b"<tmx>" * 99, mtime=0)), "SourceNotReadable", "is not whole TMX"),
-        ("ui.tsv.gz", with_damage(gzip.compress(b"a\tb\n" * 99, mtime=0)), "SourceNotReadable", "cannot be read"),
+        ("ui.zip", with_damage(zipped("es.po", str(catalog())), ZIP_HEADER), "SourceNotReadable", "no whole archive"),
+        (
+            "ui.tmx.gz",
+            with_damage(gzip.compress(b"<tmx>" * 99, mtime=0), GZIP_HEADER),
+            "SourceNotReadable",
+            "is not whole TMX",
+        ),
+        (
+            "ui.tsv.gz",
+            with_damage(gzip.compress(b"a\tb\n" * 99, mtime=0), GZIP_HEADER),
+            "SourceNotReadable",
+            "cannot be read",
+        ),
         ("ui.csv", b"english,spanish\na,b\n", "ColumnNotFound", "it has english, spanish"),
         ("ui.data", b"", "UnknownFormat", "does not tell the format"),
     ],
