@@ -90,10 +90,12 @@ def _build_prompts(
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TokenIds]:
-    """As in the prepared token columns: one leading blank, no special tokens. With the model's own tokenizer."""
+    """As in the prepared token columns: one leading blank, no special tokens, also where a text spells one."""
     if not texts:
         return []
-    encoded = tokenizer([f" {text}" for text in texts], add_special_tokens=False, verbose=False)
+    encoded = tokenizer(
+        [f" {text}" for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
+    )
     return [np.array(ids, np.int32) for ids in encoded["input_ids"]]
 
 
