@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from pydantic.alias_generators import to_camel
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -132,14 +133,8 @@ def change_line(job: FineTuneJob) -> dict[str, object]:
     }
     if status.progress is not None and stage is not None and stage.state == "Running":
         shown = ("step", "total_steps", "percent", "eta_seconds", "loss", "validation_loss", "tokens_per_second")
-        line |= {to_camel_key(name): getattr(status.progress, name) for name in shown}
+        line |= {to_camel(name): getattr(status.progress, name) for name in shown}
     done = [s for s in status.stages if s.state in ("Succeeded", "Failed")]
     if done:
         line["message"] = f"{done[-1].name}: {done[-1].message}"
     return {key: value for key, value in line.items() if value is not None}
-
-
-def to_camel_key(name: str) -> str:
-    """snake_case to camelCase."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -295,12 +295,3 @@ class FineTuneJob(ApiModel):
     def identity(self) -> str:
         """`namespace/name` for messages and queues."""
         return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
-
-
-def job_from_object(value: dict[str, Any]) -> FineTuneJob:
-    """Parse the JSON object of a FineTuneJob.
-
-    Raises:
-        pydantic.ValidationError: with all problems at once.
-    """
-    return FineTuneJob.from_json_object(value)

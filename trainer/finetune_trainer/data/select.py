@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data import Data, Split
-from finetune_trainer.data.prepared import SPLITS, SplitName
 from finetune_trainer.data.staging import Hashes, StagedSource
 
 DROPPED = -1
 TRAIN, VALIDATION, TEST = range(3)
 ROLE_SPLITS = {"Validation": VALIDATION, "Test": TEST}
 Assignment = NDArray[np.int8]
-"""(rows,): index into SPLITS, or DROPPED."""
+"""(rows,): index into data.prepared.SPLITS, or DROPPED."""
 
 
 def select_rows(staged: Sequence[StagedSource], data: Data) -> list[Assignment]:
@@ -42,11 +41,6 @@ def leaked_rows(staged: Sequence[StagedSource], assignments: Sequence[Assignment
         int(np.isin(source.sides[assignment == TRAIN], held_out).any(axis=1).sum())
         for source, assignment in zip(staged, assignments, strict=True)
     )
-
-
-def split_name(split: int) -> SplitName:
-    """Its name."""
-    return SPLITS[split]
 
 
 def _split_of_rows(staged: StagedSource, split: Split) -> Assignment:
