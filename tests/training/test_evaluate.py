@@ -233,7 +233,7 @@ def scratch_sources(workspace: Path) -> None:
     ("damage", "changes", "error", "message"),
     [
         (broken_model, {}, BadConfiguration, "holds no tokenizer"),
-        (None, {"baseline": {"model": {"uri": "file:///nowhere"}}}, BadConfiguration, "there is no folder /nowhere"),
+        (None, {"baseline": {"model": {"uri": "file:///nowhere"}}}, BadConfiguration, "/nowhere is not a model folder"),
         (None, {"baseline": {"model": {"uri": "s3://a/b"}}}, BadConfiguration, "s3:// is not supported"),
         (None, {"task": {"direction": "de-es"}}, BadConfiguration, "direction is de-es, but source 'ui'.*en and es"),
         (None, {"task": {"direction": "en-en"}}, BadConfiguration, "direction is en-en"),

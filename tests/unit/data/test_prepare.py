@@ -76,6 +76,12 @@ def test_any_text_survives_the_tokenizer(tmp_path: Path) -> None:
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
 
+def test_what_prompts_call_the_languages_is_one_token_each(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 200)
+    tokenizer = prepare(tmp_path, ui(tmp_path / "ui.tsv"))[0].tokenizer()
+    assert [tokenizer.tokenize(name) for name in ("English:", "Spanish:")] == [["English", ":"], ["Spanish", ":"]]
+
+
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     write_tsv(tmp_path / "ui.tsv", 200)
     digests = []

@@ -97,7 +97,7 @@ def test_nothing_to_index_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("uri", "reason"),
-    [("file:///nowhere/encoder", "EncoderNotFound"), ("nowhere", "EncoderNotFound"), ("hf://a/b", "NotSupported")],
+    [("file:///nowhere/encoder", "ModelNotFound"), ("nowhere", "ModelNotFound"), ("hf://a/b", "NotSupported")],
 )
 def test_an_encoder_that_is_not_there_is_refused_with_its_field(uri: str, reason: str) -> None:
     with pytest.raises(BadConfiguration, match=r"spec\.adapt\.prompts\.retrieval\.encoder\.uri") as caught:

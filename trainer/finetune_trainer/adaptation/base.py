@@ -7,8 +7,8 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.plan import Plan
+from finetune_trainer.data.locate import model_folder
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import reference_folder
 
 
 def base_model(plan: Plan, workspace: Path) -> tuple[Path, str]:
@@ -23,7 +23,7 @@ def base_model(plan: Plan, workspace: Path) -> tuple[Path, str]:
         raise BadConfiguration(
             "NoModel", "spec.adapt: there is no model to adapt", "Add a pretrain block, or give spec.model.from."
         )
-    return reference_folder(plan.spec.model.from_), plan.spec.model.from_.uri
+    return model_folder(plan.spec.model.from_.uri, "spec.model.from.uri"), plan.spec.model.from_.uri
 
 
 def check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,4 +1,4 @@
-"""From the URI of a source to files."""
+"""From URIs to files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,29 @@ def local_path(uri: str) -> Path:
     if uri.startswith("pvc://"):
         return CLAIMS / uri.removeprefix("pvc://")
     return Path(uri.removeprefix("file://"))
+
+
+def model_folder(uri: str, field: str) -> Path:
+    """The folder of a model or an encoder that `field` of the plan names.
+
+    Raises:
+        BadConfiguration: for a scheme that is not supported yet, or if no model is there.
+    """
+    scheme, separator, _ = uri.partition("://")
+    if separator and scheme != "file":
+        raise BadConfiguration(
+            "NotSupported",
+            f"{field}: {scheme}:// is not supported for models yet",
+            "Download the model to a folder and use file://.",
+        )
+    folder = local_path(uri)
+    if not (folder / "config.json").is_file():
+        raise BadConfiguration(
+            "ModelNotFound",
+            f"{field}: {folder} is not a model folder: it has no config.json",
+            "Name a folder with config.json, model.safetensors and the tokenizer's files.",
+        )
+    return folder
 
 
 def format_of(source: DataSource) -> SourceFormat:

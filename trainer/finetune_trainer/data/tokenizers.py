@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +22,23 @@ MAX_TRAINING_CHARACTERS = 200_000_000
 TextsByLanguage = dict[str, Callable[[], Iterable[str]]]
 
 
-def make_tokenizer(model: Model, texts: TextsByLanguage, context_length: int) -> PreTrainedTokenizerFast:
-    """The tokenizer that `model` asks for; `texts` gives the training split of each language, anew at each call."""
+def make_tokenizer(
+    model: Model, texts: TextsByLanguage, prompt_names: Mapping[str, str], context_length: int
+) -> PreTrainedTokenizerFast:
+    """The tokenizer that `model` asks for.
+
+    `texts` gives the training split of each language, anew at each call; `prompt_names` what a prompt calls the
+    languages that prompts name.
+    """
     if model.from_ is not None:
         return load_tokenizer(model.from_)
     settings = model.tokenizer.train if model.tokenizer and model.tokenizer.train else TrainTokenizer()
-    return train_tokenizer(settings, texts, context_length)
+    return train_tokenizer(settings, texts, prompt_names, context_length)
 
 
-def train_tokenizer(settings: TrainTokenizer, texts: TextsByLanguage, context_length: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    settings: TrainTokenizer, texts: TextsByLanguage, prompt_names: Mapping[str, str], context_length: int
+) -> PreTrainedTokenizerFast:
     """Byte-level BPE (Sennrich et al. 2016; over bytes as in GPT-2): any text can be encoded, and decoded to itself."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -44,7 +52,7 @@ def train_tokenizer(settings: TrainTokenizer, texts: TextsByLanguage, context_le
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(training_texts(texts, balance=settings.balance_languages), trainer)
+    tokenizer.train_from_iterator(training_texts(texts, prompt_names, balance=settings.balance_languages), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
@@ -55,14 +63,20 @@ def train_tokenizer(settings: TrainTokenizer, texts: TextsByLanguage, context_le
     )
 
 
-def training_texts(texts: TextsByLanguage, *, balance: bool) -> Iterator[str]:
-    """All texts, each after a blank as it is encoded later; balanced, the shorter languages are repeated."""
+def training_texts(texts: TextsByLanguage, prompt_names: Mapping[str, str], *, balance: bool) -> Iterator[str]:
+    """All texts, each after a blank as it is encoded later; balanced, the shorter languages are repeated.
+
+    Each text of a language that prompts name brings its name along, as every prompt does: `English:` in six pieces
+    would make a prompt of short texts half as long again.
+    """
     sizes = {language: min(sum(map(len, read())), MAX_TRAINING_CHARACTERS) for language, read in texts.items()}
     for language, read in texts.items():
         wanted = max(sizes.values()) if balance else sizes[language]
         while wanted > 0 and sizes[language] > 0:
             for text in read():
                 yield f" {text}"
+                if language in prompt_names:
+                    yield f"{prompt_names[language]}:"
                 wanted -= len(text)
                 if wanted <= 0:
                     break

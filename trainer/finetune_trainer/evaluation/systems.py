@@ -10,12 +10,12 @@ import torch
 
 from finetune_api.common import ModelReference
 from finetune_api.plan import Plan
+from finetune_trainer.data.locate import model_folder
+from finetune_trainer.data.tokenizers import TOKENIZER_FILES
 from finetune_trainer.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
     """The last trained model, and as its baseline: what the manifest names, else the model before the last training.
 
     Raises:
-        BadConfiguration: there is no model, or a kind of URI that cannot be read.
+        BadConfiguration: there is no model, or none where the manifest says.
     """
     given = plan.spec.model.from_
     original = None if given is None else _referenced(given, "spec.model.from")
@@ -74,14 +74,7 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
 
 
 def _referenced(reference: ModelReference, field: str) -> SystemChoice:
-    scheme, separator, rest = reference.uri.partition("://")
-    if separator and scheme != "file":
-        raise BadConfiguration(
-            "NotSupported",
-            f"{field}.uri: {scheme}:// is not supported for models yet",
-            "download the model to a folder and use file://",
-        )
-    return SystemChoice(reference.uri, reference.uri, Path(rest if separator else reference.uri), field)
+    return SystemChoice(reference.uri, reference.uri, model_folder(reference.uri, f"{field}.uri"), field)
 
 
 def load_system(
@@ -94,7 +87,7 @@ def load_system(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    _check_folder(system)
+    _check_tokenizer(system)
     try:
         tokenizer = AutoTokenizer.from_pretrained(system.location, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(system.location, dtype=dtype, local_files_only=True)
@@ -116,21 +109,10 @@ def load_system(
     return model.eval(), tokenizer
 
 
-def _check_folder(system: SystemChoice) -> None:
-    folder = system.location
-    if not folder.is_dir():
-        raise BadConfiguration(
-            "ModelNotFound", f"{system.field}: there is no folder {folder}", "check the path; it is on this machine"
-        )
-    if not (folder / "config.json").is_file():
-        raise BadConfiguration(
-            "ModelNotFound",
-            f"{system.field}: {folder} holds no model (config.json is missing)",
-            "give the folder of a causal language model as transformers saves it",
-        )
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+def _check_tokenizer(system: SystemChoice) -> None:
+    if not any((system.location / name).is_file() for name in TOKENIZER_FILES):
         raise BadConfiguration(
             "TokenizerNotFound",
-            f"{system.field}: {folder} holds no tokenizer ({' or '.join(_TOKENIZER_FILES[:2])})",
+            f"{system.field}: {system.location} holds no tokenizer ({' or '.join(TOKENIZER_FILES[:2])})",
             "save the tokenizer that the model was trained with into the same folder",
         )

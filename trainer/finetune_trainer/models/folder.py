@@ -9,31 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from finetune_api.common import ModelReference
 from finetune_trainer.errors import BadConfiguration
-
-
-def reference_folder(reference: ModelReference) -> Path:
-    """The folder that a model reference names.
-
-    Raises:
-        BadConfiguration: for a scheme that is not supported yet, or if there is no such folder.
-    """
-    scheme, separator, rest = reference.uri.partition("://")
-    path = Path(rest if separator else scheme)
-    if separator and scheme != "file":
-        raise BadConfiguration(
-            "NotSupported",
-            f"spec.model.from.uri: {scheme}:// is not supported by this stage yet",
-            "Download the model to a folder and use file://.",
-        )
-    if not (path / "config.json").is_file():
-        raise BadConfiguration(
-            "ModelNotFound",
-            f"spec.model.from.uri: {path} is not a model folder: it has no config.json",
-            "Name a folder with config.json, model.safetensors and the tokenizer's files.",
-        )
-    return path
 
 
 def load_model(folder: Path) -> PreTrainedModel:

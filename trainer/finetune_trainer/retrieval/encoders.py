@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from finetune_api.common import UriReference
+from finetune_trainer.data.locate import model_folder
 from finetune_trainer.errors import BadConfiguration
 
 Vectors = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ class TransformerEncoder:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        folder = _local_folder(reference, field)
+        folder = model_folder(reference.uri, f"{field}.uri")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -83,21 +83,3 @@ class TransformerEncoder:
             mean = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
             vectors[rows] = normalize(mean, dim=-1).cpu().numpy()
         return vectors
-
-
-def _local_folder(reference: UriReference, field: str) -> Path:
-    scheme, separator, rest = reference.uri.partition("://")
-    if separator and scheme != "file":
-        raise BadConfiguration(
-            "NotSupported",
-            f"{field}.uri: {scheme}:// is not supported for encoders yet",
-            "Copy the encoder to a folder and use file://, or remove encoder for character n-grams.",
-        )
-    folder = Path(rest if separator else scheme)
-    if not (folder / "config.json").is_file():
-        raise BadConfiguration(
-            "EncoderNotFound",
-            f"{field}.uri: {folder} is not the folder of an encoder: it has no config.json",
-            "Give a folder as transformers saves it, with its tokenizer; or remove encoder for character n-grams.",
-        )
-    return folder

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from finetune_trainer.data.staging import StagedSource, stage_source
 from finetune_trainer.data.tokenizers import TextsByLanguage, make_tokenizer
 from finetune_trainer.data.writing import count_words, encode_splits, write_splits
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted
+from finetune_trainer.prompts.languages import language_name
 from finetune_trainer.stages import StageOutcome
 
 DEFAULT_CONTEXT_LENGTH = 1024
@@ -50,7 +52,8 @@ def run(context: StageContext) -> StageOutcome:
         _alive(context, phase="Writing", message="training the tokenizer")
         model = plan.spec.model
         context_length = model.scratch.context_length if model.scratch else DEFAULT_CONTEXT_LENGTH
-        tokenizer = make_tokenizer(model, _training_texts(folder, data.sources), context_length)
+        texts = _training_texts(folder, data.sources)
+        tokenizer = make_tokenizer(model, texts, _prompt_names(data.sources), context_length)
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
             source.name: encode_splits(
@@ -126,6 +129,15 @@ def _training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLangu
 
     languages = dict.fromkeys(language for s in sources for language in s.languages)
     return {language: lambda language=language: reader(language) for language in languages}  # type: ignore[misc]
+
+
+def _prompt_names(sources: Sequence[DataSource]) -> dict[str, str]:
+    """What prompts call the languages that can be translated; a code without a name is refused where it is used."""
+    names = {}
+    for language in (language for source in sources if source.type == "Parallel" for language in source.languages):
+        with suppress(BadConfiguration):
+            names[language] = language_name(language)
+    return names
 
 
 def _report(

@@ -15,11 +15,12 @@ from finetune_trainer.batching.arms import Arm, arm_examples, arm_weights, list_
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import create_curriculum
+from finetune_trainer.data.locate import model_folder
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.engine import create_engine
 from finetune_trainer.engine.process_group import barrier, seed_everything
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import check_fit, load_model, reference_folder, save_model, scratch_model
+from finetune_trainer.models import check_fit, load_model, save_model, scratch_model
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
@@ -103,7 +104,7 @@ def _model(spec: Model, tokenizer: PreTrainedTokenizerBase, settings: Pretrain) 
         return scratch_model(spec.scratch, tokenizer, settings.seed)
     if spec.from_ is None:
         raise BadConfiguration("NoModel", "spec.model has neither from nor scratch", "Give one of them.")
-    model = load_model(reference_folder(spec.from_))
+    model = load_model(model_folder(spec.from_.uri, "spec.model.from.uri"))
     check_fit(model, tokenizer, settings.batch.sequence_length)
     return model
 
