@@ -24,7 +24,7 @@ help: ## Show this list
 
 install: $(STAMP) ## Build .venv with finetune and finetune-trainer in it (6 GB)
 
-demo: $(STAMP) corpora ## Run the quickstart: prepare, pre-train, adapt, evaluate, report (about 7 minutes)
+demo: $(STAMP) corpora ## Run the quickstart: prepare, pre-train, adapt, evaluate, report (about 5 minutes)
 	@$(BIN)/finetune run manifests/quickstart/job.yaml
 
 corpora: $(STAMP) ## Fetch the corpora of the quickstart

@@ -21,6 +21,7 @@ from finetune_operator.cluster.local import LocalCluster
 from finetune_operator.controller import Controller
 from finetune_operator.progress import HttpProgressSource
 from finetune_operator.reconcile import LOCAL_SETTINGS
+from finetune_operator.workers import run_on_watches
 
 Object = dict[str, Any]
 NAMESPACE = "default"
@@ -75,7 +76,9 @@ async def _run_until_end(
 ) -> tuple[Object, CliExitCode]:
     stop = asyncio.Event()
     job_file = JobFile(workspace / JOB_FILE)
-    controller = asyncio.create_task(Controller(cluster, HttpProgressSource(), settings=LOCAL_SETTINGS).run_until(stop))
+    controller = asyncio.create_task(
+        run_on_watches(cluster, Controller(cluster, HttpProgressSource(), settings=LOCAL_SETTINGS), stop)
+    )
     events = asyncio.create_task(_record_events(cluster, workspace / EVENTS_FILE))
     try:
         async with _interruptions(cluster, reference) as interruptions:

@@ -1,13 +1,9 @@
-"""The loop around `reconcile`: observe, decide, carry out; one worker per job."""
+"""Around `reconcile`: observe, decide, carry out."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -30,12 +26,10 @@ from finetune_operator.reconcile.core import reconcile
 from finetune_operator.reconcile.events import event_object
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
+from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
-Key = tuple[str, str]
 CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim")
-WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
-MAX_RETRY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -64,15 +58,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(slots=True)
-class Worker:
-    """One job's place in the queue: many changes in a row cause one visit."""
-
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0
-    task: asyncio.Task[None] | None = None
-
-
 class Controller:
     """Brings jobs to what their specs say.
 
@@ -98,7 +83,6 @@ class Controller:
         self._settings = settings
         self._reader = reader
         self._apply_errors: dict[Key, str] = {}
-        self._workers: dict[Key, Worker] = {}
 
     async def sync(self, namespace: str, name: str) -> float | None:
         """One visit; returns after how many seconds to come again, or None if only a change can matter.
@@ -182,71 +166,6 @@ class Controller:
             # The next visit says so in the status; whoever can help reads it there.
             self._apply_errors[key] = f"cannot create {value['kind']} {value['metadata']['name']}: {error}"
             raise
-
-    async def run_until(self, stop: asyncio.Event) -> None:
-        """Watch and work until `stop` is set."""
-        watches = [asyncio.create_task(self._watch(kind)) for kind in WATCHED_KINDS]
-        try:
-            await stop.wait()
-        finally:
-            tasks = [*watches, *(w.task for w in self._workers.values() if w.task is not None)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._workers.clear()
-
-    async def _watch(self, kind: Kind) -> None:
-        while True:
-            try:
-                async for event in self._cluster.watch(kind, None):
-                    metadata = event.object["metadata"]
-                    own = metadata.get("labels") or {}
-                    name = metadata["name"] if kind == "FineTuneJob" else own.get(labels.JOB)
-                    if name:
-                        self._wake((metadata.get("namespace", "default"), name))
-            except ClusterError as error:
-                _log.warning("the watch of %s ended: %s", kind, error)
-            await asyncio.sleep(1.0)  # a watch begins with all that exists, so nothing is missed in between
-
-    def _wake(self, key: Key) -> None:
-        worker = self._workers.get(key)
-        if worker is None:
-            worker = self._workers[key] = Worker()
-            worker.task = asyncio.create_task(self._work(key, worker))
-        worker.wake.set()
-
-    async def _work(self, key: Key, worker: Worker) -> None:
-        """Visit one job whenever it changed or its time has come; ends when the job is gone or at rest."""
-        delay: float | None = None
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(worker.wake.wait(), delay)
-            worker.wake.clear()
-            delay = await self._visit(key, worker)
-            if delay is None and not worker.wake.is_set():
-                del self._workers[key]
-                return
-
-    async def _visit(self, key: Key, worker: Worker) -> float | None:
-        try:
-            delay = await self.sync(*key)
-        except ConflictError:
-            return random.uniform(0.01, 0.1)  # noqa: S311 - jitter
-        except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
-            worker.failures += 1
-            delay = min(MAX_RETRY_SECONDS, 0.5 * 2.0 ** min(worker.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311
-            expected = isinstance(error, ClusterError)
-            _log.log(
-                logging.WARNING if expected else logging.ERROR,
-                "%s/%s: %s; next try in %.1f s",
-                *key,
-                error if expected else repr(error),
-                delay,
-                exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
-            )
-            return delay
-        worker.failures = 0
-        return delay
 
 
 def _is_owned(child: Object, job: FineTuneJob) -> bool:

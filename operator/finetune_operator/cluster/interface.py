@@ -42,6 +42,9 @@ class WatchEvent:
 class ClusterError(Exception):
     """A request that the cluster did not carry out."""
 
+    retry_after_seconds: float | None = None
+    """When the cluster asks to be left alone for so long."""
+
 
 class ConflictError(ClusterError):
     """409: the object changed since it was read; read it again."""
@@ -101,6 +104,10 @@ class Cluster(Protocol):
     async def delete(self, reference: Reference) -> None:
         """Delete one object and, in the background, what it owns; no error if it is gone already."""
         ...
+
+
+class WatchableCluster(Cluster, Protocol):
+    """A cluster that tells of changes itself."""
 
     def watch(self, kind: Kind, namespace: str | None) -> AsyncIterator[WatchEvent]:
         """All objects that exist as ADDED, then every change."""

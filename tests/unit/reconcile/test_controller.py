@@ -14,6 +14,7 @@ from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
 from finetune_operator.controller import Controller
 from finetune_operator.reconcile import LOCAL_SETTINGS
+from finetune_operator.workers import run_on_watches
 from unit.reconcile.world import World, job_object, runtime_object
 
 DEADLINE_SECONDS = 60.0
@@ -74,7 +75,9 @@ async def run(store: ObjectStore, count: int) -> list[str]:
     log: list[str] = []
     stop = asyncio.Event()
     await store.apply(runtime_object())
-    controller = asyncio.create_task(Controller(store, NoProgress(), settings=LOCAL_SETTINGS).run_until(stop))
+    controller = asyncio.create_task(
+        run_on_watches(store, Controller(store, NoProgress(), settings=LOCAL_SETTINGS), stop)
+    )
     machine = asyncio.create_task(kubernetes(store, log))
     for number in range(count):
         await store.apply(job_object(f"job-{number}"))

@@ -1,0 +1,163 @@
+"""What the API server holds for us, kept in memory by watch events and by the answers to our own writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from finetune_api import labels
+from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
+from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
+from finetune_operator.reconcile.children import RUNTIME_KEY
+
+Object = dict[str, Any]
+ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+OWNED = f"{labels.MANAGED_BY}={labels.OPERATOR}"
+"""Selects what this operator made."""
+SELECTORS: dict[Kind, str] = {
+    "FineTuneJob": "",
+    "FineTuneRuntime": "",
+    "ClusterFineTuneRuntime": "",
+    "Job": OWNED,
+    "Pod": OWNED,
+    "Service": OWNED,
+    "ConfigMap": OWNED,
+    "PersistentVolumeClaim": OWNED,
+}
+"""What is kept, by kind."""
+
+
+class CachedCluster:
+    """Implements `Cluster`: reads from memory, writes through. A write that would change nothing is not sent.
+
+    Reads may be a little old; `fill` before the first one.
+    """
+
+    def __init__(self, cluster: KubernetesCluster) -> None:
+        self._cluster = cluster
+        self._objects: dict[Kind, dict[tuple[str, str], Object]] = {kind: {} for kind in SELECTORS}
+        self._of_job: dict[tuple[Kind, str, str], set[str]] = {}
+        """(kind, namespace, name of the FineTuneJob) to the names of its children."""
+
+    async def fill(self, kind: Kind) -> list[Object]:
+        """Read all objects of a kind anew; returns those that are new, changed or gone since."""
+        listed = await self._cluster.list_with_version(kind, SELECTORS[kind])
+        changed = [value for value in listed.items if self.put(value)]
+        present = {(value["metadata"].get("namespace", ""), value["metadata"]["name"]) for value in listed.items}
+        for key, value in list(self._objects[kind].items()):
+            if key not in present and version_of(value) <= listed.version:
+                self._remove(kind, key)
+                changed.append(value)
+        return changed
+
+    def put(self, value: Object) -> bool:
+        """Keep an object unless a newer one is kept; returns whether it is another than before."""
+        kind: Kind = value["kind"]
+        metadata = value["metadata"]
+        key = (metadata.get("namespace", ""), metadata["name"])
+        known = self._objects[kind].get(key)
+        if known is not None and version_of(known) >= version_of(value):
+            return False
+        self._objects[kind][key] = trimmed(value)
+        job = (metadata.get("labels") or {}).get(labels.JOB)
+        if job is not None:
+            self._of_job.setdefault((kind, key[0], job), set()).add(key[1])
+        return True
+
+    def change(self, change: ChangeType, value: Object) -> bool:
+        """Take in a watch event; returns whether it tells anything new."""
+        if change != "DELETED":
+            return self.put(value)
+        key = (value["metadata"].get("namespace", ""), value["metadata"]["name"])
+        known = self._objects[value["kind"]].get(key)
+        if known is None or version_of(known) > version_of(value):
+            return False  # another object of this name was made since
+        self._remove(value["kind"], key)
+        return True
+
+    def _remove(self, kind: Kind, key: tuple[str, str]) -> None:
+        gone = self._objects[kind].pop(key)
+        job = (gone["metadata"].get("labels") or {}).get(labels.JOB)
+        if job is not None and (names := self._of_job.get((kind, key[0], job))) is not None:
+            names.discard(key[1])
+            if not names:
+                del self._of_job[kind, key[0], job]
+
+    async def get(self, reference: Reference) -> Object:
+        """See `Cluster`."""
+        try:
+            return self._objects[reference.kind][reference.namespace, reference.name]
+        except KeyError:
+            raise NotFoundError(f"{reference.kind} {reference.namespace}/{reference.name} does not exist") from None
+
+    async def list(self, kind: Kind, namespace: str | None, labels_: dict[str, str] | None = None) -> list[Object]:
+        """See `Cluster`."""
+        return [
+            value
+            for value in self._candidates(kind, namespace, labels_ or {})
+            if (labels_ or {}).items() <= (value["metadata"].get("labels") or {}).items()
+        ]
+
+    def _candidates(self, kind: Kind, namespace: str | None, wanted: Mapping[str, str]) -> Iterable[Object]:
+        objects = self._objects[kind]
+        if namespace is not None and labels.JOB in wanted:
+            names = self._of_job.get((kind, namespace, wanted[labels.JOB]), ())
+            return [objects[namespace, name] for name in names]
+        return [value for key, value in objects.items() if namespace in (None, key[0])]
+
+    async def apply(self, value: Object) -> Object:
+        """See `Cluster`."""
+        reference = reference_of(value)
+        known = self._objects.get(reference.kind, {}).get((reference.namespace, reference.name))
+        if known is not None and is_within(value, known):
+            return known
+        return self._keep(await self._cluster.apply(value))
+
+    async def apply_status(self, value: Object) -> Object:
+        """See `Cluster`."""
+        reference = reference_of(value)
+        known = self._objects[reference.kind].get((reference.namespace, reference.name))
+        if known is not None and known.get("status") == value["status"]:
+            return known
+        return self._keep(await self._cluster.apply_status(value))
+
+    def _keep(self, answer: Object) -> Object:
+        if answer["kind"] in self._objects:
+            self.put(answer)
+        return answer
+
+    async def delete(self, reference: Reference) -> None:
+        """See `Cluster`. What is deleted stays in memory until the API server says that it is gone."""
+        await self._cluster.delete(reference)
+
+
+def version_of(value: Object) -> int:
+    """The object's resourceVersion; Kubernetes promises that they can be compared as numbers (KEP-5504)."""
+    version = value["metadata"].get("resourceVersion", "0")
+    return int(version) if version.isdigit() else 0
+
+
+def is_within(intent: Any, known: Any) -> bool:
+    """Whether applying `intent` to `known` would change nothing: every field it gives is there with its value."""
+    if isinstance(intent, dict):
+        return isinstance(known, dict) and all(
+            key in known and is_within(part, known[key]) for key, part in intent.items()
+        )
+    if isinstance(intent, list):
+        return (
+            isinstance(known, list)
+            and len(intent) == len(known)
+            and all(is_within(a, b) for a, b in zip(intent, known, strict=True))
+        )
+    return bool(intent == known)
+
+
+def trimmed(value: Object) -> Object:
+    """Without what the reconciler never reads: the bulk of a large cluster's memory."""
+    metadata = {key: part for key, part in value["metadata"].items() if key != "managedFields"}
+    kept = value | {"metadata": metadata}
+    if value["kind"] == "Pod":
+        kept["spec"] = {"nodeName": value.get("spec", {}).get("nodeName")}
+    elif value["kind"] == "ConfigMap":
+        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == RUNTIME_KEY}
+    return kept

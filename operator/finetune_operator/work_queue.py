@@ -1,0 +1,104 @@
+"""Which job is visited next: each at most once at a time, namespaces in turn, failures after a wait."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import OrderedDict, deque
+from contextlib import suppress
+from typing import Any
+
+from finetune_api import labels
+from finetune_operator.cluster.interface import Kind
+
+Key = tuple[str, str]
+"""(namespace, name) of a FineTuneJob."""
+
+
+def job_of(kind: Kind, value: dict[str, Any]) -> Key | None:
+    """The FineTuneJob that an object is or belongs to."""
+    metadata = value["metadata"]
+    name = metadata["name"] if kind == "FineTuneJob" else (metadata.get("labels") or {}).get(labels.JOB)
+    return (metadata.get("namespace", "default"), name) if name else None
+
+
+class WorkQueue:
+    """Many changes of a job in a row cause one visit; a change during a visit causes one more after it.
+
+    Namespaces take turns, so that a thousand jobs of one do not delay the first of another. For one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._ready: OrderedDict[str, deque[str]] = OrderedDict()
+        """Names that wait, by namespace; the namespace whose turn it is comes first."""
+        self._waiting: set[Key] = set()
+        self._visited: set[Key] = set()
+        self._again: set[Key] = set()
+        """Changed while they are visited."""
+        self._timers: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        """The one time that counts among the timers of a key."""
+        self._numbers = itertools.count()
+        self._added = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Jobs that wait for a visit now."""
+        return len(self._waiting)
+
+    def add(self, key: Key) -> None:
+        """Visit soon."""
+        self._due.pop(key, None)
+        if key in self._visited:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.setdefault(key[0], deque()).append(key[1])
+            self._added.set()
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Visit after so many seconds, or when it changes: what comes first. An earlier time that was set stays."""
+        time = asyncio.get_running_loop().time() + seconds
+        if key in self._waiting or key in self._again or self._due.get(key, time + 1) <= time:
+            return
+        self._due[key] = time
+        heapq.heappush(self._timers, (time, next(self._numbers), key))
+        self._added.set()
+
+    async def next(self) -> Key:
+        """The next job, once there is one; it is visited until `done`."""
+        while True:
+            wait = self._release_timers()
+            if self._ready:
+                namespace, names = self._ready.popitem(last=False)
+                key = (namespace, names.popleft())
+                if names:
+                    self._ready[namespace] = names
+                self._waiting.discard(key)
+                self._visited.add(key)
+                return key
+            self._added.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._added.wait()
+
+    def done(self, key: Key) -> None:
+        """The visit has ended."""
+        self._visited.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def _release_timers(self) -> float | None:
+        """Add what is due; returns the seconds until the next timer."""
+        now = asyncio.get_running_loop().time()
+        while self._timers:
+            time, _, key = self._timers[0]
+            if self._due.get(key) != time:
+                heapq.heappop(self._timers)  # overtaken by a change or another time
+            elif time <= now:
+                heapq.heappop(self._timers)
+                self.add(key)
+            else:
+                return time - now
+        return None

@@ -1,0 +1,118 @@
+"""Visits jobs from the queue until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from finetune_operator.cluster.interface import ClusterError, ConflictError, Kind, WatchableCluster
+from finetune_operator.controller import Controller
+from finetune_operator.work_queue import Key, WorkQueue, job_of
+
+DEFAULT_WORKERS = 8
+MAX_RETRY_SECONDS = 60.0
+WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
+Result = Literal["success", "conflict", "error"]
+OnVisit = Callable[[Result, float], None]
+"""Told of each visit: how it ended and how many seconds it took."""
+_log = logging.getLogger(__name__)
+
+
+class Workers:
+    """A fixed number of visitors.
+
+    Args:
+        queue: where jobs come from.
+        visit: visits one; returns after how many seconds to come again, None if only a change can matter.
+        count: visits at the same time.
+        on_visit: told of each visit.
+    """
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        visit: Callable[[str, str], Awaitable[float | None]],
+        count: int = DEFAULT_WORKERS,
+        on_visit: OnVisit = lambda *_: None,
+    ) -> None:
+        self._queue = queue
+        self._visit = visit
+        self._count = count
+        self._on_visit = on_visit
+        self._failures: dict[Key, int] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._count):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.next()
+            try:
+                delay = await self._attempt(key)
+            finally:
+                self._queue.done(key)
+            if delay is not None:
+                self._queue.add_after(key, delay)
+
+    async def _attempt(self, key: Key) -> float | None:
+        began = time.monotonic()
+        try:
+            delay = await self._visit(*key)
+        except ConflictError:
+            self._on_visit("conflict", time.monotonic() - began)
+            return random.uniform(0.01, 0.1)  # noqa: S311 - jitter
+        except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
+            self._on_visit("error", time.monotonic() - began)
+            return self._retry_delay(key, error)
+        self._failures.pop(key, None)
+        self._on_visit("success", time.monotonic() - began)
+        return delay
+
+    def _retry_delay(self, key: Key, error: Exception) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(MAX_RETRY_SECONDS, 0.5 * 2.0 ** min(failures, 10))
+        if isinstance(error, ClusterError) and error.retry_after_seconds is not None:
+            delay = max(error.retry_after_seconds, 0.5)
+        delay *= random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        expected = isinstance(error, ClusterError)
+        _log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "%s/%s: %s; next try in %.1f s",
+            *key,
+            error if expected else repr(error),
+            delay,
+            exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
+        )
+        return delay
+
+
+async def run_on_watches(cluster: WatchableCluster, controller: Controller, stop: asyncio.Event) -> None:
+    """Watch and work until `stop` is set: the whole operator, where the cluster itself tells of changes."""
+    queue = WorkQueue()
+    tasks = [asyncio.create_task(_follow(cluster, kind, queue)) for kind in WATCHED_KINDS]
+    tasks.append(asyncio.create_task(Workers(queue, controller.sync).run()))
+    try:
+        await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(cluster: WatchableCluster, kind: Kind, queue: WorkQueue) -> None:
+    while True:
+        try:
+            async for event in cluster.watch(kind, None):
+                key = job_of(kind, event.object)
+                if key is not None:
+                    queue.add(key)
+        except ClusterError as error:
+            _log.warning("the watch of %s ended: %s", kind, error)
+        await asyncio.sleep(1.0)  # a watch begins with all that exists, so nothing is missed in between

