@@ -25,3 +25,16 @@ VALIDATION_LOSS = "finetune_validation_loss"
 VALIDATION_SCORE = "finetune_validation_score"
 
 TRAINER_LABELS = ("finetunejob", "stage", "attempt")
+
+RECONCILE_DURATION = "finetune_operator_reconcile_duration_seconds"
+RECONCILES = "finetune_operator_reconciles"
+"""Counter; label result: success, conflict, error."""
+QUEUE_DEPTH = "finetune_operator_queue_depth"
+API_REQUESTS = "finetune_operator_api_requests"
+"""Counter; labels verb, kind, code (0: no answer)."""
+WATCH_EVENTS = "finetune_operator_watch_events"
+"""Counter; label kind."""
+WATCH_AGE = "finetune_operator_watch_age_seconds"
+"""Label kind: time since something was last heard of objects of the kind."""
+IS_LEADER = "finetune_operator_is_leader"
+BUILD_INFO = "finetune_operator_build_info"

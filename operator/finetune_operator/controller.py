@@ -23,9 +23,9 @@ from finetune_operator.cluster.interface import (
     Reference,
 )
 from finetune_operator.reconcile.core import reconcile
-from finetune_operator.reconcile.events import event_object
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
+from finetune_operator.recorder import EveryEvent, Recorder
 from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
@@ -66,7 +66,9 @@ class Controller:
         progress: asked for the progress of running gangs.
         clock: the time, with a time zone.
         settings: numbers of `reconcile`.
-        reader: a cache to observe with; what it makes one want to write is decided again on the cluster's own reads.
+        reader: a cache to observe with. It never goes back in time, and holds our own writes; what an old view could
+            still make us do wrong is decided again on the cluster's own reads.
+        recorder: publishes events; without one each event is an object.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class Controller:
         clock: Callable[[], datetime] = utc_now,
         settings: Settings = DEFAULT_SETTINGS,
         reader: Reader | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._cluster = cluster
         self._progress = progress
         self._clock = clock
         self._settings = settings
         self._reader = reader
+        self._recorder = recorder or EveryEvent(cluster)
         self._apply_errors: dict[Key, str] = {}
 
     async def sync(self, namespace: str, name: str) -> float | None:
@@ -98,7 +102,7 @@ class Controller:
             return None
         now = self._clock()
         decision = reconcile(observed, now, self._settings)
-        if self._reader is not None and (decision.status or decision.apply or decision.delete):
+        if self._reader is not None and must_be_sure(decision):
             observed = await self._observe(self._cluster, key)
             if observed is None:
                 return None
@@ -154,8 +158,7 @@ class Controller:
         for value in decision.apply:
             await self._apply_child(key, value)
         self._apply_errors.pop(key, None)
-        for index, record in enumerate(decision.events):
-            await self._cluster.apply(event_object(job, record, index, now))
+        await self._recorder.record(job, decision.events, now)
 
     async def _apply_child(self, key: Key, value: Object) -> None:
         try:
@@ -166,6 +169,17 @@ class Controller:
             # The next visit says so in the status; whoever can help reads it there.
             self._apply_errors[key] = f"cannot create {value['kind']} {value['metadata']['name']}: {error}"
             raise
+
+
+def must_be_sure(decision: Decision) -> bool:
+    """Whether a lagging view of Jobs and pods could make this decision do harm.
+
+    A status is refused if the job changed meanwhile, and then nothing else of the decision is done. What comes without
+    one rests on the view alone. A later attempt must not start beside pods of an earlier one that were not seen yet.
+    """
+    if decision.delete or (decision.apply and decision.status is None):
+        return True
+    return any(value["metadata"]["labels"].get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
 
 
 def _is_owned(child: Object, job: FineTuneJob) -> bool:

@@ -44,6 +44,7 @@ class Workers:
         self._count = count
         self._on_visit = on_visit
         self._failures: dict[Key, int] = {}
+        self._began: dict[Key, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -51,12 +52,18 @@ class Workers:
             for _ in range(self._count):
                 group.create_task(self._work())
 
+    def longest_visit_seconds(self) -> float:
+        """Age of the oldest visit that has not ended."""
+        return time.monotonic() - min(self._began.values(), default=time.monotonic())
+
     async def _work(self) -> None:
         while True:
             key = await self._queue.next()
+            self._began[key] = time.monotonic()
             try:
                 delay = await self._attempt(key)
             finally:
+                del self._began[key]
                 self._queue.done(key)
             if delay is not None:
                 self._queue.add_after(key, delay)

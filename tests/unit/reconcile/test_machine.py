@@ -136,6 +136,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, stages: int) -> None:
         self.world = World(job_object())
         self.snapshots = [Snapshot(self.world)]
+        self.unseen = 0
         self.terminal: tuple[str, str] | None = None
         self.attempts: dict[str, int] = {}
         for _ in range(stages):
@@ -147,6 +148,7 @@ class Machine(RuleBasedStateMachine):
         """The operator visits; the Job controller makes pods."""
         for _ in range(turns):
             visit(self.world)
+            self.unseen = 0
             self.check()
             self.world.create_pods()
 
@@ -162,10 +164,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(own=st.integers(0, 7), jobs=st.integers(0, 7), pods=st.integers(0, 7), turns=TURNS)
     def visit_with_stale_reads(self, own: int, jobs: int, pods: int, turns: int) -> None:
+        """A cache lags behind by some moments, but never behind what the operator has seen before."""
         self.observe()
-        ages = {"FineTuneJob": own, "Job": jobs, "Pod": pods}
+        ages = {"FineTuneJob": min(own, self.unseen), "Job": min(jobs, self.unseen), "Pod": min(pods, self.unseen)}
         self.world.restart(reader=StaleReader(self.snapshots, ages))
         visit(self.world)
+        self.unseen = 0
         self.world.restart()
         self.turn(turns)
 
@@ -261,6 +265,7 @@ class Machine(RuleBasedStateMachine):
     def observe(self) -> None:
         """Keep some moments, to serve them later as stale reads."""
         self.snapshots.append(Snapshot(self.world))
+        self.unseen += 1
         del self.snapshots[:-8]
 
     @invariant()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from finetune_api import labels
@@ -27,10 +27,11 @@ SELECTORS: dict[Kind, str] = {
 """What is kept, by kind."""
 
 
-class CachedCluster:
-    """Implements `Cluster`: reads from memory, writes through. A write that would change nothing is not sent.
+class ObjectCache:
+    """All objects that concern us. Reads are at once, and may be a little old; `fill` before the first one.
 
-    Reads may be a little old; `fill` before the first one.
+    Args:
+        cluster: read from at `fill`.
     """
 
     def __init__(self, cluster: KubernetesCluster) -> None:
@@ -105,30 +106,67 @@ class CachedCluster:
             return [objects[namespace, name] for name in names]
         return [value for key, value in objects.items() if namespace in (None, key[0])]
 
+    def find(self, reference: Reference) -> Object | None:
+        """An object, if it is known."""
+        return self._objects.get(reference.kind, {}).get((reference.namespace, reference.name))
+
+    def jobs_of_runtime(self, runtime: Object) -> Sequence[tuple[str, str]]:
+        """(namespace, name) of the FineTuneJobs that refer to a runtime."""
+        kind, metadata = runtime["kind"], runtime["metadata"]
+        wanted = (kind, metadata["name"])
+        place = metadata.get("namespace")
+        return [
+            key
+            for key, job in self._objects["FineTuneJob"].items()
+            if place in (None, key[0]) and _runtime_of(job) == wanted
+        ]
+
+
+class CachingCluster:
+    """Implements `Cluster`: reads come from the API server; what is written is in the cache at once.
+
+    A write that would change nothing is not sent.
+    """
+
+    def __init__(self, cluster: KubernetesCluster, cache: ObjectCache) -> None:
+        self._cluster = cluster
+        self._cache = cache
+
+    async def get(self, reference: Reference) -> Object:
+        """See `Cluster`."""
+        return await self._cluster.get(reference)
+
+    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
+        """See `Cluster`."""
+        return await self._cluster.list(kind, namespace, labels)
+
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
-        reference = reference_of(value)
-        known = self._objects.get(reference.kind, {}).get((reference.namespace, reference.name))
+        known = self._cache.find(reference_of(value))
         if known is not None and is_within(value, known):
             return known
         return self._keep(await self._cluster.apply(value))
 
     async def apply_status(self, value: Object) -> Object:
         """See `Cluster`."""
-        reference = reference_of(value)
-        known = self._objects[reference.kind].get((reference.namespace, reference.name))
+        known = self._cache.find(reference_of(value))
         if known is not None and known.get("status") == value["status"]:
             return known
         return self._keep(await self._cluster.apply_status(value))
 
     def _keep(self, answer: Object) -> Object:
-        if answer["kind"] in self._objects:
-            self.put(answer)
+        if answer["kind"] in SELECTORS:
+            self._cache.put(answer)
         return answer
 
     async def delete(self, reference: Reference) -> None:
-        """See `Cluster`. What is deleted stays in memory until the API server says that it is gone."""
+        """See `Cluster`. The cache keeps what is deleted until the API server says that it is gone."""
         await self._cluster.delete(reference)
+
+
+def _runtime_of(job: Object) -> tuple[str, str]:
+    reference = job["spec"].get("runtimeRef") or {}
+    return reference.get("kind", ""), reference.get("name", "")
 
 
 def version_of(value: Object) -> int:

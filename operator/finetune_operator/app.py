@@ -1,0 +1,220 @@
+"""`finetune-operator`: the operator's process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from aiolimiter import AsyncLimiter
+from kubernetes.aio.client import ApiClient, Configuration
+from pydantic import ValidationError
+
+from finetune_api.problems import join_problems, problems_of
+from finetune_operator.cluster.interface import ClusterError, Kind
+from finetune_operator.cluster.kubernetes import CachingCluster, KubernetesCluster, ObjectCache, load_configuration
+from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
+from finetune_operator.cluster.kubernetes.resources import RESOURCES
+from finetune_operator.controller import Controller
+from finetune_operator.health import HealthServer
+from finetune_operator.leader import Leadership
+from finetune_operator.metrics import OperatorMetrics
+from finetune_operator.operator_settings import OperatorSettings
+from finetune_operator.progress.poller import ProgressPoller
+from finetune_operator.reconcile.settings import DEFAULT_SETTINGS
+from finetune_operator.recorder import SeriesRecorder
+from finetune_operator.transport import watch
+from finetune_operator.work_queue import WorkQueue, job_of
+from finetune_operator.workers import Workers
+
+STUCK_SECONDS = 300.0
+"""A visit that takes so long is a bug that a restart may cure."""
+RELIST_QUIET_SECONDS = 1.0
+FIRST_LIST_SECONDS = 10.0
+FILL_RETRY_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class OperatorProcess:
+    """One replica."""
+
+    def __init__(self, settings: OperatorSettings, configuration: Configuration) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._api = ApiClient(configuration)
+        self._queue = WorkQueue()
+        self.metrics = OperatorMetrics(lambda: len(self._queue))
+        limiter = AsyncLimiter(settings.write_burst, settings.write_burst / settings.writes_per_second)
+        self._live = KubernetesCluster(self._api, settings.namespaces, limiter.acquire, self.metrics.requested)
+        self._cache = ObjectCache(self._live)
+        self._poller = ProgressPoller(self._queue.add, settings.status_interval_seconds)
+        self._controller = Controller(
+            CachingCluster(self._live, self._cache),
+            self._poller,
+            settings=replace(DEFAULT_SETTINGS, status_interval_seconds=settings.status_interval_seconds),
+            reader=self._cache,
+            recorder=SeriesRecorder(self._live.create, self._live.apply, settings.identity),
+        )
+        self._workers = Workers(self._queue, self._controller.sync, settings.workers, self.metrics.visited)
+        self._kinds = [kind for kind in SELECTORS if RESOURCES[kind].namespaced or not settings.namespaces]
+        self._relisted = asyncio.Event()
+        self._stop = asyncio.Event()
+        self.was_asked_to_stop = False
+        self._acting_since = 0.0
+        self._state = "starting"
+        """What it waits for; empty: it serves."""
+        self.health = HealthServer(
+            settings.http_host, settings.http_port, self._unhealthy, lambda: self._state, self.metrics.registry
+        )
+
+    async def run(self) -> None:
+        """Serve until told to stop, or until the Lease is lost."""
+        await self.health.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask_to_stop)
+        serving = asyncio.create_task(self._serve())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        finally:
+            self._stop.set()
+            for task in (serving, stopping):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self.health.stop()
+            await self._api.close()
+
+    def _ask_to_stop(self) -> None:
+        self.was_asked_to_stop = True
+        self._stop.set()
+
+    async def _serve(self) -> None:
+        if not self._settings.leader_election:
+            await self._act()
+            return
+        self._state = ""  # a standby is ready to take over
+        s = self._settings
+        await Leadership(self._api, s.lease_name, s.namespace, s.identity, s.lease_seconds).run(self._act)
+
+    async def _act(self) -> None:
+        """Fill the cache, watch, work."""
+        self.metrics.leads(is_leader=True)
+        self._state = "filling the cache"
+        began = time.monotonic()
+        await self._fill_all()
+        ready = asyncio.Event()
+        stop = asyncio.Event()
+        watching = asyncio.create_task(
+            watch(self._configuration, self._settings.namespaces, self._on_change, stop, ready)
+        )
+        others = [asyncio.create_task(task) for task in (self._workers.run(), self._poller.run(), self._resync())]
+        self._state = ""
+        self._acting_since = time.monotonic()
+        _log.info("acting as %s after %.2f s", self._settings.identity, time.monotonic() - began)
+        try:
+            done, _ = await asyncio.wait((watching, *others), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self.metrics.leads(is_leader=False)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            stop.set()
+            with suppress(asyncio.CancelledError, Exception):
+                async with asyncio.timeout(5):
+                    await watching
+
+    async def _fill_all(self) -> None:
+        while True:
+            try:
+                for kind in self._kinds:
+                    for value in await self._cache.fill(kind):
+                        self._wake(kind, value)
+            except ClusterError as error:
+                _log.warning("the cache is not filled: %s", error)
+                await asyncio.sleep(FILL_RETRY_SECONDS)
+            else:
+                return
+
+    async def _resync(self) -> None:
+        """Read everything anew now and then, and after kopf had to list again: a watch may have missed deletions."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync_seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+                    await self._relisted.wait()
+                    await asyncio.sleep(RELIST_QUIET_SECONDS)
+            self._relisted.clear()
+            await self._fill_all()
+
+    def _on_change(self, kind: Kind, change: ChangeType | None, value: dict[str, Any]) -> None:
+        self.metrics.heard(kind)
+        if change is None and time.monotonic() - self._acting_since > FIRST_LIST_SECONDS:
+            self._relisted.set()  # kopf had to list again, and tells of no deletions then
+        if self._cache.change(change or "ADDED", value):
+            self._wake(kind, value)
+
+    def _wake(self, kind: Kind, value: dict[str, Any]) -> None:
+        if kind in ("FineTuneRuntime", "ClusterFineTuneRuntime"):
+            for job in self._cache.jobs_of_runtime(value):
+                self._queue.add(job)
+        elif (key := job_of(kind, value)) is not None:
+            self._queue.add(key)
+
+    def _unhealthy(self) -> str:
+        longest = self._workers.longest_visit_seconds()
+        return f"a visit takes {longest:.0f} s" if longest > STUCK_SECONDS else ""
+
+
+def set_up_logging(level: str, log_format: str) -> None:
+    """Structlog for every logger, kopf's too."""
+    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
+    shared: list[Any] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel("WARNING")
+    logging.getLogger("kubernetes").setLevel("WARNING")
+
+
+def main() -> int:
+    """0 after a stop that was asked for, 1 if the operator cannot go on, 2 for settings that are wrong."""
+    try:
+        settings = OperatorSettings()
+    except ValidationError as error:
+        print(f"finetune-operator: {join_problems(problems_of(error))}", file=sys.stderr)  # noqa: T201
+        return 2
+    set_up_logging(settings.log_level, settings.log_format)
+    try:
+        return asyncio.run(_main(settings))
+    except (ClusterError, OSError) as error:
+        _log.error("%s", error)
+        return 1
+
+
+async def _main(settings: OperatorSettings) -> int:
+    configuration = await load_configuration(str(settings.kubeconfig) if settings.kubeconfig else None)
+    process = OperatorProcess(settings, configuration)
+    await process.run()
+    return 0 if process.was_asked_to_stop else 1

@@ -1,0 +1,98 @@
+"""Asks running gangs how far they are, beside the visits: a pod that does not answer delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from finetune_api import labels
+from finetune_api.progress import Progress
+from finetune_operator.progress.http import MAX_BYTES, TIMEOUT_SECONDS, parse
+from finetune_operator.work_queue import Key
+
+Object = dict[str, Any]
+AT_ONCE = 32
+FORGET_AFTER_ROUNDS = 20
+
+
+@dataclass(slots=True)
+class _Target:
+    """Rank 0 of a job's gang."""
+
+    address: str
+    progress: Progress | None = None
+    rounds_unread: int = 0
+
+
+class ProgressPoller:
+    """A progress source that answers at once with what it heard last.
+
+    Only the address that the cluster reports for the pod is asked; answers are bounded in size and time, and absence
+    and garbage are no progress.
+
+    Args:
+        on_news: told of a job whose progress changed.
+        interval_seconds: between two questions to the same pod.
+        port: of /progress.
+    """
+
+    def __init__(
+        self, on_news: Callable[[Key], None], interval_seconds: float, port: int = labels.PROGRESS_PORT
+    ) -> None:
+        self._on_news = on_news
+        self._interval = interval_seconds
+        self._port = port
+        self._targets: dict[Key, _Target] = {}
+        self._limit = asyncio.Semaphore(AT_ONCE)
+
+    async def read(self, pods: Sequence[Object]) -> Progress | None:
+        """The last answer of rank 0 among these pods; it is asked from now on."""
+        for pod in pods:
+            metadata = pod["metadata"]
+            address = pod.get("status", {}).get("podIP")
+            if address and metadata.get("labels", {}).get(labels.JOB_COMPLETION_INDEX) == "0":
+                key = (metadata["namespace"], metadata["labels"][labels.JOB])
+                target = self._targets.get(key)
+                if target is None or target.address != address:
+                    target = self._targets[key] = _Target(address)
+                target.rounds_unread = 0
+                return target.progress
+        return None
+
+    async def run(self) -> None:
+        """Ask all targets again and again, until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+            while True:
+                await asyncio.gather(*(self._ask(session, key) for key in list(self._targets)))
+                await asyncio.sleep(self._interval)
+
+    async def _ask(self, session: aiohttp.ClientSession, key: Key) -> None:
+        target = self._targets[key]
+        target.rounds_unread += 1
+        if target.rounds_unread > FORGET_AFTER_ROUNDS:
+            del self._targets[key]
+            return
+        async with self._limit:
+            body = await fetch(session, target.address, self._port)
+        progress = parse(body) if body is not None else None
+        if progress is not None and progress != target.progress:
+            target.progress = progress
+            self._on_news(key)
+
+
+async def fetch(session: aiohttp.ClientSession, address: str, port: int) -> bytes | None:
+    """The body of `GET /progress`, or None if there is none, none in time, or too much of it."""
+    host = f"[{address}]" if ":" in address else address
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with session.get(f"http://{host}:{port}/progress", allow_redirects=False) as response:
+            body = await response.content.read(MAX_BYTES + 1)
+            while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES + 1)):
+                body += more
+            return body if response.status == 200 and len(body) <= MAX_BYTES else None
+    return None

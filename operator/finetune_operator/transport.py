@@ -1,0 +1,104 @@
+"""kopf carries the watches, and nothing else.
+
+No create, update or delete handlers, hence no annotations, no finalizers, no patches of kopf's. Every event updates
+the cache and puts a job on the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from finetune_operator.cluster.interface import Kind
+from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
+from finetune_operator.cluster.kubernetes.resources import RESOURCES
+
+WATCHED: tuple[Kind, ...] = ("FineTuneJob", "FineTuneRuntime", "ClusterFineTuneRuntime", "Job", "Pod")
+Object = dict[str, Any]
+OnChange = Callable[[Kind, ChangeType | None, Object], None]
+"""Told of each event; no type: the object was there when kopf listed all."""
+SERVER_TIMEOUT_SECONDS = 300
+
+
+def watched_kinds(namespaces: tuple[str, ...]) -> tuple[Kind, ...]:
+    """What a Role allows to watch: no kinds of the whole cluster in namespaced mode."""
+    return tuple(kind for kind in WATCHED if RESOURCES[kind].namespaced or not namespaces)
+
+
+async def watch(
+    configuration: Configuration,
+    namespaces: tuple[str, ...],
+    on_change: OnChange,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Watch until `stop` is set; `ready` is set when kopf has started."""
+    registry = kopf.OperatorRegistry()
+    settings = _settings()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(configuration)
+
+    for kind in watched_kinds(namespaces):
+        resource = RESOURCES[kind]
+        if SELECTORS[kind]:
+            settings.watching.label_selectors[_selector(kind)] = SELECTORS[kind]
+        _register(registry, kind, resource.plural, on_change)
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+        ready_flag=ready,
+    )
+
+
+def _register(registry: kopf.OperatorRegistry, kind: Kind, plural: str, on_change: OnChange) -> None:
+    group, _, version = RESOURCES[kind].api_version.rpartition("/")
+
+    @kopf.on.event(group=group, version=version, plural=plural, id=f"watch-{plural}", registry=registry)
+    async def changed(event: Any, **_: Any) -> None:
+        on_change(kind, event["type"], event["object"] | {"kind": kind})
+
+
+def _selector(kind: Kind) -> tuple[str, str, str]:
+    group, _, version = RESOURCES[kind].api_version.rpartition("/")
+    return (group, version, RESOURCES[kind].plural)
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # our recorder writes the events
+    settings.scanning.disabled = True  # no permission on namespaces and CRDs is needed
+    settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    settings.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.queueing.idle_timeout = 1.0
+    settings.queueing.exit_timeout = 1.0
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+async def _connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The client's credentials, for kopf; asked for again when the API server refuses them."""
+    token = None
+    auth = (await configuration.auth_settings()).get("BearerToken")
+    if auth is not None:
+        token = str(auth["value"]).removeprefix("Bearer ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=token,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
