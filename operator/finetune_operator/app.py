@@ -77,9 +77,7 @@ class OperatorProcess:
     async def run(self) -> None:
         """Serve until told to stop, or until the Lease is lost."""
         await self.health.start()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask_to_stop)
+        self._listen_to_signals()
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -87,13 +85,16 @@ class OperatorProcess:
             if serving.done():
                 serving.result()
         finally:
-            self._stop.set()
             for task in (serving, stopping):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(serving, stopping, return_exceptions=True)
             await self.health.stop()
             await self._api.close()
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask_to_stop)
 
     def _ask_to_stop(self) -> None:
         self.was_asked_to_stop = True
@@ -119,6 +120,11 @@ class OperatorProcess:
             watch(self._configuration, self._settings.namespaces, self._on_change, stop, ready)
         )
         others = [asyncio.create_task(task) for task in (self._workers.run(), self._poller.run(), self._resync())]
+        await asyncio.wait(
+            (watching, ready_task := asyncio.create_task(ready.wait())), return_when=asyncio.FIRST_COMPLETED
+        )
+        ready_task.cancel()
+        self._listen_to_signals()  # kopf takes them for itself when it starts
         self._state = ""
         self._acting_since = time.monotonic()
         _log.info("acting as %s after %.2f s", self._settings.identity, time.monotonic() - began)

@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api
+from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 RENEW_SHARE = 2 / 3
@@ -19,6 +20,20 @@ RENEW_SHARE = 2 / 3
 RETRY_SHARE = 2 / 15
 RELEASE_SECONDS = 3.0
 _log = logging.getLogger(__name__)
+
+
+class CreatableLock(LeaseLock):
+    """kubernetes 37.0.2 passes a value of the wrong type when it creates a Lease, and so never has one."""
+
+    async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
+        """See LeaseLock."""
+        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, lease)
+        except ApiException as error:
+            _log.warning("the Lease %s/%s was not created: %s", namespace, name, error.reason)
+            return False
+        return True
 
 
 class Leadership:
@@ -32,9 +47,9 @@ class Leadership:
         lease_seconds: a leader silent for so long is replaced.
     """
 
-    def __init__(self, api: ApiClient, name: str, namespace: str, identity: str, lease_seconds: float) -> None:
+    def __init__(self, api: ApiClient, name: str, namespace: str, identity: str, lease_seconds: int) -> None:
         self._api = api
-        self._lock = LeaseLock(name, namespace, identity, api)
+        self._lock = CreatableLock(name, namespace, identity, api)
         self._seconds = lease_seconds
 
     async def run(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -71,6 +86,8 @@ class Leadership:
                 await asyncio.wait((election, acting), return_when=asyncio.FIRST_COMPLETED)
                 if acting.done():
                     acting.result()
+            if election.done():
+                election.result()
         finally:
             for task in (acting, election):
                 if task is not None:

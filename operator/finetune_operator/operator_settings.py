@@ -34,7 +34,7 @@ class OperatorSettings(BaseSettings):
     """Off: for one replica only."""
     lease_name: str = "finetune-operator"
     """Name of the Lease that replicas compete for."""
-    lease_seconds: float = Field(default=15.0, ge=3.0, le=3600.0)
+    lease_seconds: int = Field(default=15, ge=3, le=3600)
     """A leader that is silent for so long is replaced."""
     identity: str = Field(default_factory=lambda: f"{socket.gethostname()}_{os.getpid()}")
     """Name of this replica in the Lease."""

@@ -149,8 +149,9 @@ class ControlPlane:
             "current-context": "c",
         }
         if server is not None:
-            path = self.folder / f"{user}-by-proxy.kubeconfig"
-        path.write_text(json.dumps(value), encoding="utf-8")
+            path = self.folder / f"{user}-{server.rpartition(':')[2]}.kubeconfig"
+        if not path.exists():  # others may be reading it
+            path.write_text(json.dumps(value), encoding="utf-8")
         return path
 
     def kubectl(self, *arguments: str, stdin: str | None = None, user: str = "admin") -> str:

@@ -1,8 +1,7 @@
-"""Every rule with a case that passes and a case that fails; the same cases are for the real API server later."""
+"""Every rule with a case that passes and a case that fails; tests/cluster holds the API server to the same cases."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,112 +12,7 @@ from finetune_api.job import FineTuneJob
 from finetune_operator.admission import admit, problems_in
 from finetune_operator.admission.cel import _children
 from finetune_operator.cluster.interface import InvalidObjectError
-
-GOOD: dict[str, Any] = {
-    "apiVersion": "finetune-operator.io/v1alpha1",
-    "kind": "FineTuneJob",
-    "metadata": {"name": "tiny"},
-    "spec": {
-        "parallelism": {"nodes": 2},
-        "workspace": {"claimName": "data"},
-        "model": {
-            "scratch": {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 64},
-            "tokenizer": {"train": {"vocabularySize": 512}},
-        },
-        "data": {
-            "sources": [
-                {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///ui.tsv"},
-                {"name": "news", "type": "Text", "languages": ["en"], "uri": "file:///news.txt"},
-            ]
-        },
-        "pretrain": {
-            "budget": {"tokens": 4096},
-            "objectives": [
-                {"name": "lm", "type": "CausalLM", "source": "news"},
-                {"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]},
-            ],
-            "batch": {"globalTokens": 1024, "sequenceLength": 64, "microBatch": 4},
-        },
-        "adapt": {
-            "task": {"source": "ui", "direction": "en-es"},
-            "batch": {"globalTokens": 1024, "sequenceLength": 64},
-        },
-        "evaluate": {
-            "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["BLEU"], "shots": [0]}],
-            "gate": {"require": [{"metric": "BLEU", "task": "t"}]},
-        },
-    },
-}  # fmt: skip
-
-NOT_GIVEN = object()
-
-FAILING: list[tuple[str, dict[str, Any], str]] = [
-    ("exactly two languages", {"data.sources.0.languages": ["en"]}, "spec.data.sources[0].languages"),
-    ("exactly one language", {"data.sources.1.languages": ["en", "es"]}, "spec.data.sources[1].languages"),
-    ("must not contain '..'", {"data.sources.0.uri": "file:///a/../b"}, "spec.data.sources[0].uri"),
-    ("must leave at least a tenth", {"data.split": {"validation": 0.5, "test": 0.5}}, "spec.data.split"),
-    ("names of sources must be unique", {"data.sources.1.name": "ui"}, "spec.data.sources"),
-    ("must have role Train", {"data.sources.0.role": "Test", "data.sources.1.role": "Test"}, "spec.data.sources"),
-    ("needs tokens, seconds or both", {"pretrain.budget": {}}, "spec.pretrain.budget"),
-    ("needs directions", {"pretrain.objectives.1.directions": NOT_GIVEN}, "spec.pretrain.objectives[1].directions"),
-    ("belong to Translation", {"pretrain.objectives.0.directions": ["en-es"]},
-     "spec.pretrain.objectives[0].directions"),
-    ("names of objectives must be unique", {"pretrain.objectives.1.name": "lm"}, "spec.pretrain.objectives"),
-    ("hidden must be a multiple of heads", {"model.scratch.hidden": 66}, "spec.model.scratch.hidden"),
-    ("heads must be a multiple of kvHeads", {"model.scratch.kvHeads": 3}, "spec.model.scratch.kvHeads"),
-    ("must be even", {"model.scratch.hidden": 60}, "spec.model.scratch.hidden"),
-    ("exactly one of tokenizer.from and tokenizer.train", {"model.tokenizer": {}}, "spec.model.tokenizer"),
-    ("exactly one of model.from and model.scratch", {"model.from": {"uri": "hf://a/b"}}, "spec.model"),
-    ("it has no tokenizer of its own", {"model.tokenizer": {"from": "model"}}, "spec.model.tokenizer"),
-    ("keeps its tokenizer", {"model.scratch": NOT_GIVEN, "model.from": {"uri": "hf://a/b"}}, "spec.model.tokenizer"),
-    ("offload needs zero.stage 1", {"parallelism.zero": {"stage": 0, "offload": "CPU"}},
-     "spec.parallelism.zero.offload"),
-    ("adapt.task.source must be one of", {"adapt.task.source": "gone"}, "spec.adapt.task.source"),
-    ("needs a direction such as en-es", {"adapt.task.direction": NOT_GIVEN}, "spec.adapt.task.direction"),
-    ("needs a direction such as en-es", {"evaluate.tasks.0.direction": NOT_GIVEN},
-     "spec.evaluate.tasks[0].direction"),
-    ("at most one of baseline.model and baseline.jobRef",
-     {"evaluate.baseline": {"model": {"uri": "hf://a/b"}, "jobRef": {"name": "x"}}}, "spec.evaluate.baseline"),
-    ("names of tasks must be unique", {"evaluate.tasks.1": {"name": "t", "source": "ui", "direction": "en-es"}},
-     "spec.evaluate.tasks"),
-    ("each requirement of the gate", {"evaluate.gate.require.0.metric": "TER"}, "spec.evaluate.gate"),
-    ("exactly one of workspace.claimName", {"workspace.path": "/w"}, "spec.workspace"),
-    ("at least one of pretrain, fuse", {"pretrain": NOT_GIVEN, "adapt": NOT_GIVEN, "evaluate": NOT_GIVEN}, "spec"),
-    ("every source named in pretrain.objectives", {"pretrain.objectives.0.source": "gone"},
-     "spec.pretrain.objectives"),
-    ("every source named in evaluate.tasks", {"evaluate.tasks.0.source": "gone"}, "spec.evaluate.tasks"),
-    ("pretrain.objectives.directions must name the two", {"pretrain.objectives.1.directions": ["en-de"]},
-     "spec.pretrain.objectives"),
-    ("adapt.task.direction must name the two", {"adapt.task.direction": "en-en"}, "spec.adapt.task.direction"),
-    ("evaluate.tasks.direction must name the two", {"evaluate.tasks.0.direction": "es-de"}, "spec.evaluate.tasks"),
-    ("a model from scratch needs a pretrain block", {"pretrain": NOT_GIVEN}, "spec.model.scratch"),
-    ("pretrain.batch.globalTokens must be a multiple", {"pretrain.batch.microBatch": 3},
-     "spec.pretrain.batch.globalTokens"),
-    ("adapt.batch.globalTokens must be a multiple", {"adapt.batch.globalTokens": 1000},
-     "spec.adapt.batch.globalTokens"),
-    ("pretrain.batch.sequenceLength must not exceed", {"pretrain.batch.sequenceLength": 128},
-     "spec.pretrain.batch.sequenceLength"),
-    ("adapt.batch.sequenceLength must not exceed", {"adapt.batch.sequenceLength": 128},
-     "spec.adapt.batch.sequenceLength"),
-    ("QLoRA needs", {"adapt.method": "QLoRA", "parallelism.zero": {"stage": 3}}, "spec.adapt.method"),
-    ("between elastic.minNodes and elastic.maxNodes", {"elastic": {"minNodes": 3}}, "spec.elastic"),
-]  # fmt: skip
-
-
-def changed(changes: dict[str, Any]) -> dict[str, Any]:
-    value = copy.deepcopy(GOOD)
-    for path, new in changes.items():
-        *parents, last = path.split(".")
-        target: Any = value["spec"]
-        for part in parents:
-            target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
-        if isinstance(target, list):
-            target[int(last) :] = [new]
-        elif new is NOT_GIVEN:
-            del target[last]
-        else:
-            target[last] = new
-    return value
+from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
 
 
 def test_the_good_case_breaks_no_rule() -> None:
@@ -141,36 +35,13 @@ def test_every_rule_has_a_failing_case() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"workspace.claimName": "other"},
-        {"model.scratch.layers": 3},
-        {"data.split": {"seed": 1}},
-        {"pretrain.budget.tokens": 1},
-        {"adapt.epochs": 2},
-        {"evaluate.batchSize": 1},
-        {"evaluate": NOT_GIVEN},
-        {"runtimeRef": {"name": "cuda"}},
-        {"export": {}},
-    ],
-)
+@pytest.mark.parametrize("changes", IMMUTABLE)
 def test_what_determines_the_result_cannot_change(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidObjectError, match="cannot change once the job exists"):
         admit(changed(changes), admit(GOOD))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"suspend": True},
-        {"activeDeadlineSeconds": 5},
-        {"ttlSecondsAfterFinished": 5},
-        {"failurePolicy": {"hangSeconds": 60}},
-        {"parallelism": {"nodes": 4}},
-        {"lineage": {"hypothesis": "more is better"}},
-    ],
-)
+@pytest.mark.parametrize("changes", MUTABLE)
 def test_what_steers_the_run_can_change(changes: dict[str, Any]) -> None:
     assert admit(changed(changes), admit(GOOD))["spec"] != admit(GOOD)["spec"]
 

@@ -1,0 +1,82 @@
+"""What the API server itself makes of our CRDs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cluster.control_plane import ControlPlane, KubectlError
+from cluster.jobs import job
+from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
+
+DRY = ("create", "--dry-run=server", "-f", "-")
+
+
+def placed(value: dict[str, Any], namespace: str) -> str:
+    return json.dumps(value | {"metadata": value["metadata"] | {"namespace": namespace}})
+
+
+def test_the_good_case_is_taken(plane: ControlPlane, namespace: str) -> None:
+    plane.kubectl(*DRY, stdin=placed(GOOD, namespace))
+
+
+@pytest.mark.parametrize(("message", "changes", "field"), FAILING, ids=[case[0] for case in FAILING])
+def test_each_rule_is_refused_by_the_api_server(
+    message: str, changes: dict[str, Any], field: str, plane: ControlPlane, namespace: str
+) -> None:
+    with pytest.raises(KubectlError) as refused:
+        plane.kubectl(*DRY, stdin=placed(changed(changes), namespace))
+    said = str(refused.value)
+    assert message in said
+    assert field in said
+
+
+def test_edits_of_what_determines_the_result_are_refused_with_the_reason(plane: ControlPlane, namespace: str) -> None:
+    plane.kubectl("create", "-f", "-", stdin=placed(GOOD, namespace))
+    for changes in IMMUTABLE:
+        with pytest.raises(KubectlError, match="cannot change once the job exists"):
+            plane.kubectl("replace", "--dry-run=server", "-f", "-", stdin=placed(changed(changes), namespace))
+    for changes in MUTABLE:
+        plane.kubectl("replace", "--dry-run=server", "-f", "-", stdin=placed(changed(changes), namespace))
+
+
+def test_defaults_are_shown(plane: ControlPlane, namespace: str) -> None:
+    plane.apply(job("shown", namespace))
+    spec = plane.get("ftj", "shown", "-n", namespace)["spec"]
+    assert spec["runtimeRef"] == {"kind": "ClusterFineTuneRuntime", "name": "cpu"}
+    assert spec["pretrain"]["optimizer"]["type"] == "AdamW"
+
+
+def test_unknown_fields_and_wrong_types_are_refused(plane: ControlPlane, namespace: str) -> None:
+    with pytest.raises(KubectlError, match="unknown field"):
+        plane.kubectl(*DRY, "--validate=strict", stdin=json.dumps(job("x", namespace, colour="red")))
+    with pytest.raises(KubectlError, match="must be of type integer"):
+        plane.kubectl(*DRY, stdin=json.dumps(job("x", namespace, parallelism={"nodes": "two"})))
+
+
+def test_explain_describes_every_field_of_the_spec(plane: ControlPlane) -> None:
+    text = plane.kubectl("explain", "ftj.spec", "--recursive")
+    assert "gradientClip" in text
+    described = plane.kubectl("explain", "ftj.spec")
+    assert "<no description>" not in described
+
+
+def test_the_largest_job_that_the_schema_allows_is_within_the_cost_budget(plane: ControlPlane, namespace: str) -> None:
+    sources = [
+        {"name": f"s{i}", "type": "Parallel", "languages": ["en", "es"], "uri": "pvc://corpora/" + "x" * 1000}
+        for i in range(64)
+    ]
+    objectives = [
+        {"name": f"o{i}", "type": "Translation", "source": f"s{i}", "directions": ["en-es", "es-en"]} for i in range(16)
+    ]
+    tasks = [
+        {"name": f"t{i}", "source": f"s{i}", "direction": "en-es", "shots": [0, 1], "metrics": ["BLEU", "chrF++"]}
+        for i in range(16)
+    ]
+    require = [{"metric": "BLEU", "task": f"t{i}", "shots": 1} for i in range(16)]
+    large = job("large", namespace, data={"sources": sources})
+    large["spec"]["pretrain"]["objectives"] = objectives
+    large["spec"]["evaluate"] = {"tasks": tasks, "gate": {"require": require}}
+    plane.kubectl(*DRY, stdin=json.dumps(large))
