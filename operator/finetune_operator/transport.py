@@ -22,6 +22,8 @@ Object = dict[str, Any]
 OnChange = Callable[[Kind, ChangeType | None, Object], None]
 """Told of each event; no type: the object was there when kopf listed all."""
 SERVER_TIMEOUT_SECONDS = 300
+ERROR_BACKOFFS = (1.0, 2.0, 3.0, *(5.0,) * 120)
+"""Seconds between tries of a list or a watch: a cluster is heard of again soon after it is back. Then kopf gives up."""
 
 
 def watched_kinds(namespaces: tuple[str, ...]) -> tuple[Kind, ...]:
@@ -82,6 +84,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = ERROR_BACKOFFS
     settings.queueing.idle_timeout = 1.0
     settings.queueing.exit_timeout = 1.0
     settings.process.ultimate_exiting_timeout = None

@@ -68,7 +68,7 @@ def test_killed_after_any_of_its_writes_it_ends_in_the_same_state(
 
 def writes_of_one_life(plane: ControlPlane, namespace: str, proxy: FaultProxy, operator: OperatorProcess) -> int:
     operator.start()
-    plane.apply(job("reference", namespace))
+    plane.apply(job("reference", namespace, evaluate=None))
     wait_for_state(plane, "reference", namespace, "Succeeded")
     operator.kill()
     remove(plane, "reference", namespace)
@@ -80,7 +80,7 @@ def life_with_a_kill(
 ) -> tuple[object, ...]:
     operator.start()
     proxy.faults.on_write = kill = KillAfter(operator, writes)
-    plane.apply(job(name, namespace))
+    plane.apply(job(name, namespace, evaluate=None))
     wait_for("the kill", lambda: kill.done.is_set() or status(plane, name, namespace).get("state") == "Succeeded")
     proxy.faults.on_write = lambda _: None
     if kill.done.is_set():
