@@ -92,7 +92,19 @@ def run_training() -> Outcome:
     return run_pytest("training", "--timeout=600")
 
 
-TIERS: dict[str, Callable[[], Outcome]] = {"lint": run_lint, "unit": run_unit, "training": run_training}
+def run_cluster() -> Outcome:
+    """The operator on a real control plane; its programs are built first."""
+    if subprocess.run([sys.executable, "tests/cluster/build_tools.py"], cwd=ROOT, check=False).returncode != 0:
+        return Outcome("cluster", "failed", "the control plane could not be built (reason above)")
+    return run_pytest("cluster", "--timeout=300")
+
+
+TIERS: dict[str, Callable[[], Outcome]] = {
+    "lint": run_lint,
+    "unit": run_unit,
+    "training": run_training,
+    "cluster": run_cluster,
+}
 
 
 def exit_code(outcomes: Sequence[Outcome], *, require_all: bool) -> int:

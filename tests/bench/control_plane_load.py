@@ -58,10 +58,10 @@ def main() -> int:
     arguments = parser.parse_args()
     programs = build_tools.build(build_tools.CONTROL_PLANE)
     print(
-        "                all Jobs   pods run    create to Job, s     operator, per job  API server  operator   restart"
+        "                all Jobs   pods run    create to Job, s     operator, per job  API server  operator  restart"
     )
     print(
-        "jobs  limits       exist        all    P50    P95    P99      writes   CPU ms   CPU ms/job   RSS MiB  s   writes"
+        "jobs  limits       exist        all    P50    P95    P99      writes   CPU ms     CPU ms   RSS MiB  s  writes"
     )
     for limits in arguments.limits:
         for count in arguments.jobs:
@@ -86,6 +86,7 @@ def _measure(plane: ControlPlane, count: int, limits: str) -> str:
         wait_for(part, lambda folder=manifests: plane.succeeds("apply", "--server-side", "-k", folder))  # type: ignore[misc]
     plane.kubectl("delete", "deployment", "-n", "finetune-operator", "finetune-operator")
     plane.kubectl("create", "namespace", NAMESPACE)
+    plane.apply(*workspace())
     plane.start_kwok(NODES, Path(__file__).with_name("kwok_stages.yaml"))
     rate = (
         {"WRITES_PER_SECOND": "500", "WRITE_BURST": "500"}
@@ -115,6 +116,23 @@ def _measure(plane: ControlPlane, count: int, limits: str) -> str:
         f"{restart_writes:6}",
     ]
     return " ".join(cells)
+
+
+def workspace() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The claim that all jobs share, and its volume: without them no pod is given a node."""
+    common: dict[str, Any] = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    claim = {"requests": {"storage": "1Gi"}}
+    volume = common | {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/nowhere"}}
+    volume["claimRef"] = {"namespace": NAMESPACE, "name": "workspace"}
+    return (
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "workspace"}, "spec": volume},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "workspace", "namespace": NAMESPACE},
+            "spec": common | {"resources": claim, "volumeName": "workspace"},
+        },
+    )
 
 
 async def load(plane: ControlPlane, count: int) -> Seen:
