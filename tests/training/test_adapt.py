@@ -160,7 +160,7 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
     second, third = calm(2), calm(3)
     assert third.losses == pytest.approx(second.losses, abs=1e-4)
     summary = third.result.summary
-    assert summary["validationLoss"] < summary["firstValidationLoss"] - 0.1
+    assert summary["validationLoss"] < 0.95 * summary["firstValidationLoss"]
     assert summary["examples"] == 300
     assert summary["examples.oneShot"] == 150
     assert summary["steps"] == third.history[-1].step
@@ -263,7 +263,11 @@ def test_matches_come_from_the_training_split_only(template: Path) -> None:
         ({"batch": {"globalTokens": 1024, "sequenceLength": 128}}, BadConfiguration, "128 exceeds the model's 96"),
         ({"batch": {"globalTokens": 64, "sequenceLength": 8}}, BadData, "none of .* segments fits into 8 tokens"),
         ({"method": "DoRA"}, BadConfiguration, "DoRA is not supported yet"),
-        ({"prompts": {"retrieval": {"encoder": {"uri": "file:///nowhere"}}}}, BadConfiguration, "/nowhere is not the"),
+        (
+            {"prompts": {"retrieval": {"encoder": {"uri": "file:///nowhere"}}}},
+            BadConfiguration,
+            "/nowhere is not a model folder",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(
