@@ -39,8 +39,8 @@ MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 9
 ADAPT: dict[str, Any] = {
     "lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj", "o_proj", "down_proj"]},
     "task": {"source": "ui", "direction": "en-es", "maxExamples": 150},
-    "batch": {"globalTokens": 1536, "sequenceLength": 96},
-    "optimizer": {"learningRate": 0.005},
+    "batch": {"globalTokens": 768, "sequenceLength": 96},
+    "optimizer": {"learningRate": 0.02},
     "validateEverySteps": 5,
 }
 
@@ -160,7 +160,7 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
     second, third = calm(2), calm(3)
     assert third.losses == pytest.approx(second.losses, abs=1e-4)
     summary = third.result.summary
-    assert summary["validationLoss"] < 0.95 * summary["firstValidationLoss"]
+    assert summary["validationLoss"] < summary["firstValidationLoss"] - 0.1
     assert summary["examples"] == 300
     assert summary["examples.oneShot"] == 150
     assert summary["steps"] == third.history[-1].step
@@ -216,6 +216,7 @@ def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rat
     plan = make_plan(
         workspace, ranks=1, method=method, epochs=60, earlyStopping={"patience": 2},
         task=ADAPT["task"] | {"maxExamples": 24}, optimizer={"learningRate": rate}, validateEverySteps=4,
+        batch={"globalTokens": 1536, "sequenceLength": 96},
     )  # fmt: skip
     outcome = adapt.run(StageContext.single(plan))
     rows = [row for row in read_history(workspace / "models/adapt/history.jsonl") if row.validation_loss]
