@@ -21,7 +21,7 @@ from finetune_api.problems import join_problems, problems_of
 from finetune_operator.cluster.interface import ClusterError, Kind
 from finetune_operator.cluster.kubernetes import CachingCluster, KubernetesCluster, ObjectCache, load_configuration
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
-from finetune_operator.cluster.kubernetes.resources import RESOURCES
+from finetune_operator.cluster.resources import RESOURCES
 from finetune_operator.controller import Controller
 from finetune_operator.health import HealthServer
 from finetune_operator.leader import Leadership
@@ -63,11 +63,11 @@ class OperatorProcess:
             recorder=SeriesRecorder(self._live.create, self._live.apply, settings.identity),
         )
         self._workers = Workers(self._queue, self._controller.sync, settings.workers, self.metrics.visited)
-        self._kinds = [kind for kind in SELECTORS if RESOURCES[kind].namespaced or not settings.namespaces]
+        self._kinds = [kind for kind in SELECTORS if RESOURCES[kind].is_served(settings.namespaces)]
         self._relisted = asyncio.Event()
         self._stop = asyncio.Event()
-        self.was_asked_to_stop = False
-        self._acting_since = 0.0
+        """Set by a signal."""
+        self._watching_since = 0.0
         self._state = "starting"
         """What it waits for; empty: it serves."""
         self.health = HealthServer(
@@ -94,11 +94,12 @@ class OperatorProcess:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask_to_stop)
+            loop.add_signal_handler(number, self._stop.set)
 
-    def _ask_to_stop(self) -> None:
-        self.was_asked_to_stop = True
-        self._stop.set()
+    @property
+    def was_asked_to_stop(self) -> bool:
+        """Whether the end was wanted."""
+        return self._stop.is_set()
 
     async def _serve(self) -> None:
         if not self._settings.leader_election:
@@ -116,6 +117,7 @@ class OperatorProcess:
         await self._fill_all()
         ready = asyncio.Event()
         stop = asyncio.Event()
+        self._watching_since = time.monotonic()
         watching = asyncio.create_task(
             watch(self._configuration, self._settings.namespaces, self._on_change, stop, ready)
         )
@@ -126,7 +128,6 @@ class OperatorProcess:
         ready_task.cancel()
         self._listen_to_signals()  # kopf takes them for itself when it starts
         self._state = ""
-        self._acting_since = time.monotonic()
         _log.info("acting as %s after %.2f s", self._settings.identity, time.monotonic() - began)
         try:
             done, _ = await asyncio.wait((watching, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -166,7 +167,7 @@ class OperatorProcess:
 
     def _on_change(self, kind: Kind, change: ChangeType | None, value: dict[str, Any]) -> None:
         self.metrics.heard(kind)
-        if change is None and time.monotonic() - self._acting_since > FIRST_LIST_SECONDS:
+        if change is None and time.monotonic() - self._watching_since > FIRST_LIST_SECONDS:
             self._relisted.set()  # kopf had to list again, and tells of no deletions then
         if self._cache.change(change or "ADDED", value):
             self._wake(kind, value)

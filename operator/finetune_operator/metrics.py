@@ -34,6 +34,7 @@ class OperatorMetrics:
         )
         self._events = Counter(names.WATCH_EVENTS, "Changes that watches told", ["kind"], registry=registry)
         self._age = Gauge(names.WATCH_AGE, "Time since a kind was last heard of", ["kind"], registry=registry)
+        self._heard: dict[Kind, float] = {}
         self._leader = Gauge(names.IS_LEADER, "Whether this replica acts", registry=registry)
         Gauge(names.QUEUE_DEPTH, "Jobs that wait for a visit", registry=registry).set_function(queue_depth)
         Gauge(names.BUILD_INFO, "Version of the operator", ["version"], registry=registry).labels(
@@ -52,8 +53,9 @@ class OperatorMetrics:
     def heard(self, kind: Kind) -> None:
         """A watch told of a change."""
         self._events.labels(kind).inc()
-        now = time.monotonic()
-        self._age.labels(kind).set_function(lambda: time.monotonic() - now)
+        if kind not in self._heard:
+            self._age.labels(kind).set_function(lambda: time.monotonic() - self._heard[kind])
+        self._heard[kind] = time.monotonic()
 
     def leads(self, *, is_leader: bool) -> None:
         """Whether this replica acts."""

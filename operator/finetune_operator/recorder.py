@@ -64,7 +64,7 @@ class SeriesRecorder:
             try:
                 await self._write(job, record, now)
             except ClusterError as error:
-                _log.warning("%s/%s: event %s was not written: %s", *_name(job), record.reason, error)
+                _log.warning("%s: event %s was not written: %s", job.identity, record.reason, error)
 
     async def _write(self, job: FineTuneJob, record: EventRecord, now: datetime) -> None:
         event = event_object(job, record, 0, now)
@@ -84,7 +84,3 @@ class SeriesRecorder:
         self._counts[key] = count
         if len(self._counts) > MAX_SERIES:
             self._counts.popitem(last=False)
-
-
-def _name(job: FineTuneJob) -> tuple[str, str]:
-    return job.metadata.namespace or "default", job.metadata.name

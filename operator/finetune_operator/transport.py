@@ -15,7 +15,7 @@ from kubernetes.aio.client import Configuration
 
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
-from finetune_operator.cluster.kubernetes.resources import RESOURCES
+from finetune_operator.cluster.resources import RESOURCES, Resource
 
 WATCHED: tuple[Kind, ...] = ("FineTuneJob", "FineTuneRuntime", "ClusterFineTuneRuntime", "Job", "Pod")
 Object = dict[str, Any]
@@ -28,7 +28,7 @@ ERROR_BACKOFFS = (1.0, 2.0, 3.0, *(5.0,) * 120)
 
 def watched_kinds(namespaces: tuple[str, ...]) -> tuple[Kind, ...]:
     """What a Role allows to watch: no kinds of the whole cluster in namespaced mode."""
-    return tuple(kind for kind in WATCHED if RESOURCES[kind].namespaced or not namespaces)
+    return tuple(kind for kind in WATCHED if RESOURCES[kind].is_served(namespaces))
 
 
 async def watch(
@@ -49,8 +49,8 @@ async def watch(
     for kind in watched_kinds(namespaces):
         resource = RESOURCES[kind]
         if SELECTORS[kind]:
-            settings.watching.label_selectors[_selector(kind)] = SELECTORS[kind]
-        _register(registry, kind, resource.plural, on_change)
+            settings.watching.label_selectors[resource.group, resource.version, resource.plural] = SELECTORS[kind]
+        _register(registry, kind, resource, on_change)
     await kopf.operator(
         registry=registry,
         settings=settings,
@@ -62,17 +62,10 @@ async def watch(
     )
 
 
-def _register(registry: kopf.OperatorRegistry, kind: Kind, plural: str, on_change: OnChange) -> None:
-    group, _, version = RESOURCES[kind].api_version.rpartition("/")
-
-    @kopf.on.event(group=group, version=version, plural=plural, id=f"watch-{plural}", registry=registry)
+def _register(registry: kopf.OperatorRegistry, kind: Kind, resource: Resource, on_change: OnChange) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, id=f"watch-{resource.plural}", registry=registry)
     async def changed(event: Any, **_: Any) -> None:
         on_change(kind, event["type"], event["object"] | {"kind": kind})
-
-
-def _selector(kind: Kind) -> tuple[str, str, str]:
-    group, _, version = RESOURCES[kind].api_version.rpartition("/")
-    return (group, version, RESOURCES[kind].plural)
 
 
 def _settings() -> kopf.OperatorSettings:

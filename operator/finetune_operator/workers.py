@@ -69,7 +69,7 @@ class Workers:
                 self._queue.add_after(key, delay)
 
     async def _attempt(self, key: Key) -> float | None:
-        began = time.monotonic()
+        began = self._began[key]
         try:
             delay = await self._visit(*key)
         except ConflictError:

@@ -85,7 +85,8 @@ def build(names: Sequence[str]) -> dict[str, Path]:
     Raises:
         ToolsError: if a build or a download fails.
     """
-    programs = {"kubectl": _kubectl(), "helm": _kubectl().with_name("helm")}
+    kubectl = _kubectl()
+    programs = {"kubectl": kubectl, "helm": kubectl.with_name("helm")}
     for name in names:
         component = COMPONENTS[name]
         folder = cache_folder() / f"{name}-{_digest(SOURCES / name)}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
+import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
@@ -27,33 +28,44 @@ class HttpProgressSource:
 
     async def read(self, pods: Sequence[Object]) -> Progress | None:
         """The answer of rank 0's pod, or None."""
-        for pod in pods:
-            address = pod.get("status", {}).get("podIP")
-            if address and pod["metadata"].get("labels", {}).get(labels.JOB_COMPLETION_INDEX) == "0":
-                return await self._ask(address)
-        return None
-
-    async def _ask(self, address: str) -> Progress | None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                body = await asyncio.to_thread(fetch, address, self._port, self._timeout)
-        except TimeoutError:
+        rank_0 = find_rank_0(pods)
+        if rank_0 is None:
             return None
-        return parse(body) if body is not None else None
+        async with new_session(self._timeout) as session:
+            return await ask(session, rank_0["status"]["podIP"], self._port)
 
 
-def fetch(address: str, port: int, timeout_seconds: float) -> bytes | None:
-    """The body of `GET /progress`, or None if there is none, none in time, or too much of it."""
-    connection = http.client.HTTPConnection(address, port, timeout=timeout_seconds)
-    try:
-        connection.request("GET", "/progress")
-        response = connection.getresponse()
-        body = response.read(MAX_BYTES + 1)
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return body if response.status == http.HTTPStatus.OK and len(body) <= MAX_BYTES else None
+def find_rank_0(pods: Sequence[Object]) -> Object | None:
+    """The pod with index 0, if the cluster has observed an address of it."""
+    for pod in pods:
+        if (
+            pod.get("status", {}).get("podIP")
+            and pod["metadata"].get("labels", {}).get(labels.JOB_COMPLETION_INDEX) == "0"
+        ):
+            return pod
+    return None
+
+
+def new_session(timeout_seconds: float) -> aiohttp.ClientSession:
+    """For `ask`; nobody's proxy comes in between, and no answer may take longer."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_seconds), trust_env=False)
+
+
+async def ask(session: aiohttp.ClientSession, address: str, port: int) -> Progress | None:
+    """The answer to `GET /progress`, or None if there is none, none in time, too much of it, or another one."""
+    body = await _fetch(session, address, port)
+    return parse(body) if body is not None else None
+
+
+async def _fetch(session: aiohttp.ClientSession, address: str, port: int) -> bytes | None:
+    host = f"[{address}]" if ":" in address else address
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with session.get(f"http://{host}:{port}/progress", allow_redirects=False) as response:
+            body = await response.content.read(MAX_BYTES + 1)
+            while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES + 1)):
+                body += more
+            return body if response.status == HTTPStatus.OK and len(body) <= MAX_BYTES else None
+    return None
 
 
 def parse(body: bytes) -> Progress | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import aiohttp
 
 from finetune_api import labels
 from finetune_api.progress import Progress
-from finetune_operator.progress.http import MAX_BYTES, TIMEOUT_SECONDS, parse
+from finetune_operator.progress.http import TIMEOUT_SECONDS, ask, find_rank_0, new_session
 from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
@@ -52,22 +51,20 @@ class ProgressPoller:
 
     async def read(self, pods: Sequence[Object]) -> Progress | None:
         """The last answer of rank 0 among these pods; it is asked from now on."""
-        for pod in pods:
-            metadata = pod["metadata"]
-            address = pod.get("status", {}).get("podIP")
-            if address and metadata.get("labels", {}).get(labels.JOB_COMPLETION_INDEX) == "0":
-                key = (metadata["namespace"], metadata["labels"][labels.JOB])
-                target = self._targets.get(key)
-                if target is None or target.address != address:
-                    target = self._targets[key] = _Target(address)
-                target.rounds_unread = 0
-                return target.progress
-        return None
+        rank_0 = find_rank_0(pods)
+        if rank_0 is None:
+            return None
+        metadata, address = rank_0["metadata"], rank_0["status"]["podIP"]
+        key = (metadata["namespace"], metadata["labels"][labels.JOB])
+        target = self._targets.get(key)
+        if target is None or target.address != address:
+            target = self._targets[key] = _Target(address)
+        target.rounds_unread = 0
+        return target.progress
 
     async def run(self) -> None:
         """Ask all targets again and again, until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+        async with new_session(TIMEOUT_SECONDS) as session:
             while True:
                 await asyncio.gather(*(self._ask(session, key) for key in list(self._targets)))
                 await asyncio.sleep(self._interval)
@@ -79,20 +76,7 @@ class ProgressPoller:
             del self._targets[key]
             return
         async with self._limit:
-            body = await fetch(session, target.address, self._port)
-        progress = parse(body) if body is not None else None
+            progress = await ask(session, target.address, self._port)
         if progress is not None and progress != target.progress:
             target.progress = progress
             self._on_news(key)
-
-
-async def fetch(session: aiohttp.ClientSession, address: str, port: int) -> bytes | None:
-    """The body of `GET /progress`, or None if there is none, none in time, or too much of it."""
-    host = f"[{address}]" if ":" in address else address
-    with suppress(aiohttp.ClientError, OSError, TimeoutError):
-        async with session.get(f"http://{host}:{port}/progress", allow_redirects=False) as response:
-            body = await response.content.read(MAX_BYTES + 1)
-            while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES + 1)):
-                body += more
-            return body if response.status == 200 and len(body) <= MAX_BYTES else None
-    return None

@@ -44,7 +44,7 @@ class ObjectCache:
         """Read all objects of a kind anew; returns those that are new, changed or gone since."""
         listed = await self._cluster.list_with_version(kind, SELECTORS[kind])
         changed = [value for value in listed.items if self.put(value)]
-        present = {(value["metadata"].get("namespace", ""), value["metadata"]["name"]) for value in listed.items}
+        present = {_key(value) for value in listed.items}
         for key, value in list(self._objects[kind].items()):
             if key not in present and version_of(value) <= listed.version:
                 self._remove(kind, key)
@@ -54,13 +54,12 @@ class ObjectCache:
     def put(self, value: Object) -> bool:
         """Keep an object unless a newer one is kept; returns whether it is another than before."""
         kind: Kind = value["kind"]
-        metadata = value["metadata"]
-        key = (metadata.get("namespace", ""), metadata["name"])
+        key = _key(value)
         known = self._objects[kind].get(key)
         if known is not None and version_of(known) >= version_of(value):
             return False
         self._objects[kind][key] = trimmed(value)
-        job = (metadata.get("labels") or {}).get(labels.JOB)
+        job = _job_label(value)
         if job is not None:
             self._of_job.setdefault((kind, key[0], job), set()).add(key[1])
         return True
@@ -69,7 +68,7 @@ class ObjectCache:
         """Take in a watch event; returns whether it tells anything new."""
         if change != "DELETED":
             return self.put(value)
-        key = (value["metadata"].get("namespace", ""), value["metadata"]["name"])
+        key = _key(value)
         known = self._objects[value["kind"]].get(key)
         if known is None or version_of(known) > version_of(value):
             return False  # another object of this name was made since
@@ -78,7 +77,7 @@ class ObjectCache:
 
     def _remove(self, kind: Kind, key: tuple[str, str]) -> None:
         gone = self._objects[kind].pop(key)
-        job = (gone["metadata"].get("labels") or {}).get(labels.JOB)
+        job = _job_label(gone)
         if job is not None and (names := self._of_job.get((kind, key[0], job))) is not None:
             names.discard(key[1])
             if not names:
@@ -86,10 +85,10 @@ class ObjectCache:
 
     async def get(self, reference: Reference) -> Object:
         """See `Cluster`."""
-        try:
-            return self._objects[reference.kind][reference.namespace, reference.name]
-        except KeyError:
-            raise NotFoundError(f"{reference.kind} {reference.namespace}/{reference.name} does not exist") from None
+        found = self.find(reference)
+        if found is None:
+            raise NotFoundError(f"{reference.kind} {reference.namespace}/{reference.name} does not exist")
+        return found
 
     async def list(self, kind: Kind, namespace: str | None, labels_: dict[str, str] | None = None) -> list[Object]:
         """See `Cluster`."""
@@ -162,6 +161,17 @@ class CachingCluster:
     async def delete(self, reference: Reference) -> None:
         """See `Cluster`. The cache keeps what is deleted until the API server says that it is gone."""
         await self._cluster.delete(reference)
+
+
+def _key(value: Object) -> tuple[str, str]:
+    """(namespace, name); no namespace for cluster-wide kinds."""
+    return value["metadata"].get("namespace", ""), value["metadata"]["name"]
+
+
+def _job_label(value: Object) -> str | None:
+    """Name of the FineTuneJob that a child belongs to."""
+    name: str | None = (value["metadata"].get("labels") or {}).get(labels.JOB)
+    return name
 
 
 def _runtime_of(job: Object) -> tuple[str, str]:

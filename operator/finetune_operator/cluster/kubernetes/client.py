@@ -23,7 +23,7 @@ from finetune_operator.cluster.interface import (
     NotFoundError,
     Reference,
 )
-from finetune_operator.cluster.kubernetes.resources import RESOURCES, path_of
+from finetune_operator.cluster.resources import RESOURCES, path_of
 
 Object = dict[str, Any]
 Observer = Callable[[str, Kind, int], None]
@@ -98,8 +98,7 @@ class KubernetesCluster:
 
     async def list_with_version(self, kind: Kind, selector: str = "") -> Listed:
         """All objects of a kind that a label selector finds, as `kubectl get -l` takes it, and how old they are."""
-        everywhere = not self._namespaces or not RESOURCES[kind].namespaced
-        places = (None,) if everywhere else self._namespaces
+        places = (self._namespaces or (None,)) if RESOURCES[kind].namespaced else (None,)
         parts = [await self._list(kind, place, selector) for place in places]
         return Listed([item for part in parts for item in part.items], min(part.version for part in parts))
 
@@ -118,15 +117,16 @@ class KubernetesCluster:
 
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
-        reference = reference_of(value)
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request("PATCH", reference.kind, path_of(reference), query, value)
+        return await self._apply(value)
 
     async def apply_status(self, value: Object) -> Object:
         """See `Cluster`."""
+        return await self._apply(value, "/status")
+
+    async def _apply(self, value: Object, subresource: str = "") -> Object:
         reference = reference_of(value)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request("PATCH", reference.kind, path_of(reference) + "/status", query, value)
+        return await self._request("PATCH", reference.kind, path_of(reference) + subresource, query, value)
 
     async def create(self, value: Object) -> Object:
         """Create an object.

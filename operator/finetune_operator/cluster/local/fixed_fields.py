@@ -7,20 +7,9 @@ from typing import Any
 
 from finetune_api.problems import Problem
 from finetune_operator.cluster.interface import Reference
+from finetune_operator.cluster.resources import RESOURCES
 
 Object = dict[str, Any]
-CLUSTER_WIDE_KINDS = frozenset(("ClusterFineTuneRuntime",))
-API_VERSIONS = {
-    "FineTuneJob": "finetune-operator.io/v1alpha1",
-    "FineTuneRuntime": "finetune-operator.io/v1alpha1",
-    "ClusterFineTuneRuntime": "finetune-operator.io/v1alpha1",
-    "Job": "batch/v1",
-    "Pod": "v1",
-    "Service": "v1",
-    "ConfigMap": "v1",
-    "PersistentVolumeClaim": "v1",
-    "Event": "events.k8s.io/v1",
-}
 MAX_NAME = 240
 """A little less than Kubernetes' 253, so that name and ending fit in a file name."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -34,13 +23,14 @@ def reference_of(value: Object) -> Reference:
         ValueError: if kind, apiVersion, name or namespace is none that the local cluster has.
     """
     kind, metadata = value.get("kind"), value.get("metadata")
-    if kind not in API_VERSIONS:
-        raise ValueError(f"kind: must be one of {', '.join(API_VERSIONS)}, not {kind!r}")
-    if value.get("apiVersion") != API_VERSIONS[kind]:
-        raise ValueError(f"apiVersion: must be {API_VERSIONS[kind]} for a {kind}, not {value.get('apiVersion')!r}")
+    if kind not in RESOURCES:
+        raise ValueError(f"kind: must be one of {', '.join(RESOURCES)}, not {kind!r}")
+    resource = RESOURCES[kind]
+    if value.get("apiVersion") != resource.api_version:
+        raise ValueError(f"apiVersion: must be {resource.api_version} for a {kind}, not {value.get('apiVersion')!r}")
     if not isinstance(metadata, dict):
         raise ValueError("metadata: required field is missing")  # noqa: TRY004 - a wrong value, to the caller
-    namespace = "" if kind in CLUSTER_WIDE_KINDS else metadata.get("namespace") or "default"
+    namespace = (metadata.get("namespace") or "default") if resource.namespaced else ""
     for field, name in (("name", metadata.get("name")), ("namespace", namespace or "default")):
         if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
             raise ValueError(f"metadata.{field}: must be lower case letters, digits, '-' and '.', not {name!r}")

@@ -1,4 +1,4 @@
-"""Where the API server serves each kind."""
+"""The kinds that there are, and where an API server serves them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ class Resource:
     def group(self) -> str:
         """Empty for the core group."""
         return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """`v1alpha1`."""
+        return self.api_version.rpartition("/")[2]
+
+    def is_served(self, namespaces: tuple[str, ...]) -> bool:
+        """Whether an operator of these namespaces (none: of all) may read it: a Role reaches no cluster-wide kind."""
+        return self.namespaced or not namespaces
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """`/apis/batch/v1/namespaces/team/jobs/one`; no namespace: of all namespaces, or of a cluster-wide kind."""
