@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+import termios
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +20,20 @@ from finetune_cli.log_tail import LogTail
 from finetune_cli.view import change_line, job_view
 
 LOG_LINES = 12
+LOCAL_MODES = 3
+"""Place of the local modes in what `termios.tcgetattr` returns."""
+
+
+def hide_control_echo() -> Callable[[], None]:
+    """Ctrl-C does not print `^C`, which would move the lines that are redrawn; returns what undoes this."""
+    if not sys.stdin.isatty():
+        return lambda: None
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    quiet = [*before]
+    quiet[LOCAL_MODES] &= ~termios.ECHOCTL
+    termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+    return lambda: termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 class Display(Protocol):
@@ -62,6 +79,7 @@ class TerminalDisplay(SilentDisplay):
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
 
     def __enter__(self) -> Self:
+        self._restore_echo = hide_control_echo()
         self._live.start()
         return self
 
@@ -69,6 +87,7 @@ class TerminalDisplay(SilentDisplay):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        self._restore_echo()
 
     def show(self, job: FineTuneJob) -> None:
         """Redraw."""

@@ -72,22 +72,31 @@ def _stage_time(stage: StageStatus, now: datetime) -> str:
 def _stage_detail(stage: StageStatus, progress: ProgressStatus | None) -> RenderableType:
     if stage.state != "Running" or progress is None:
         return Text(stage.message, style="red" if stage.state == "Failed" else "")
-    figures = Text(progress_figures(stage.name, progress), no_wrap=True, overflow="ellipsis")
+    figures = Text(" · ".join(_figures(progress)), overflow="fold")
+    place = Text(" · ".join(_place(stage.name, progress)), overflow="fold")
     if not progress.total_steps:
-        return figures
+        return Group(place, figures) if figures else place
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(width=20)
     line.add_column(width=4, justify="right")
     line.add_column(ratio=1)
-    line.add_row(ProgressBar(100, progress.percent or 0, width=20), f"{progress.percent or 0}%", figures)
-    return line
+    line.add_row(ProgressBar(100, progress.percent or 0, width=20), f"{progress.percent or 0}%", place)
+    return Group(line, figures) if figures else line
 
 
-def progress_figures(stage: str, progress: ProgressStatus) -> str:
-    """`step 310/500 · loss 2.87 · 9.8 k tok/s · eta 41s`."""
+def _place(stage: str, progress: ProgressStatus) -> list[str]:
+    """How far, and how long still: `step 310/500`, `eta 41s`."""
     unit = {"prepare": "row", "evaluate": "segment"}.get(stage, "step")
     total = f"/{progress.total_steps:,}" if progress.total_steps else ""
     words = [f"{unit} {progress.step:,}{total}"] if progress.step or progress.total_steps else ["starting"]
+    if progress.eta_seconds is not None:
+        words.append(f"eta {duration(progress.eta_seconds)}")
+    return words
+
+
+def _figures(progress: ProgressStatus) -> list[str]:
+    """How well: `loss 2.870`, `validation 3.012`, `9.8 k tok/s`, `mixture en 31% es 69%`."""
+    words = []
     if progress.loss is not None:
         words.append(f"loss {progress.loss:.3f}")
     if progress.validation_loss is not None:
@@ -95,10 +104,8 @@ def progress_figures(stage: str, progress: ProgressStatus) -> str:
     if progress.tokens_per_second:
         words.append(f"{count(progress.tokens_per_second)} tok/s")
     if progress.mixture:
-        words.append(" ".join(f"{arm} {p:.0%}" for arm, p in progress.mixture.items()))
-    if progress.eta_seconds is not None:
-        words.append(f"eta {duration(progress.eta_seconds)}")
-    return " · ".join(words)
+        words.append("mixture " + " ".join(f"{arm} {p:.0%}" for arm, p in progress.mixture.items()))
+    return words
 
 
 def _footer(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from rich.console import Console, RenderableType
 
 from finetune_api.job import FineTuneJob
@@ -13,8 +14,8 @@ from finetune_cli.view import change_line, job_view
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def render(renderable: RenderableType) -> str:
-    console = Console(width=100, no_color=True)
+def render(renderable: RenderableType, width: int = 100) -> str:
+    console = Console(width=width, no_color=True)
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
@@ -44,7 +45,8 @@ def running_job() -> FineTuneJob:
             loss=2.87,
             tokens_per_second=9800.0,
             eta_seconds=41,
-            mixture={"en": 0.31},
+            validation_loss=2.912,
+            mixture={"en": 0.31, "es": 0.69},
         ),
         stages=[
             StageStatus(
@@ -68,10 +70,18 @@ def test_view_shows_stages_progress_and_what_ctrl_c_does() -> None:
     assert "2m41s" in text
     assert "✔  prepare    8,012 pairs kept of 9,377" in text
     assert "62%" in text
-    assert "step 310/500 · loss 2.870 · 9.8 k tok/s" in text
+    assert "step 310/500 · eta 41s" in text
+    assert "loss 2.870 · validation 2.912 · 9.8 k tok/s · mixture en 31% es 69%" in text
     assert "◌  evaluate" in text
     assert "restarts 1 · goodput 97%" in text
     assert "Ctrl-C saves and stops" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_view_cuts_no_figure_of_the_running_stage(width: int) -> None:
+    words = render(job_view(running_job(), START + timedelta(seconds=161)), width).split()
+    for word in ("310/500", "41s", "2.870", "2.912", "tok/s", "69%"):
+        assert word in words
 
 
 def test_change_line_is_flat_and_has_no_nulls() -> None:
