@@ -104,7 +104,7 @@ def _figures(progress: ProgressStatus) -> list[str]:
     if progress.tokens_per_second:
         words.append(f"{count(progress.tokens_per_second)} tok/s")
     if progress.mixture:
-        words.append("mixture " + " ".join(f"{arm} {p:.0%}" for arm, p in progress.mixture.items()))
+        words.append("mixture " + " ".join(f"{arm}\u00a0{p:.0%}" for arm, p in progress.mixture.items()))
     return words
 
 
@@ -120,9 +120,9 @@ def _footer(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> Rende
     line = Table.grid(expand=True)
     line.add_column()
     line.add_column(justify="right")
-    hint = "" if status.completion_time else "Ctrl-C saves and stops"
-    if job.spec.suspend and not status.completion_time:
-        hint = "saving and stopping …"
+    hint = "saving and stopping …" if job.spec.suspend else "Ctrl-C saves and stops"
+    if status.completion_time or status.state == "Suspended":
+        hint = ""
     line.add_row(Text(" · ".join(words), style="dim"), Text(hint, style="dim"))
     return line
 

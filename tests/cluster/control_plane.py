@@ -23,6 +23,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 Object = dict[str, Any]
+LOOPBACK = "127.0.0.1"
+ANY_PORT = 0
+NODE = "node-1"
+"""Name of the node with a real kubelet, where there is one."""
 OPERATOR_USER = "system:serviceaccount:finetune-operator:finetune-operator"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -50,20 +54,26 @@ class ControlPlane:
         programs: paths of the programs by name.
         limits: of the clients of the API server.
         audit: a log of all writes in `folder/audit.log`.
+        address: where the API server listens.
+        port: of the API server; 0 for a free one.
+        flags: more flags of components, by name.
     """
 
     folder: Path
     programs: dict[str, Path]
     limits: Limits = Limits()
     audit: bool = False
+    address: str = LOOPBACK
+    port: int = ANY_PORT
+    flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start all components and wait until they serve."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        ports = free_ports(3)
-        self._etcd, self._peer, self.port = (str(port) for port in ports)
+        self._etcd, self._peer, free = free_ports(3)
+        self.port = self.port or free
         self._write_keys()
         self.start_etcd()
         self.start_api_server()
@@ -86,7 +96,11 @@ class ControlPlane:
         """Start a component; its output goes to `<name>.log`."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [str(self.programs[name]), *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                [str(self.programs[name]), *flags, *self.flags.get(name, ())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
             )
 
     def start_etcd(self) -> None:
@@ -110,14 +124,14 @@ class ControlPlane:
         flags = [
             f"--etcd-servers=http://127.0.0.1:{self._etcd}",
             f"--secure-port={self.port}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self.address}",
             f"--cert-dir={self.folder / 'pki'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={self.folder / 'sa.key'}",
             f"--service-account-key-file={self.folder / 'sa.pub'}",
             "--service-cluster-ip-range=10.96.0.0/16",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
-            "--authorization-mode=RBAC",
+            "--authorization-mode=Node,RBAC",
             "--v=1",
         ]
         if self.audit:
@@ -209,6 +223,7 @@ class ControlPlane:
             "scheduler": ("system:kube-scheduler", ""),
             "operator": (OPERATOR_USER, "system:serviceaccounts,system:serviceaccounts:finetune-operator"),
             "tenant": ("tenant", "tenants"),
+            "kubelet": (f"system:node:{NODE}", "system:nodes"),
         }
         self.tokens = {user: secrets.token_hex(16) for user in users}
         lines = [f'{self.tokens[user]},{name},{user},"{groups}"' for user, (name, groups) in users.items()]
@@ -218,6 +233,7 @@ class ControlPlane:
         return [
             f"--kubeconfig={self.kubeconfig('controllers')}",
             f"--service-account-private-key-file={self.folder / 'sa.key'}",
+            f"--root-ca-file={self.folder / 'pki' / 'apiserver.crt'}",
             "--use-service-account-credentials",
             "--leader-elect=false",
             "--secure-port=0",
