@@ -14,6 +14,7 @@ from training.corpus import write_tsv
 SEQUENCE_LENGTH = 64
 ROWS = 16
 STEP_TOKENS = ROWS * SEQUENCE_LENGTH
+TINY_MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96}
 
 
 def pretrain_spec(corpus: Path, steps: int, **changes: Any) -> dict[str, Any]:
@@ -46,6 +47,25 @@ def pretrain_spec(corpus: Path, steps: int, **changes: Any) -> dict[str, Any]:
         target = pretrain if name in pretrain else spec
         target[name] = (target.get(name) or {}) | value
     return spec | {"pretrain": pretrain}
+
+
+def translation_spec(corpus: Path, split: dict[str, float], nodes: int, **blocks: Any) -> dict[str, Any]:
+    """A job that learns to translate a little; `blocks` are the blocks of the stage in question and of its settings."""
+    return {
+        "parallelism": {"nodes": nodes},
+        "model": {
+            "scratch": TINY_MODEL,
+            "tokenizer": {"train": {"vocabularySize": 400}},
+        },
+        "data": {
+            "sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": str(corpus)}],
+            "split": split,
+        },
+        "pretrain": {
+            "budget": {"tokens": 1024},
+            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
+        },
+    } | blocks
 
 
 def make_plan(workspace: Path, stage: str, spec: dict[str, Any], **changes: Any) -> Plan:

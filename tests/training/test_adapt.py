@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from finetune_api.model import ScratchModel
-from finetune_api.plan import Plan, PlanJob
+from finetune_api.plan import Plan
 from finetune_api.progress import HistoryRow
 from finetune_api.stage_result import StageResult
 from finetune_trainer.adaptation.data import ONE_SHOT, ZERO_SHOT, build_data
@@ -28,14 +29,16 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.models import load_model, save_model, scratch_model
 from finetune_trainer.objectives import causal_loss
+from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.run.history import read_history
 from finetune_trainer.stages import adapt, prepare
+from training import prepared
 from training.conftest import GangRun, StartGang
 from training.corpus import pairs, write_tsv
+from training.prepared import TINY_MODEL, translation_spec
 
 RunGang = Callable[..., GangRun]
 CalmRun = Callable[[int], "Finished"]
-MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96}
 ADAPT: dict[str, Any] = {
     "lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj", "o_proj", "down_proj"]},
     "task": {"source": "ui", "direction": "en-es", "maxExamples": 150},
@@ -46,32 +49,23 @@ ADAPT: dict[str, Any] = {
 
 
 def make_plan(workspace: Path, stage: str = "adapt", zero: int = 2, ranks: int = 2, **changes: Any) -> Plan:
-    spec = {
-        "parallelism": {"nodes": ranks, "zero": {"stage": zero}, "engine": "DDP" if ranks == 1 else "DeepSpeed"},
-        "model": {"scratch": MODEL, "tokenizer": {"train": {"vocabularySize": 400}}},
-        "data": {
-            "sources": [
-                {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": str(workspace / "ui.tsv")}
-            ],
-            "split": {"validation": 0.05, "test": 0.05},
-        },
-        "pretrain": {
-            "budget": {"tokens": 1024},
-            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
-        },
-        "adapt": ADAPT | changes,
-        "checkpoint": {"everySteps": 4, "everySeconds": 864_000},
-    }
-    fields = {
-        "job": PlanJob(name="tiny", namespace="default", uid="u1"),
-        "stage": stage,
-        "workspace": str(workspace),
-        "spec": spec,
-        "nodes": ranks if stage != "prepare" else 1,
-        "inputs": {} if stage == "prepare" else {"prepare": "data/" + 16 * "d", "pretrain": "models/pretrain"},
-        "fingerprint": ("d" if stage == "prepare" else "a") * 64,
-    }
-    return Plan.model_validate(fields)
+    is_prepare = stage == "prepare"
+    spec = translation_spec(
+        workspace / "ui.tsv",
+        {"validation": 0.05, "test": 0.05},
+        ranks,
+        parallelism={"nodes": ranks, "zero": {"stage": zero}, "engine": "DDP" if ranks == 1 else "DeepSpeed"},
+        adapt=ADAPT | changes,
+        checkpoint={"everySteps": 4, "everySeconds": 864_000},
+    )
+    return prepared.make_plan(
+        workspace,
+        stage,
+        spec,
+        nodes=1 if is_prepare else ranks,
+        inputs={} if is_prepare else {"prepare": "data/" + 16 * "d", "pretrain": "models/pretrain"},
+        fingerprint=("d" if is_prepare else "a") * 64,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +75,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tsv(workspace / "ui.tsv", 600)
     prepare.run(StageContext.single(make_plan(workspace, "prepare")))
     data = PreparedData.open(workspace, "data/" + 16 * "d")
-    model = scratch_model(ScratchModel.model_validate(MODEL), data.tokenizer(), seed=3)
+    model = scratch_model(ScratchModel.model_validate(TINY_MODEL), data.tokenizer(), seed=3)
     save_model(workspace / "models/pretrain", model, dict(model.named_parameters()))
     data.tokenizer().save_pretrained(workspace / "models/pretrain")
     first: dict[str, Any] = {"method": "Full", "epochs": 6, "prompts": {"shots": [0]}}
@@ -255,6 +249,27 @@ def test_matches_come_from_the_training_split_only(template: Path) -> None:
             assert set(found[:-1]) <= splits["train"] - {found[-1]}
             one_shot += len(found) == 2
         assert one_shot == len(splits[split])
+
+
+def test_matches_are_similar_on_the_side_that_was_asked(template: Path) -> None:
+    data = PreparedData.open(template, "data/" + 16 * "d")
+    pool = data.pairs("ui", "train")
+    translation_of = dict(zip(pool.text("en"), pool.text("es"), strict=True))
+    example_of: dict[str, dict[str, str]] = {}
+    for side, texts in (("Source", list(translation_of)), ("Target", list(translation_of.values()))):
+        prompts = {"shots": [1], "retrieval": {"side": side}}
+        settings = make_plan(template, prompts=prompts, task=ADAPT["task"] | {"maxExamples": None}).spec.adapt
+        assert settings is not None
+        built = build_data(settings, data)
+        shown = [str(data.tokenizer().decode(built.train[i].tokens)) for i in range(len(built.train))]
+        lines = [[line.partition(": ")[2] for line in text.removesuffix("</s>").split("\n")] for text in shown]
+        example_of[side] = {own: example for example, _, own, _ in lines}
+        nearest = FuzzyIndex.build(texts, settings.prompts.retrieval).search(
+            texts, exclude_self=True, own_rows=np.arange(len(texts))
+        )
+        sources = list(translation_of)
+        assert example_of[side] == {own: sources[nearest.rows[row]] for row, own in enumerate(sources)}
+    assert example_of["Source"] != example_of["Target"]
 
 
 @pytest.mark.parametrize(

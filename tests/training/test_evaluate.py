@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.model import ScratchModel
-from finetune_api.plan import Plan, PlanJob
+from finetune_api.plan import Plan
 from finetune_api.report import EvaluationReport
 from finetune_trainer.artifacts import find_artifact
 from finetune_trainer.context import StageContext
@@ -25,10 +25,11 @@ from finetune_trainer.evaluation.testset import load_test_sets, sample_rows
 from finetune_trainer.models import save_model, scratch_model
 from finetune_trainer.prompts import AdaptiveMtPrompt
 from finetune_trainer.stages import evaluate, prepare
+from training import prepared
 from training.conftest import StartGang
 from training.corpus import write_tsv
+from training.prepared import TINY_MODEL, translation_spec
 
-MODEL = {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2, "contextLength": 96}
 DATA = "data/" + 16 * "d"
 TASK: dict[str, Any] = {
     "name": "en-es", "source": "ui", "direction": "en-es", "shots": [0, 1], "maxSegments": 50, "maxNewTokens": 24,
@@ -45,31 +46,20 @@ def make_plan(
     task: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Plan:
-    spec = {
-        "parallelism": {"nodes": ranks},
-        "model": {"scratch": MODEL, "tokenizer": {"train": {"vocabularySize": 400}}},
-        "data": {
-            "sources": [
-                {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": str(workspace / "ui.tsv")}
-            ],
-            "split": {"validation": 0.02, "test": test},
-        },
-        "pretrain": {
-            "budget": {"tokens": 1024},
-            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
-        },
-        "evaluate": {"tasks": [TASK | (task or {})], "batchSize": 16, **changes},
-    }
-    given = {
-        "job": PlanJob(name="tiny", namespace="default", uid="u1"),
-        "stage": stage,
-        "workspace": str(workspace),
-        "spec": spec,
-        "nodes": ranks,
-        "inputs": {} if stage == "prepare" else TRAINED if inputs is None else inputs,
-        "fingerprint": ("d" if stage == "prepare" else "e") * 64,
-    }
-    return Plan.model_validate(given)
+    is_prepare = stage == "prepare"
+    spec = translation_spec(
+        workspace / "ui.tsv",
+        {"validation": 0.02, "test": test},
+        ranks,
+        evaluate={"tasks": [TASK | (task or {})], "batchSize": 16, **changes},
+    )
+    return prepared.make_plan(
+        workspace,
+        stage,
+        spec,
+        inputs={} if is_prepare else TRAINED if inputs is None else inputs,
+        fingerprint=("d" if is_prepare else "e") * 64,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +70,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare.run(StageContext.single(make_plan(workspace, "prepare")))
     data = PreparedData.open(workspace, DATA)
     tokenizer = data.tokenizer()
-    model = scratch_model(ScratchModel.model_validate(MODEL), tokenizer, seed=3)
+    model = scratch_model(ScratchModel.model_validate(TINY_MODEL), tokenizer, seed=3)
     for folder, steps in (("models/pretrain", 0), ("models/adapt", 150)):
         learn(model, tokenizer, data, steps)
         save_model(workspace / folder, model, dict(model.named_parameters()))
