@@ -17,7 +17,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo corpora test test-fast test-cluster lint format generate lock bench tools cluster image clean
+.PHONY: help install demo corpora test test-fast test-cluster test-e2e lint format generate lock bench tools cluster image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +60,11 @@ bench: $(STAMP) ## Measure; prints tables, asserts nothing
 test-cluster: $(STAMP) ## Test against a real Kubernetes control plane, built from Go modules at first (15 minutes)
 	@$(BIN)/python tests/tiers.py cluster
 
-tools: $(STAMP) ## Build the control plane of the cluster tests from Go modules, once per user
-	@$(BIN)/python tests/cluster/build_tools.py
+test-e2e: $(STAMP) ## Test on a real node: the operator and its jobs in pods (as root)
+	@$(BIN)/python tests/tiers.py e2e
+
+tools: $(STAMP) ## Build the control plane and the node of the tests from Go modules, once per user
+	@$(BIN)/python tests/cluster/build_tools.py --node
 
 cluster: ## (later) Start a local control plane
 	@echo "make cluster is not there yet: it comes with the Kubernetes back-end." >&2; exit 2

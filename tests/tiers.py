@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e import node_requirements
+
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
 
@@ -71,11 +73,11 @@ def run_lint() -> Outcome:
     return Outcome("lint", "failed" if code else "passed", "make lint")
 
 
-def run_pytest(tier: str, *options: str) -> Outcome:
-    """All tests in `tests/<tier>`."""
+def run_pytest(tier: str, *options: str, within: Sequence[str] = ()) -> Outcome:
+    """All tests in `tests/<tier>`; `within` is a command that starts the rest of its line in another surrounding."""
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder) / "junit.xml"
-        command = [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junit-xml={junit}", *options]
+        command = [*within, sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junit-xml={junit}", *options]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         return judge(tier, code, read_totals(junit))
 
@@ -94,9 +96,24 @@ def run_training() -> Outcome:
 
 def run_cluster() -> Outcome:
     """The operator on a real control plane; its programs are built first."""
-    if subprocess.run([sys.executable, "tests/cluster/build_tools.py"], cwd=ROOT, check=False).returncode != 0:
+    if not _build_tools():
         return Outcome("cluster", "failed", "the control plane could not be built (reason above)")
     return run_pytest("cluster", "--timeout=300")
+
+
+def run_e2e() -> Outcome:
+    """The operator and its jobs as pods of a real node, in namespaces of the kernel that end with the tests."""
+    missing = node_requirements.missing()
+    if missing:
+        return Outcome("e2e", "skipped", f"a node cannot run here: {'; '.join(missing)}")
+    if not _build_tools("--node"):
+        return Outcome("e2e", "failed", "the node's programs could not be built (reason above)")
+    return run_pytest("e2e", "--timeout=600", within=node_requirements.NAMESPACES)
+
+
+def _build_tools(*options: str) -> bool:
+    command = [sys.executable, "tests/cluster/build_tools.py", *options]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 TIERS: dict[str, Callable[[], Outcome]] = {
@@ -104,6 +121,7 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "unit": run_unit,
     "training": run_training,
     "cluster": run_cluster,
+    "e2e": run_e2e,
 }
 
 

@@ -35,5 +35,8 @@ PROGRESS_PORT = 9400
 PLAN_MOUNT = "/etc/finetune"
 PLAN_FILE = "plan.json"
 WORKSPACE_MOUNT = "/workspace"
+CLAIM_SCHEME = "pvc://"
+CLAIMS_MOUNT = "/claims"
+"""Where `pvc://claim/path` is: `/claims/claim/path`."""
 TERMINATION_LOG = "/dev/termination-log"
 CONTAINER = "trainer"

@@ -44,7 +44,7 @@ async def watch(
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await _connection(configuration)
+        return await connection_info(configuration)
 
     for kind in watched_kinds(namespaces):
         resource = RESOURCES[kind]
@@ -84,12 +84,12 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def _connection(configuration: Configuration) -> kopf.ConnectionInfo:
+async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
     """The client's credentials, for kopf; asked for again when the API server refuses them."""
     token = None
     auth = (await configuration.auth_settings()).get("BearerToken")
     if auth is not None:
-        token = str(auth["value"]).removeprefix("Bearer ")
+        token = str(auth["value"]).rpartition(" ")[2]  # "Bearer …" of a kubeconfig, "bearer …" of a service account
     return kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,

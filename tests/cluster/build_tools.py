@@ -6,6 +6,7 @@ the machine has none that is new enough. A component is built again when its fol
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -61,10 +62,11 @@ COMPONENTS = {
             ("containerd", "containerd-shim-runc-v2", "ctr"),
         ),
         Component("coredns", (".",), ("coredns",)),
+        Component("pause", (".",), ("pause",)),
     )
 }
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
-NODE = ("containerd", "coredns")
+NODE = ("containerd", "coredns", "pause")
 
 
 class ToolsError(Exception):
@@ -132,7 +134,9 @@ def _go_build(component: Component, package: str, program: Path) -> None:
     """`go build -v` names each package as it is compiled; that is the progress."""
     command = [str(_go()), "build", "-v", "-trimpath", "-ldflags", component.flags, "-o", str(program), package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
-    process = subprocess.Popen(
+    tail: list[str] = []
+    compiled, told = 0, time.monotonic()
+    with subprocess.Popen(
         command,
         cwd=SOURCES / component.name,
         env=environment,
@@ -140,17 +144,14 @@ def _go_build(component: Component, package: str, program: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-    )
-    assert process.stderr is not None
-    tail: list[str] = []
-    compiled, told = 0, time.monotonic()
-    for line in process.stderr:
-        tail = [*tail[-20:], line.rstrip()]
-        compiled += not line.startswith(("go: ", "#", "\t"))
-        if time.monotonic() - told > SECONDS_BETWEEN_LINES:
-            told = time.monotonic()
-            say(f"  {component.name}: {compiled} packages compiled")
-    if process.wait() != 0:
+    ) as process:
+        for line in process.stderr or ():
+            tail = [*tail[-20:], line.rstrip()]
+            compiled += not line.startswith(("go: ", "#", "\t"))
+            if time.monotonic() - told > SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                say(f"  {component.name}: {compiled} packages compiled")
+    if process.returncode != 0:
         raise ToolsError(f"building {component.name} failed:\n" + "\n".join(tail))
 
 
@@ -230,9 +231,12 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    """`make tools`: builds everything."""
+    """`make tools`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--node", action="store_true", help="also what a real node runs")
+    names = (*CONTROL_PLANE, *NODE) if parser.parse_args().node else CONTROL_PLANE
     try:
-        programs = build((*CONTROL_PLANE, *NODE))
+        programs = build(names)
     except ToolsError as error:
         print(error, file=sys.stderr)
         return 1

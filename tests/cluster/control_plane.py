@@ -292,8 +292,8 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def wait_for(what: str, is_there: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
-    """Wait until `is_there` says something true, and return it.
+def wait_for(what: str, is_there: Callable[[], Any], seconds: float = START_SECONDS, every: float = 0.05) -> Any:
+    """Wait until `is_there`, asked every so many seconds, says something true, and return it.
 
     Raises:
         TimeoutError: naming `what`, if that takes longer.
@@ -305,7 +305,7 @@ def wait_for(what: str, is_there: Callable[[], Any], seconds: float = START_SECO
             return found
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not there after {seconds:.0f} s")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def _answers(url: str, token: str = "") -> bool:

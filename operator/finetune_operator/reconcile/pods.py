@@ -9,11 +9,13 @@ from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.runtime import RuntimeSpec
 from finetune_operator.reconcile import names
+from finetune_operator.reconcile.claims import named_claims
 from finetune_operator.reconcile.plan import gang_size, workspace_path
 
 Object = dict[str, Any]
 SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
 TMP_MOUNT = "/tmp"  # noqa: S108 - likewise
+WORKSPACE_VOLUME = "workspace"
 USER = 65532
 """Neither root nor anybody: the trainer image's user."""
 
@@ -68,9 +70,13 @@ def _container(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpe
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "plan", "mountPath": labels.PLAN_MOUNT, "readOnly": True},
-            {"name": "workspace", "mountPath": workspace_path(job.spec)},
+            {"name": WORKSPACE_VOLUME, "mountPath": workspace_path(job.spec)},
             {"name": "shared-memory", "mountPath": SHARED_MEMORY_MOUNT},
             {"name": "tmp", "mountPath": TMP_MOUNT},
+            *(
+                {"name": volume, "mountPath": f"{labels.CLAIMS_MOUNT}/{claim}", "readOnly": True}
+                for claim, volume in _claim_volumes(job).items()
+            ),
             *runtime.volume_mounts,
         ],
     }
@@ -102,11 +108,26 @@ def _environment(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeS
 def _volumes(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec) -> list[Object]:
     return [
         {"name": "plan", "configMap": {"name": names.gang_name(job, stage, attempt)}},
-        {"name": "workspace", **_workspace(job)},
+        {"name": WORKSPACE_VOLUME, **_workspace(job)},
         {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": runtime.shared_memory}},
         {"name": "tmp", "emptyDir": {}},
+        *(
+            {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
+            for claim, volume in _claim_volumes(job).items()
+            if volume != WORKSPACE_VOLUME
+        ),
         *runtime.volumes,
     ]
+
+
+def _claim_volumes(job: FineTuneJob) -> dict[str, str]:
+    """The volume of each claim that a URI names. A pod may have only one of a claim, so the workspace's is shared."""
+    workspace = job.spec.workspace
+    own = (workspace.claim_name or names.claim_name(job)) if workspace is not None else ""
+    return {
+        claim: WORKSPACE_VOLUME if claim == own else f"claim-{index}"
+        for index, claim in enumerate(named_claims(job.spec))
+    }
 
 
 def _workspace(job: FineTuneJob) -> Object:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from finetune_api import labels
 from finetune_api.data import DataSource, SourceFormat
 from finetune_trainer.errors import BadConfiguration, BadData
 
-CLAIMS = Path("/claims")
-"""Where `pvc://claim/path` is mounted."""
 ENDINGS: dict[str, SourceFormat] = {
     ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text",
     ".tmx": "tmx", ".po": "gettext", ".mo": "gettext", ".whl": "gettext", ".zip": "gettext", ".tar": "gettext",
@@ -19,8 +18,8 @@ ENDINGS: dict[str, SourceFormat] = {
 
 def local_path(uri: str) -> Path:
     """The path that a file:// or pvc:// URI, or a plain path, names."""
-    if uri.startswith("pvc://"):
-        return CLAIMS / uri.removeprefix("pvc://")
+    if uri.startswith(labels.CLAIM_SCHEME):
+        return Path(labels.CLAIMS_MOUNT) / uri.removeprefix(labels.CLAIM_SCHEME)
     return Path(uri.removeprefix("file://"))
 
 
@@ -31,11 +30,11 @@ def model_folder(uri: str, field: str) -> Path:
         BadConfiguration: for a scheme that is not supported yet, or if no model is there.
     """
     scheme, separator, _ = uri.partition("://")
-    if separator and scheme != "file":
+    if separator and scheme not in ("file", "pvc"):
         raise BadConfiguration(
             "NotSupported",
             f"{field}: {scheme}:// is not supported for models yet",
-            "Download the model to a folder and use file://.",
+            "Download the model to a volume and use pvc:// or file://.",
         )
     folder = local_path(uri)
     if not (folder / "config.json").is_file():

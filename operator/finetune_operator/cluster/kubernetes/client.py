@@ -121,7 +121,7 @@ class KubernetesCluster:
 
     async def apply_status(self, value: Object) -> Object:
         """See `Cluster`."""
-        return await self._apply(value, "/status")
+        return await self._apply(value | {"status": without_empty_maps(value["status"])}, "/status")
 
     async def _apply(self, value: Object, subresource: str = "") -> Object:
         reference = reference_of(value)
@@ -202,3 +202,13 @@ def _error(status: int, data: bytes, request: str, retry_after: str | None) -> C
     if retry_after is not None and retry_after.isdigit():
         error.retry_after_seconds = float(retry_after)
     return error
+
+
+def without_empty_maps(value: Any) -> Any:
+    """`value` without its empty maps, at any depth.
+
+    Server-side apply makes null of a map that loses its last key, which the schema refuses; what is left out is removed.
+    """
+    if isinstance(value, dict):
+        return {key: without_empty_maps(each) for key, each in value.items() if each != {}}
+    return [without_empty_maps(each) for each in value] if isinstance(value, list) else value

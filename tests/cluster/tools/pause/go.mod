@@ -1,0 +1,3 @@
+module finetune-operator.io/tests/tools/pause
+
+go 1.26.8

@@ -1,0 +1,36 @@
+"""What a real node needs of the machine, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Starts a command with a network without a way out, mounts that vanish with it, and processes that end with it."""
+PACKAGES = ("iproute2", "runc", "containernetworking-plugins")
+"""Of Debian and Ubuntu."""
+PROGRAMS = ("unshare", "ip", "mount", "runc")
+CNI_PLUGINS = Path("/usr/lib/cni")
+
+
+def missing() -> list[str]:
+    """What is missing, each with its remedy; packages are installed where that can be done."""
+    if os.geteuid() != 0:
+        return ["it needs root: run make test-e2e as root"]
+    if _missing_programs() and shutil.which("apt-get"):
+        command = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
+        subprocess.run(["apt-get", "update", "--quiet"], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    programs = _missing_programs()
+    if programs:
+        return [f"install {', '.join(programs)} (Debian, Ubuntu: apt-get install {' '.join(PACKAGES)})"]
+    if subprocess.run([*NAMESPACES, "true"], check=False, capture_output=True).returncode != 0:
+        return [f"'{' '.join(NAMESPACES)} true' is refused: it takes CAP_SYS_ADMIN"]
+    return []
+
+
+def _missing_programs() -> list[str]:
+    programs = [name for name in PROGRAMS if shutil.which(name) is None]
+    return programs + ([] if (CNI_PLUGINS / "bridge").exists() else [f"the CNI plugins in {CNI_PLUGINS}"])
