@@ -71,7 +71,7 @@ def _training_table(estimate: JobEstimate) -> Table:
 def _memory_table(estimate: JobEstimate) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column("memory per rank", style="bold")
-    parts = ("weights", "gradients", "optimizer", "activations", "logits", "total")
+    parts = ("weights", "gradients", "optimizer", "activations", "logits", "total", "host")
     for part in parts:
         table.add_column(part, justify="right")
     table.add_column("fits")

@@ -122,7 +122,7 @@ class Zero(ApiModel):
     stage: int = Field(default=2, ge=0, le=3)
     """0 nothing, 1 optimizer states, 2 also gradients, 3 also parameters are partitioned."""
     offload: Literal["None", "CPU"] = "None"
-    """Where partitioned optimizer states live."""
+    """CPU: the optimizer's partitioned states, and at stage 3 the weights, live in the host's memory."""
 
 
 class Parallelism(ApiModel):

@@ -26,14 +26,11 @@ def _problem(field: str, what: str, instead: str) -> Problem:
 
 
 def _unsupported_blocks(spec: FineTuneJobSpec) -> list[Problem]:
-    problems = [
+    return [
         _problem(block, f"the {block} block", "remove it")
         for block in ("fuse", "align", "export", "elastic")
         if getattr(spec, block) is not None
     ]
-    if spec.parallelism.zero.offload != "None":
-        problems.append(_problem("parallelism.zero.offload", "offload", "use None"))
-    return problems
 
 
 def _unsupported_data(spec: FineTuneJobSpec) -> list[Problem]:

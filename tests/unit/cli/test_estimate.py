@@ -47,6 +47,25 @@ def test_zero_partitions_part_by_part(stage: int, weights: int, gradients: int, 
     assert memory.optimizer == shape.parameters * 8 // optimizer
 
 
+@pytest.mark.parametrize(("stage", "on_host"), [(0, 0), (1, 2), (2, 2), (3, 3)])
+def test_offload_moves_what_zero_partitions_of_the_optimizer_and_of_weights(stage: int, on_host: int) -> None:
+    shape = shape_of_scratch(ScratchModel(layers=2, hidden=64, heads=4, kv_heads=2), 1000)
+    here, offloaded = (
+        training_memory(
+            shape,
+            shape.parameters,
+            Parallelism(nodes=4, zero=Zero.model_construct(stage=stage, offload=offload)),
+            1,
+            8,
+            bf16=False,
+        )
+        for offload in ("None", "CPU")
+    )
+    assert here.host == 0
+    assert offloaded.host == on_host * (shape.parameters * 4 // 4)
+    assert offloaded.total + offloaded.host == here.total
+
+
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (12, 12), (17, 1), (32, 16), (40, 10)])
 def test_auto_micro_batch_is_the_largest_divisor_up_to_16(rows: int, expected: int) -> None:
     batch = Batch(global_tokens=rows * 2 * 8, sequence_length=8)

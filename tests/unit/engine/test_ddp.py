@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from finetune_api.model import Parallelism, Zero
+from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
 from finetune_trainer.batching.collate import collate
 from finetune_trainer.batching.examples import Example
 from finetune_trainer.engine import Engine, create_engine
 from finetune_trainer.engine.optimizer import build_optimizer
-from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.objectives import Batch
 from tiny import PAD, TinyTexts, parameters, tiny_model
 
@@ -149,9 +148,3 @@ def test_weight_decay_is_for_matrices_only() -> None:
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.25, 0.0)
     assert {parameter.ndim for parameter in decayed["params"]} == {2}
     assert {parameter.ndim for parameter in others["params"]} == {1}
-
-
-def test_offload_is_refused() -> None:
-    offload = Parallelism(zero=Zero(stage=2, offload="CPU"))
-    with pytest.raises(BadConfiguration, match="offload is not supported"):
-        create_engine(tiny_model(), offload, Optimizer(), CPU)

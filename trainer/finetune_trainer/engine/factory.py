@@ -9,23 +9,16 @@ from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
 from finetune_trainer.engine.contract import Engine
 from finetune_trainer.engine.ddp import DdpEngine
-from finetune_trainer.errors import BadConfiguration
 
 
 def create_engine(model: nn.Module, parallelism: Parallelism, optimizer: Optimizer, device: torch.device) -> Engine:
-    """The engine that `parallelism` asks for, around `model` (on the CPU, same weights on every rank).
-
-    Raises:
-        BadConfiguration: if the setting does not exist on this device or is not implemented.
-    """
-    if parallelism.zero.offload != "None":
-        raise BadConfiguration("NotSupported", "parallelism.zero.offload: offload is not supported yet", "Use None.")
+    """The engine that `parallelism` asks for, around `model` (on the CPU, same weights on every rank)."""
     bf16 = wants_bf16(parallelism, device)
     if parallelism.engine == "DDP":
         return DdpEngine(model, optimizer, device, bf16)
     from finetune_trainer.engine.zero import ZeroEngine
 
-    return ZeroEngine(model, optimizer, device, parallelism.zero.stage, bf16)
+    return ZeroEngine(model, optimizer, device, parallelism.zero, bf16)
 
 
 def wants_bf16(parallelism: Parallelism, device: torch.device) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from finetune_api.model import Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.engine.contract import StepInfo
 from finetune_trainer.engine.loss_module import LossModule, arguments
@@ -30,14 +31,14 @@ class ZeroEngine:
     factor in `accumulate`) and clips. `managed_gradient_accumulation: false` makes `step` the only boundary.
     """
 
-    def __init__(self, model: nn.Module, settings: Optimizer, device: torch.device, stage: int, bf16: bool) -> None:
+    def __init__(self, model: nn.Module, settings: Optimizer, device: torch.device, zero: Zero, bf16: bool) -> None:
         deepspeed = import_deepspeed(device)
         ensure_process_group(device)
         os.environ.setdefault("LOCAL_RANK", "0")
         deepspeed.init_distributed(auto_mpi_discovery=False)
         self.model = model.to(device)
         self._device = device
-        self._stage = stage
+        self._stage = zero.stage
         self._world_size = distributed.get_world_size()
         self._optimizer = build_optimizer(self.model, settings)
         with warnings.catch_warnings():
@@ -45,7 +46,7 @@ class ZeroEngine:
             self._engine, self._wrapped, _, _ = deepspeed.initialize(
                 model=LossModule(self.model),
                 optimizer=self._optimizer,
-                config=zero_config(stage, settings.gradient_clip, bf16, device),
+                config=zero_config(zero, settings.gradient_clip, bf16, device),
             )
         self._optimizer.gradient_norm = self._gradient_norm(settings.gradient_clip)
 
@@ -122,8 +123,13 @@ def import_deepspeed(device: torch.device) -> Any:
     return deepspeed
 
 
-def zero_config(stage: int, gradient_clip: float, bf16: bool, device: torch.device) -> dict[str, Any]:
+def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device) -> dict[str, Any]:
     """DeepSpeed's configuration. Stage 0 clips in our optimizer and has bf16 by autocast, as DDP does."""
+    stage = zero.stage
+    offload: dict[str, Any] = {}
+    if zero.offload == "CPU":
+        in_host_memory = {"device": "cpu", "pin_memory": device.type == "cuda"}
+        offload = {"offload_optimizer": in_host_memory} | ({"offload_param": in_host_memory} if stage == 3 else {})
     return {
         "train_micro_batch_size_per_gpu": 1,  # Only DeepSpeed's own sample counter reads it.
         "gradient_accumulation_steps": 1,
@@ -135,7 +141,8 @@ def zero_config(stage: int, gradient_clip: float, bf16: bool, device: torch.devi
             "stage": stage,
             "contiguous_gradients": True,
             "overlap_comm": device.type == "cuda" and stage == 2,
-        },
+        }
+        | offload,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,
