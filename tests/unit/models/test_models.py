@@ -51,6 +51,20 @@ def test_saved_models_come_back(tmp_path: Path) -> None:
     assert again.config.use_cache is False
 
 
+def test_another_user_can_read_a_saved_model_as_a_whole(tmp_path: Path) -> None:
+    model = tiny_model()
+    save_model(tmp_path, model, {name: value.detach() for name, value in model.named_parameters()})
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+
+
+def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).suffix != ".safetensors")
+    with pytest.raises(BadConfiguration, match=r"no permission to read .*model\.safetensors"):
+        model_folder(str(tmp_path), "spec.model.from.uri")
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [("hf://a/b", "hf:// is not supported"), ("file:///nowhere", "not a model folder"), ("nowhere", "no config.json")],

@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.adapt import Lora
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import load_model
+from finetune_trainer.models import load_model, make_readable
 
 
 def add_lora(model: PreTrainedModel, settings: Lora, seed: int, base: str) -> PeftModel:
@@ -86,6 +86,7 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
         raise RuntimeError(f"adapter weights are missing or partitioned: {', '.join(sorted(wrong)[:3])}")
     model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
+    make_readable(folder)
 
 
 def merged_model(base: Path, adapter: Path) -> PreTrainedModel:

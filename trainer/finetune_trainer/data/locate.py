@@ -43,6 +43,13 @@ def model_folder(uri: str, field: str) -> Path:
             f"{field}: {folder} is not a model folder: it has no config.json",
             "Name a folder with config.json, model.safetensors and the tokenizer's files.",
         )
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not os.access(path, os.R_OK):
+            raise BadConfiguration(
+                "ModelNotReadable",
+                f"{field}: no permission to read {path}",
+                f"Allow it, for example with chmod a+r; the trainer runs as user {os.getuid()}.",
+            )
     return folder
 
 

@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from finetune_trainer.errors import BadConfiguration
 
+READABLE = 0o644
+
 
 def load_model(folder: Path) -> PreTrainedModel:
     """A causal language model in float32 on the CPU, ready to be trained (no cache).
@@ -63,3 +65,10 @@ def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -
         model.save_pretrained(folder, state_dict=state, safe_serialization=True)
     finally:
         model.config.use_cache = cached
+    make_readable(folder)
+
+
+def make_readable(folder: Path) -> None:
+    """Let others read the weights, as they may the rest of a model; safetensors lets only the owner."""
+    for path in folder.glob("*.safetensors"):
+        path.chmod(READABLE)

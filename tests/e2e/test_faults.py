@@ -1,0 +1,63 @@
+"""A pod is killed, the operator is killed, the job is suspended: it ends as if nothing had been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.control_plane import ControlPlane, wait_for
+from cluster.jobs import status, wait_for_state
+from e2e.jobs import events, small_job, story, wait_for_end, write_corpus
+from finetune_api import labels
+
+NAME = "rough-day"
+RUNNING_SECONDS = 120.0
+
+
+def wait_for_step(plane: ControlPlane, namespace: str, least: int) -> int:
+    """The step of the running stage, once it is at least this."""
+
+    def step() -> int:
+        now = status(plane, NAME, namespace)
+        assert not now.get("completionTime"), story(plane, namespace)
+        is_training = now.get("currentStage") == "pretrain" and now.get("state") == "Running"
+        return int(now.get("progress", {}).get("step", 0)) if is_training else 0
+
+    found: int = wait_for(f"step {least}", lambda: (now := step()) >= least and now, RUNNING_SECONDS, every=0.5)
+    return found
+
+
+def pods(plane: ControlPlane, namespace: str) -> list[str]:
+    """Names of the pods of the gang that runs, by rank."""
+    items = plane.get("pods", "-n", namespace, "-l", f"{labels.JOB}={NAME}", "--field-selector=status.phase=Running")
+    ranks = {pod["metadata"]["labels"][labels.JOB_COMPLETION_INDEX]: pod for pod in items["items"]}
+    return [ranks[rank]["metadata"]["name"] for rank in sorted(ranks)]
+
+
+def test_a_rough_day(plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    job = small_job(NAME, namespace, checkpoint={"everySteps": 10})
+    job["spec"]["pretrain"] |= {"budget": {"tokens": 1_500_000}, "validateEverySteps": 500}
+    del job["spec"]["adapt"]
+    plane.apply(job)
+
+    before = wait_for_step(plane, namespace, 20)
+    plane.kubectl("delete", "pod", pods(plane, namespace)[1], "-n", namespace, "--force", "--grace-period=0")
+    wait_for("a second gang", lambda: "GangRestarted pretrain" in events(plane, namespace), RUNNING_SECONDS, every=0.5)
+    resumed = wait_for_step(plane, namespace, before)
+
+    plane.kubectl("delete", "pods", "--all", "-n", "finetune-operator", "--force", "--grace-period=0")
+    resumed = wait_for_step(plane, namespace, resumed + 1)
+
+    plane.kubectl("patch", "ftj", NAME, "-n", namespace, "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    wait_for_state(plane, NAME, namespace, "Suspended")
+    assert pods(plane, namespace) == []
+    plane.kubectl("patch", "ftj", NAME, "-n", namespace, "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    wait_for_step(plane, namespace, resumed)
+
+    ended = wait_for_end(plane, NAME, namespace)
+    assert ended["state"] == "Succeeded", story(plane, namespace)
+    pretrain = next(stage for stage in ended["stages"] if stage["name"] == "pretrain")
+    assert sum(pretrain["restarts"].values()) >= 1
+    seen = events(plane, namespace)
+    assert seen.count("StageCompleted pretrain") == 1
+    assert "Suspended" in {event.split()[0] for event in seen}
