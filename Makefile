@@ -17,7 +17,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo corpora test test-fast test-cluster test-e2e lint format generate lock bench tools cluster image clean
+.PHONY: help install demo corpora test test-fast test-cluster test-e2e test-image lint format generate lock bench tools cluster image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ corpora: $(STAMP) ## Fetch the corpora of the quickstart
 	@$(BIN)/python manifests/quickstart/fetch_corpora.py
 
 test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
-	@$(BIN)/python tests/tiers.py lint unit training $(if $(REQUIRE_ALL),--require-all)
+	@$(BIN)/python tests/tiers.py lint unit training cluster $(if $(REQUIRE_ALL),--require-all)
 
 test-fast: $(STAMP) ## Run the unit tests (under a minute)
 	@$(BIN)/python tests/tiers.py unit
@@ -63,14 +63,18 @@ test-cluster: $(STAMP) ## Test against a real Kubernetes control plane, built fr
 test-e2e: $(STAMP) ## Test on a real node: the operator and its jobs in pods (as root)
 	@$(BIN)/python tests/tiers.py e2e
 
+test-image: $(STAMP) ## Build the operator's image without a registry, look into it and run it (as root)
+	@$(BIN)/python tests/tiers.py image
+
 tools: $(STAMP) ## Build the control plane and the node of the tests from Go modules, once per user
 	@$(BIN)/python tests/cluster/build_tools.py --node
 
-cluster: ## (later) Start a local control plane
-	@echo "make cluster is not there yet: it comes with the Kubernetes back-end." >&2; exit 2
+cluster: $(STAMP) ## Start a Kubernetes cluster with the operator and open a shell in it (as root)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.developer_cluster
 
-image: ## (later) Build the images of the operator and the trainer
-	@echo "make image is not there yet: it comes with the Kubernetes back-end." >&2; exit 2
+image: $(BIN)/uv ## Build the images of the operator and the trainer (docs/images.md)
+	@PYTHONPATH=tests $(BIN)/python -m image.build_images $(TARGETS) $(if $(VARIANT),--variant $(VARIANT)) \
+	  $(if $(BOOTSTRAP),--bootstrap) $(foreach argument,$(BUILD_ARGS),--build-arg $(argument))
 
 clean: ## Remove .venv, caches and build folders (runs/ stays)
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

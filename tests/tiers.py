@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import node_requirements
+from image import debian_base
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
@@ -111,6 +112,14 @@ def run_e2e() -> Outcome:
     return run_pytest("e2e", "--timeout=600", within=node_requirements.NAMESPACES)
 
 
+def run_image() -> Outcome:
+    """The operator's image, built without a registry and run as a container."""
+    missing = debian_base.missing()
+    if missing:
+        return Outcome("image", "skipped", f"images cannot be built here: {'; '.join(missing)}")
+    return run_pytest("image", "--timeout=600")
+
+
 def _build_tools(*options: str) -> bool:
     command = [sys.executable, "tests/cluster/build_tools.py", *options]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
@@ -122,6 +131,7 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "training": run_training,
     "cluster": run_cluster,
     "e2e": run_e2e,
+    "image": run_image,
 }
 
 

