@@ -109,6 +109,11 @@ def run_e2e() -> Outcome:
         return Outcome("e2e", "skipped", f"a node cannot run here: {'; '.join(missing)}")
     if not _build_tools("--node"):
         return Outcome("e2e", "failed", "the node's programs could not be built (reason above)")
+    missing = debian_base.missing()
+    if missing:
+        return Outcome("e2e", "skipped", f"the operator's image cannot be built here: {'; '.join(missing)}")
+    if subprocess.run(["make", "image", "BOOTSTRAP=1", "TARGETS=operator"], cwd=ROOT, check=False).returncode != 0:
+        return Outcome("e2e", "failed", "the operator's image could not be built (reason above)")
     return run_pytest("e2e", "--timeout=600", within=node_requirements.NAMESPACES)
 
 

@@ -32,6 +32,12 @@ ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 9400
+REPORT_PATH = "/report"
+"""Where rank 0 serves report.json while its phase is Publishing."""
+REPORT_PUBLISHED_PATH = "/report/published"
+"""Posted to once the report is published: rank 0 need not wait any longer."""
+REPORT_MAX_BYTES = 900 * 1024
+"""A ConfigMap holds 1 MiB."""
 PLAN_MOUNT = "/etc/finetune"
 PLAN_FILE = "plan.json"
 WORKSPACE_MOUNT = "/workspace"

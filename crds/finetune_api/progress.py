@@ -12,7 +12,16 @@ from finetune_api.common import Stage
 from finetune_api.status import ProgressStatus
 
 Phase = Literal[
-    "Starting", "Reading", "Loading", "Training", "Validating", "Checkpointing", "Decoding", "Scoring", "Writing"
+    "Starting",
+    "Reading",
+    "Loading",
+    "Training",
+    "Validating",
+    "Checkpointing",
+    "Decoding",
+    "Scoring",
+    "Writing",
+    "Publishing",
 ]
 
 

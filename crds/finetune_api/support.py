@@ -104,6 +104,4 @@ def _unsupported_evaluate(spec: FineTuneJobSpec) -> list[Problem]:
         problems.append(_problem("evaluate.baseline.jobRef", "a job as baseline", "use baseline.model"))
     if evaluate.bias is not None:
         problems.append(_problem("evaluate.bias", "bias probes", "remove it"))
-    if evaluate.publish != "None":
-        problems.append(_problem("evaluate.publish", evaluate.publish, "use None"))
     return problems

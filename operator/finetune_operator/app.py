@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ from finetune_operator.operator_settings import OperatorSettings
 from finetune_operator.progress.poller import ProgressPoller
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS
 from finetune_operator.recorder import SeriesRecorder
-from finetune_operator.transport import watch
+from finetune_operator.transport import WATCHED, watch
 from finetune_operator.work_queue import WorkQueue, job_of
 from finetune_operator.workers import Workers
 
@@ -58,7 +59,11 @@ class OperatorProcess:
         self._controller = Controller(
             CachingCluster(self._live, self._cache),
             self._poller,
-            settings=replace(DEFAULT_SETTINGS, status_interval_seconds=settings.status_interval_seconds),
+            settings=replace(
+                DEFAULT_SETTINGS,
+                status_interval_seconds=settings.status_interval_seconds,
+                operator_namespace=settings.namespace if settings.network_policies else None,
+            ),
             reader=self._cache,
             recorder=SeriesRecorder(self._live.create, self._live.apply, settings.identity),
         )
@@ -121,7 +126,8 @@ class OperatorProcess:
         watching = asyncio.create_task(
             watch(self._configuration, self._settings.namespaces, self._on_change, stop, ready)
         )
-        others = [asyncio.create_task(task) for task in (self._workers.run(), self._poller.run(), self._resync())]
+        tasks = (self._workers.run(), self._poller.run(), self._resync(), self._reread_children())
+        others = [asyncio.create_task(task) for task in tasks]
         await asyncio.wait(
             (watching, ready_task := asyncio.create_task(ready.wait())), return_when=asyncio.FIRST_COMPLETED
         )
@@ -146,14 +152,27 @@ class OperatorProcess:
     async def _fill_all(self) -> None:
         while True:
             try:
-                for kind in self._kinds:
-                    for value in await self._cache.fill(kind):
-                        self._wake(kind, value)
+                await self._fill(self._kinds)
             except ClusterError as error:
                 _log.warning("the cache is not filled: %s", error)
                 await asyncio.sleep(FILL_RETRY_SECONDS)
             else:
                 return
+
+    async def _fill(self, kinds: Iterable[Kind]) -> None:
+        for kind in kinds:
+            for value in await self._cache.fill(kind):
+                self._wake(kind, value)
+
+    async def _reread_children(self) -> None:
+        """A watch of what hardly ever changes would cost more than a look now and then."""
+        unwatched = [kind for kind in self._kinds if kind not in WATCHED]
+        while True:
+            await asyncio.sleep(self._settings.children_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                await self._fill(unwatched)
+            except ClusterError as error:
+                _log.warning("the children are not read: %s", error)
 
     async def _resync(self) -> None:
         """Read everything anew now and then, and after kopf had to list again: a watch may have missed deletions."""

@@ -14,6 +14,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.problems import join_problems, problems_of
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
+from finetune_api.status import FineTuneJobStatus
 from finetune_operator.cluster.interface import (
     Cluster,
     ClusterError,
@@ -22,14 +23,17 @@ from finetune_operator.cluster.interface import (
     NotFoundError,
     Reference,
 )
+from finetune_operator.progress import HttpReportSource
 from finetune_operator.reconcile.core import reconcile
+from finetune_operator.reconcile.names import report_name
+from finetune_operator.reconcile.publishing import is_published, offers_report
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
 from finetune_operator.recorder import EveryEvent, Recorder
 from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
-CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim")
+CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim", "NetworkPolicy")
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +42,18 @@ class ProgressSource(Protocol):
 
     async def read(self, pods: Sequence[Object]) -> Progress | None:
         """The answer of /progress of the gang that these pods are; None if it cannot be had now."""
+        ...
+
+
+class ReportSource(Protocol):
+    """The full report, while rank 0 of evaluate offers it."""
+
+    async def read(self, pods: Sequence[Object]) -> str | None:
+        """The report as JSON; None if it cannot be had now."""
+        ...
+
+    async def confirm(self, pods: Sequence[Object]) -> None:
+        """It is published: nobody need wait."""
         ...
 
 
@@ -69,6 +85,7 @@ class Controller:
         reader: a cache to observe with. It never goes back in time, and holds our own writes; what an old view could
             still make us do wrong is decided again on the cluster's own reads.
         recorder: publishes events; without one each event is an object.
+        reports: where full reports come from that are to be published.
     """
 
     def __init__(
@@ -79,6 +96,7 @@ class Controller:
         settings: Settings = DEFAULT_SETTINGS,
         reader: Reader | None = None,
         recorder: Recorder | None = None,
+        reports: ReportSource | None = None,
     ) -> None:
         self._cluster = cluster
         self._progress = progress
@@ -86,6 +104,7 @@ class Controller:
         self._settings = settings
         self._reader = reader
         self._recorder = recorder or EveryEvent(cluster)
+        self._reports: ReportSource = reports or HttpReportSource()
         self._apply_errors: dict[Key, str] = {}
 
     async def sync(self, namespace: str, name: str) -> float | None:
@@ -102,7 +121,7 @@ class Controller:
             return None
         now = self._clock()
         decision = reconcile(observed, now, self._settings)
-        if self._reader is not None and must_be_sure(decision):
+        if self._reader is not None and must_be_sure(observed, decision):
             observed = await self._observe(self._cluster, key)
             if observed is None:
                 return None
@@ -129,14 +148,29 @@ class Controller:
             children.extend(c for c in await reader.list(kind, namespace, selector) if _is_owned(c, job))
         pods = await reader.list("Pod", namespace, selector)
         running = [p for p in pods if p.get("status", {}).get("phase") == "Running"]
+        progress = await self._progress.read(running) if running else None
         return Observed(
             job=job,
             runtime=await _find_runtime(reader, job),
             children=tuple(children),
             pods=tuple(pods),
-            progress=await self._progress.read(running) if running else None,
+            progress=progress,
+            report=await self._read_report(job, progress, children, running),
             apply_error=self._apply_errors.get(key, ""),
         )
+
+    async def _read_report(
+        self, job: FineTuneJob, progress: Progress | None, children: Sequence[Object], running: Sequence[Object]
+    ) -> str | None:
+        """The report if it is offered and not published yet; if it is, the pods may go."""
+        if progress is None or not offers_report(job, progress):
+            return None
+        name = report_name(job)
+        known = next((c for c in children if c["kind"] == "ConfigMap" and c["metadata"]["name"] == name), None)
+        if is_published(known, progress.attempt):
+            await self._reports.confirm(running)
+            return None
+        return await self._reports.read(running)
 
     async def _carry_out(self, key: Key, job: FineTuneJob, decision: Decision, now: datetime) -> None:
         namespace = key[0]
@@ -171,15 +205,31 @@ class Controller:
             raise
 
 
-def must_be_sure(decision: Decision) -> bool:
+def must_be_sure(observed: Observed, decision: Decision) -> bool:
     """Whether a lagging view of Jobs and pods could make this decision do harm.
 
     A status is refused if the job changed meanwhile, and then nothing else of the decision is done. What comes without
-    one rests on the view alone. A later attempt must not start beside pods of an earlier one that were not seen yet.
+    one rests on the view of Jobs and pods alone, and so does a status that gives up an attempt because its Job or pods
+    are not seen. A later attempt must not start beside pods of an earlier one that were not seen yet. And what exists
+    is repaired from all of it, of which a cache may keep a part.
     """
     if decision.delete or (decision.apply and decision.status is None):
         return True
+    if decision.status is not None and _gives_up_an_attempt(observed.job.status, decision.status):
+        return True
+    known = {(child["kind"], child["metadata"]["name"]) for child in observed.children}
+    if any((value["kind"], value["metadata"]["name"]) in known for value in decision.apply):
+        return True
     return any(value["metadata"]["labels"].get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
+
+
+def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) -> bool:
+    before = {stage.name: (stage.attempt, stage.state) for stage in old.stages} if old is not None else {}
+    for stage in new.stages:
+        attempt, state = before.get(stage.name, (0, "Pending"))
+        if stage.attempt > max(attempt, 1) or (stage.state == "Failed" and state != "Failed"):
+            return True
+    return False
 
 
 def _is_owned(child: Object, job: FineTuneJob) -> bool:

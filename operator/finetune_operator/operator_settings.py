@@ -40,14 +40,18 @@ class OperatorSettings(BaseSettings):
     """Name of this replica in the Lease."""
     workers: int = Field(default=8, ge=1, le=256)
     """Jobs visited at the same time."""
-    writes_per_second: float = Field(default=50.0, gt=0.0, le=10_000.0)
+    writes_per_second: float = Field(default=200.0, gt=0.0, le=10_000.0)
     """Bound on the rate of write requests."""
-    write_burst: int = Field(default=100, ge=1, le=10_000)
+    write_burst: int = Field(default=200, ge=1, le=10_000)
     """Write requests that may go out at once."""
     status_interval_seconds: float = Field(default=15.0, ge=1.0, le=3600.0)
     """Progress is written to a status at most this often."""
     resync_seconds: float = Field(default=120.0, ge=5.0, le=86_400.0)
     """All objects are read anew this often, for what no watch has told."""
+    children_seconds: float = Field(default=30.0, ge=0.5, le=86_400.0)
+    """Services, ConfigMaps and other children without a watch are read anew this often, to restore what was changed."""
+    network_policies: bool = True
+    """Each job gets a NetworkPolicy that lets in only its own pods and the operator."""
     http_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes come from the node
     """Address of /healthz, /readyz and /metrics."""
     http_port: int = Field(default=8080, ge=0, le=65_535)

@@ -68,8 +68,42 @@ def _register(registry: kopf.OperatorRegistry, kind: Kind, resource: Resource, o
         on_change(kind, event["type"], event["object"] | {"kind": kind})
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Nothing here asks what changed since the last event, for which kopf would copy every object twice."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Nothing is kept on objects."""
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return
+
+    def purge(self, **_: Any) -> None:
+        return
+
+    def touch(self, **_: Any) -> None:
+        return
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffs()
+    settings.persistence.progress_storage = _NoProgress()
     settings.posting.enabled = False  # our recorder writes the events
     settings.scanning.disabled = True  # no permission on namespaces and CRDs is needed
     settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS

@@ -1,241 +1,173 @@
 """How fast the operator brings N jobs to run on a real control plane, and what that costs.
 
-`python tests/bench/control_plane_load.py [--jobs 100 500] [--limits default raised]`. Pods run on simulated nodes at
-once and never end. Writes are counted in the audit log of the API server; CPU time is user and system of each process
-from the first job to the last pod; memory is the highest resident size. Leases are left out, as are the writes that
-create the jobs.
+`python tests/bench/control_plane_load.py [--jobs 100 500] [--limits default raised] [--until prepare pretrain]`.
+Pods run on simulated nodes at once. Until `prepare`, a job is one Job with one pod that never ends. Until `pretrain`,
+the pod of prepare ends well as soon as it runs, and a second Job with two pods and a headless Service follows. Writes
+are counted in the audit log of the API server, without Leases and the writes that create the jobs; CPU time is user
+and system of each process from the first job until nobody writes any more; memory is the highest resident size.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import Literal, get_args
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from bench.control_plane_jobs import NAMESPACE, Gone, Seen, claims, delete_one, load  # noqa: E402
+from bench.control_plane_meters import (  # noqa: E402
+    Restart,
+    count_writes,
+    cpu_seconds,
+    log_size,
+    of_operator,
+    peak_memory,
+    quantile,
+    restart,
+    settle,
+)
 from cluster import build_tools  # noqa: E402
-from cluster.control_plane import OPERATOR_USER, RAISED, ControlPlane, Limits, running, wait_for  # noqa: E402
-from cluster.jobs import job  # noqa: E402
+from cluster.control_plane import RAISED, ControlPlane, Limits, running, wait_for  # noqa: E402
 from cluster.operator_process import OperatorProcess  # noqa: E402
-from finetune_api import labels  # noqa: E402
+from finetune_operator.operator_settings import OperatorSettings  # noqa: E402
 
-NAMESPACE = "bench"
 NODES = 20
-AT_ONCE = 20
-DEADLINE_SECONDS = 600.0
-TICKS = os.sysconf("SC_CLK_TCK")
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kwok")
+LimitsName = Literal["default", "raised"]
+Until = Literal["prepare", "pretrain"]
+RATES: dict[LimitsName, dict[str, str]] = {
+    "default": {
+        name.upper(): str(OperatorSettings.model_fields[name].default) for name in ("writes_per_second", "write_burst")
+    },
+    "raised": {"WRITES_PER_SECOND": "500", "WRITE_BURST": "500"},
+}
+COLUMNS = (
+    "jobs", "limits", "until", "all Jobs, s", "all pods run, s", "P50, s", "P95, s", "P99, s",
+    "operator writes per job", "all writes per job", "operator CPU ms per job", "API server CPU ms per job",
+    "operator RSS MiB", "restart: serves, s", "caches filled, s", "all visited, s", "restart writes",
+    "delete: pods gone, s", "delete writes", "load before",
+)  # fmt: skip
 
 
-@dataclass
-class Seen:
-    """When what was seen of each job, in seconds since the first was created."""
+@dataclass(frozen=True)
+class Run:
+    """What one row of the table says."""
 
-    created: dict[str, float]
-    child: dict[str, float]
-    runs: dict[str, float]
+    jobs: int
+    limits: LimitsName
+    until: Until
+    seen: Seen
+    writes: Counter[tuple[str, str]]
+    cpu: dict[str, float]
+    memory: float
+    restarted: Restart
+    gone: Gone
+    load: float
+
+    def each_write(self) -> str:
+        """The operator's writes per job, by what was written."""
+        each = sorted(of_operator(self.writes).items())
+        return ", ".join(f"{what} {count / self.jobs:.2f}" for what, count in each)
+
+    def cells(self) -> list[str]:
+        """In the order of `COLUMNS`."""
+        latency = sorted(self.seen.child[name] - self.seen.created[name] for name in self.seen.child)
+        again = self.restarted
+        return [
+            f"{self.jobs}", self.limits, self.until,
+            f"{max(self.seen.child.values()):.1f}", f"{max(self.seen.runs.values()):.1f}",
+            *(f"{quantile(latency, share):.1f}" for share in (0.5, 0.95, 0.99)),
+            f"{of_operator(self.writes).total() / self.jobs:.2f}", f"{self.writes.total() / self.jobs:.1f}",
+            f"{1000 * self.cpu['operator'] / self.jobs:.1f}", f"{1000 * self.cpu['kube-apiserver'] / self.jobs:.1f}",
+            f"{self.memory:.0f}", f"{again.serves:.2f}", f"{again.filled:.2f}", f"{again.visited:.2f}",
+            f"{again.writes}", f"{self.gone.seconds:.2f}", f"{self.gone.writes}", f"{self.load:.1f}",
+        ]  # fmt: skip
 
 
 def main() -> int:
-    """Print one table."""
+    """Print one table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[100, 500])
-    parser.add_argument("--limits", nargs="+", choices=["default", "raised"], default=["default", "raised"])
+    parser.add_argument("--limits", nargs="+", choices=get_args(LimitsName), default=get_args(LimitsName))
+    parser.add_argument("--until", nargs="+", choices=get_args(Until), default=get_args(Until))
     arguments = parser.parse_args()
     programs = build_tools.build(build_tools.CONTROL_PLANE)
-    print(
-        "                all Jobs   pods run    create to Job, s     operator, per job  API server  operator  restart"
-    )
-    print(
-        "jobs  limits       exist        all    P50    P95    P99      writes   CPU ms     CPU ms   RSS MiB  s  writes"
-    )
-    for limits in arguments.limits:
-        for count in arguments.jobs:
-            print(measure(programs, count, limits), flush=True)
+    runs: list[Run] = []
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---:|' * len(COLUMNS)}", flush=True)
+    for until in arguments.until:
+        for limits in arguments.limits:
+            for count in arguments.jobs:
+                runs.append(measure(programs, count, limits, until))
+                print(f"| {' | '.join(runs[-1].cells())} |", flush=True)
+    for run in runs:
+        print(f"\n{run.jobs} {run.limits} {run.until}: {run.each_write()}")
     return 0
 
 
-def measure(programs: dict[str, Path], count: int, limits: str) -> str:
+def measure(programs: dict[str, Path], count: int, limits: LimitsName, until: Until) -> Run:
     """One row, on a fresh control plane."""
     folder = Path(tempfile.mkdtemp(prefix="finetune-bench-"))
+    # Byte code is kept, as in the image: a restart does not compile.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "finetune-bench-bytecode")
     plane = ControlPlane(folder, programs, RAISED if limits == "raised" else Limits(), audit=True)
     try:
         with running(plane):
-            return _measure(plane, count, limits)
+            prepare(plane, until)
+            operator = OperatorProcess(plane, LEADER_ELECTION="false", STATUS_INTERVAL_SECONDS="15", **RATES[limits])
+            with operator:
+                return _measure(plane, operator, count, limits, until)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(plane: ControlPlane, count: int, limits: str) -> str:
+def prepare(plane: ControlPlane, until: Until) -> None:
+    """Install the operator's manifests, and simulated nodes."""
     for part in ("install", "runtimes"):
         manifests = str(ROOT / "manifests" / part)
         wait_for(part, lambda folder=manifests: plane.succeeds("apply", "--server-side", "-k", folder))  # type: ignore[misc]
     plane.kubectl("delete", "deployment", "-n", "finetune-operator", "finetune-operator")
     plane.kubectl("create", "namespace", NAMESPACE)
-    plane.apply(*workspace())
-    plane.start_kwok(NODES, Path(__file__).with_name("kwok_stages.yaml"))
-    rate = (
-        {"WRITES_PER_SECOND": "500", "WRITE_BURST": "500"}
-        if limits == "raised"
-        else {"WRITES_PER_SECOND": "50", "WRITE_BURST": "100"}
-    )
-    operator = OperatorProcess(plane, LEADER_ELECTION="false", STATUS_INTERVAL_SECONDS="15", **rate).start()
+    plane.apply(*claims())
+    stages = Path(__file__).with_name("kwok_stages.yaml").read_text(encoding="utf-8")
+    if until == "pretrain":
+        stages += Path(__file__).with_name("kwok_prepare_ends.yaml").read_text(encoding="utf-8")
+    config = plane.folder / "stages.yaml"
+    config.write_text(stages, encoding="utf-8")
+    plane.start_kwok(NODES, config)
+
+
+def _measure(plane: ControlPlane, operator: OperatorProcess, count: int, limits: LimitsName, until: Until) -> Run:
     assert operator.process is not None
+    before_load = os.getloadavg()[0]
     pids = {name: plane.processes[name].pid for name in COMPONENTS} | {"operator": operator.process.pid}
     before = {name: cpu_seconds(pid) for name, pid in pids.items()}
-    offset = (plane.folder / "audit.log").stat().st_size
-    seen = asyncio.run(load(plane, count))
+    offset = log_size(plane)
+    seen = asyncio.run(load(plane, count, until))
     settle(plane)
-    spent = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
-    writes = count_writes(plane, offset)[OPERATOR_USER]
-    memory = peak_memory(pids["operator"])
-    restart, restart_writes = restart_time(plane, operator, count)
-    operator.kill()
-    latency = sorted(seen.child[name] - seen.created[name] for name in seen.child)
-    cells = [f"{count:4}  {limits:7}", f"{max(seen.child.values()):9.1f}s", f"{max(seen.runs.values()):9.1f}s"]
-    cells += [f"{quantile(latency, share):6.1f}" for share in (0.5, 0.95, 0.99)]
-    cells += [f"{writes / count:11.2f}", f"{1000 * spent['operator'] / count:8.1f}"]
-    cells += [
-        f"{1000 * spent['kube-apiserver'] / count:11.1f}",
-        f"{memory:9.0f}",
-        f"{restart:5.2f}",
-        f"{restart_writes:6}",
-    ]
-    return " ".join(cells)
-
-
-def workspace() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The claim that all jobs share, and its volume: without them no pod is given a node."""
-    common: dict[str, Any] = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    claim = {"requests": {"storage": "1Gi"}}
-    volume = common | {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/nowhere"}}
-    volume["claimRef"] = {"namespace": NAMESPACE, "name": "workspace"}
-    return (
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "workspace"}, "spec": volume},
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "workspace", "namespace": NAMESPACE},
-            "spec": common | {"resources": claim, "volumeName": "workspace"},
-        },
+    writes = count_writes(plane, offset)
+    writes["admin", "create finetunejobs"] -= count
+    return Run(
+        jobs=count,
+        limits=limits,
+        until=until,
+        seen=seen,
+        writes=writes,
+        cpu={name: cpu_seconds(pid) - before[name] for name, pid in pids.items()},
+        memory=peak_memory(pids["operator"]),
+        restarted=restart(plane, operator, count),
+        gone=asyncio.run(delete_one(plane, next(iter(seen.runs)))),
+        load=before_load,
     )
-
-
-async def load(plane: ControlPlane, count: int) -> Seen:
-    """Create the jobs and watch until all their pods run."""
-    seen = Seen({}, {}, {})
-    began = time.monotonic()
-    headers = {"Authorization": f"Bearer {plane.tokens['admin']}"}
-    connector = aiohttp.TCPConnector(ssl=False, limit=0)
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector, timeout=timeout) as session:
-
-        def on_job(value: dict[str, Any]) -> None:
-            seen.child.setdefault(value["metadata"]["labels"][labels.JOB], time.monotonic() - began)
-
-        def on_pod(value: dict[str, Any]) -> None:
-            if value["status"].get("phase") == "Running":
-                seen.runs.setdefault(value["metadata"]["labels"][labels.JOB], time.monotonic() - began)
-
-        watches = [
-            asyncio.create_task(watch(session, f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", on_job)),
-            asyncio.create_task(watch(session, f"/api/v1/namespaces/{NAMESPACE}/pods", on_pod)),
-        ]
-        names = iter([f"job-{index:04d}" for index in range(count)])
-
-        async def create() -> None:
-            for name in names:
-                seen.created[name] = time.monotonic() - began
-                url = f"/apis/finetune-operator.io/v1alpha1/namespaces/{NAMESPACE}/finetunejobs"
-                async with session.post(url, json=job(name, NAMESPACE)) as answer:
-                    answer.raise_for_status()
-
-        await asyncio.gather(*(create() for _ in range(AT_ONCE)))
-        while len(seen.runs) < count:
-            if time.monotonic() - began > DEADLINE_SECONDS:
-                raise TimeoutError(f"{len(seen.child)} Jobs and {len(seen.runs)} running pods of {count}")
-            await asyncio.sleep(0.05)
-        for task in watches:
-            task.cancel()
-    return seen
-
-
-async def watch(session: aiohttp.ClientSession, path: str, on_object: Any) -> None:
-    """Tell of every object that appears or changes."""
-    async with session.get(path, params={"watch": "true"}, read_bufsize=2**22) as answer:
-        async for line in answer.content:
-            event = json.loads(line)
-            if event["type"] in ("ADDED", "MODIFIED"):
-                on_object(event["object"])
-
-
-def settle(plane: ControlPlane, quiet_seconds: float = 4.0) -> None:
-    """Wait until nobody has written for a while."""
-    log = plane.folder / "audit.log"
-    size, since = -1, time.monotonic()
-    while time.monotonic() - since < quiet_seconds:
-        if log.stat().st_size != size:
-            size, since = log.stat().st_size, time.monotonic()
-        time.sleep(0.2)
-
-
-def count_writes(plane: ControlPlane, offset: int) -> Counter[str]:
-    """Writes in the audit log since `offset`, by user."""
-    with (plane.folder / "audit.log").open("rb") as log:
-        log.seek(offset)
-        return Counter(json.loads(line)["user"]["username"] for line in log if line.endswith(b"\n"))
-
-
-def restart_time(plane: ControlPlane, operator: OperatorProcess, count: int) -> tuple[float, int]:
-    """Seconds from the start of a new process until it has visited every job, and its writes until then."""
-    operator.kill(signal.SIGTERM)
-    settle(plane)
-    offset = (plane.folder / "audit.log").stat().st_size
-    began = time.monotonic()
-    operator.start()
-
-    def visited() -> bool:
-        lines = (operator.ask("metrics") or "").splitlines()
-        done = [
-            float(x.split()[-1]) for x in lines if x.startswith('finetune_operator_reconciles_total{result="success"}')
-        ]
-        return bool(done) and done[0] >= count
-
-    wait_for("the visits", visited)
-    elapsed = time.monotonic() - began
-    settle(plane)
-    return elapsed, count_writes(plane, offset)[OPERATOR_USER]
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def peak_memory(pid: int) -> float:
-    """Highest resident size in MiB."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")) / 1024
-
-
-def quantile(values: list[float], share: float) -> float:
-    """Of sorted values."""
-    return values[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
 
 
 if __name__ == "__main__":

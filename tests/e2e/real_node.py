@@ -26,6 +26,8 @@ GATEWAY = f"{POD_NETWORK}.1"
 API_SERVICE = "10.96.0.1"
 """What pods call the API server by; it is an address of the bridge, so no kube-proxy is needed."""
 API_PORT = 443
+IMAGE_HANDLER = "image"
+"""Runs containers from their image alone; the default one mounts the machine's programs over it."""
 PAUSE = "node.local/pause:1"
 CGROUP = "finetune-e2e"
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -97,6 +99,16 @@ class RealNode:
         """Put an OCI archive where kubelet finds it."""
         _run(*self._ctr(), "images", "import", "--all-platforms", str(archive))
 
+    def import_machine_image(self) -> None:
+        """Put the image there whose programs are the machine's, under all its names."""
+        archive = self.folder / "image.tar"
+        write_image(archive, [PAUSE, *self.images], self.plane.programs["pause"])
+        self.import_image(archive)
+
+    def tag_image(self, name: str, other: str) -> None:
+        """Give an image a second name."""
+        _run(*self._ctr(), "images", "tag", name, other)
+
     def _ctr(self) -> tuple[str, ...]:
         return (str(self.plane.programs["ctr"]), "--address", str(self._socket), "--namespace", "k8s.io")
 
@@ -143,9 +155,7 @@ class RealNode:
         )
         self.plane.run("containerd", "--config", str(configuration))
         wait_for("containerd", lambda: _succeeds(*self._ctr(), "version"))
-        archive = self.folder / "image.tar"
-        write_image(archive, [PAUSE, *self.images], self.plane.programs["pause"])
-        self.import_image(archive)
+        self.import_machine_image()
 
     def _containerd_configuration(self, specification: Path, networks: Path) -> str:
         return f"""version = 4
@@ -175,9 +185,9 @@ base_runtime_spec = '{specification}'
 BinaryName = '{shutil.which("runc")}'
 Root = '{self.folder}/runc'
 SystemdCgroup = false
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.image]
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{IMAGE_HANDLER}]
 runtime_type = 'io.containerd.runc.v2'
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.image.options]
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{IMAGE_HANDLER}.options]
 BinaryName = '{shutil.which("runc")}'
 Root = '{self.folder}/runc'
 SystemdCgroup = false

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cluster.control_plane import ControlPlane
 from cluster.jobs import children
 from e2e.jobs import events, small_job, wait_for_end, write_corpus
+from finetune_api import labels
 
 ORDER = [
     f"{event} {stage}"
@@ -17,14 +19,19 @@ ORDER = [
 
 def test_a_job_goes_from_apply_to_its_report(plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    plane.apply(small_job("ui-en-es", namespace))
+    job = small_job("ui-en-es", namespace)
+    job["spec"]["evaluate"]["publish"] = "ConfigMap"
+    plane.apply(job)
     status = wait_for_end(plane, "ui-en-es", namespace)
     assert status["state"] == "Succeeded", status
     assert [stage["state"] for stage in status["stages"]] == ["Succeeded"] * 4
     assert status.get("restarts", 0) == 0
     scores = {(score["shots"], score["metric"]): score for score in status["evaluation"]["scores"]}
     assert scores[0, "BLEU"]["score"] > 0
-    assert (tmp_path / "reports" / "report.json").exists()
+    report = json.loads((tmp_path / "reports" / "report.json").read_text(encoding="utf-8"))
+    maps = plane.get("configmaps", "-n", namespace, "-l", f"{labels.JOB}=ui-en-es")["items"]
+    (published,) = [item["data"]["report.json"] for item in maps if item["metadata"]["name"].endswith("-report")]
+    assert json.loads(published) == report
 
     columns = plane.kubectl("get", "ftj", "ui-en-es", "-n", namespace, "--no-headers").split()
     assert columns[:2] == ["ui-en-es", "Succeeded"]

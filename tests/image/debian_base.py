@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from cluster.build_tools import locked, cache_folder, say
+from cluster.build_tools import cache_folder, locked, say
 
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 LEFT_OUT = (

@@ -149,7 +149,7 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     write_tsv(tmp_path / "ui.tsv", 800)
-    path = manifest(tmp_path)
+    path = manifest(tmp_path, evaluate__publish="ConfigMap")
     code, out, err = finish(start("run", str(path)))
     assert code == 0, out + err
     workspace = tmp_path / "runs/tiny"
@@ -162,6 +162,9 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     assert "<svg" in (workspace / "reports/report.html").read_text(encoding="utf-8")
 
     report = json.loads((workspace / "reports/report.json").read_text(encoding="utf-8"))
+    (stored,) = workspace.glob(".finetune/objects/ConfigMap/*/*-report.json")
+    published = json.loads(stored.read_text(encoding="utf-8"))["object"]
+    assert json.loads(published["data"]["report.json"]) == report
     pretrain = next(s for s in status["stages"] if s["name"] == "pretrain")["summary"]
     assert pretrain["validationLoss"] < pretrain["firstValidationLoss"]
     for task in report["tasks"]:

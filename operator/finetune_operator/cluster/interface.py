@@ -16,6 +16,7 @@ Kind = Literal[
     "Service",
     "ConfigMap",
     "PersistentVolumeClaim",
+    "NetworkPolicy",
     "Event",
 ]
 

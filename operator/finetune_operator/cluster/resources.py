@@ -50,6 +50,7 @@ RESOURCES: dict[Kind, Resource] = {
     "Service": Resource("v1", "services"),
     "ConfigMap": Resource("v1", "configmaps"),
     "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Event": Resource("events.k8s.io/v1", "events"),
 }
 

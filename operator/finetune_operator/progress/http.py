@@ -53,18 +53,23 @@ def new_session(timeout_seconds: float) -> aiohttp.ClientSession:
 
 async def ask(session: aiohttp.ClientSession, address: str, port: int) -> Progress | None:
     """The answer to `GET /progress`, or None if there is none, none in time, too much of it, or another one."""
-    body = await _fetch(session, address, port)
+    body = await fetch(session, url_of(address, port, "/progress"), MAX_BYTES)
     return parse(body) if body is not None else None
 
 
-async def _fetch(session: aiohttp.ClientSession, address: str, port: int) -> bytes | None:
-    host = f"[{address}]" if ":" in address else address
+def url_of(address: str, port: int, path: str) -> str:
+    """Of a page of a pod."""
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
+
+
+async def fetch(session: aiohttp.ClientSession, url: str, limit: int) -> bytes | None:
+    """The body of a good answer of at most `limit` bytes, else None."""
     with suppress(aiohttp.ClientError, OSError, TimeoutError):
-        async with session.get(f"http://{host}:{port}/progress", allow_redirects=False) as response:
-            body = await response.content.read(MAX_BYTES + 1)
-            while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES + 1)):
+        async with session.get(url, allow_redirects=False) as response:
+            body = await response.content.read(limit + 1)
+            while len(body) <= limit and (more := await response.content.read(limit + 1)):
                 body += more
-            return body if response.status == HTTPStatus.OK and len(body) <= MAX_BYTES else None
+            return body if response.status == HTTPStatus.OK and len(body) <= limit else None
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api import labels
+from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
@@ -14,31 +15,57 @@ from finetune_operator.reconcile.pods import pod_template
 
 Object = dict[str, Any]
 RUNTIME_KEY = "runtime.json"
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""Label that Kubernetes puts on every namespace."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def gang_children(
-    job: FineTuneJob, plan: Plan, runtime: RuntimeSpec, avoided_nodes: tuple[str, ...] = ()
+    job: FineTuneJob,
+    plan: Plan,
+    runtime: RuntimeSpec,
+    avoided_nodes: tuple[str, ...] = (),
+    operator_namespace: str | None = None,
 ) -> tuple[Object, ...]:
-    """Runtime snapshot, claim, Service, plan and last the Job: a crash in between leaves no pod without its plan."""
-    workspace = job.spec.workspace
+    """What all gangs share, then plan and last the Job: a crash in between leaves no pod without its plan."""
     return (
-        runtime_snapshot(job, runtime),
-        *((_claim(job),) if workspace is not None and workspace.create is not None else ()),
-        *((_service(job),) if plan.nodes > 1 else ()),
-        _plan_config_map(job, plan),
+        *shared_children(job, plan.nodes, operator_namespace),
+        *config_maps(job, plan, runtime),
         _indexed_job(job, plan, runtime, avoided_nodes),
     )
 
 
-def runtime_snapshot(job: FineTuneJob, runtime: RuntimeSpec) -> Object:
-    """The runtime as it was when the job started; written once, read ever after."""
+def shared_children(job: FineTuneJob, nodes: int, operator_namespace: str | None = None) -> tuple[Object, ...]:
+    """What a gang of so many pods needs and the next one needs as well. Cheap: built at every visit."""
+    workspace = job.spec.workspace
+    return (
+        *((_claim(job),) if workspace is not None and workspace.create is not None else ()),
+        *((_network_policy(job, operator_namespace),) if operator_namespace is not None else ()),
+        *((_service(job),) if nodes > 1 else ()),
+    )
+
+
+def config_maps(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec) -> tuple[Object, ...]:
+    """The plan of one attempt, and the snapshot of the runtime: one object in the first attempt of the job.
+
+    The snapshot is written once, when the job starts, and read ever after; so the first one stays when its attempt
+    is over. If somebody deleted it, a later attempt makes it again, without the plan that nobody needs any more.
+    """
+    snapshot = {RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)}
+    own = {labels.PLAN_FILE: plan.model_dump_json(by_alias=True, exclude_none=True)}
+    if (plan.stage, plan.attempt) == names.FIRST_GANG:
+        return (_config_map(job, *names.FIRST_GANG, own | snapshot),)
+    return _config_map(job, *names.FIRST_GANG, snapshot), _config_map(job, plan.stage, plan.attempt, own)
+
+
+def _config_map(job: FineTuneJob, stage: Stage, attempt: int, data: dict[str, str]) -> Object:
+    name = names.gang_name(job, stage, attempt)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _metadata(job, names.runtime_name(job), names.child_labels(job)),
+        "metadata": child_metadata(job, name, names.child_labels(job, stage, attempt)),
         "immutable": True,
-        "data": {RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)},
+        "data": data,
     }
 
 
@@ -51,7 +78,8 @@ def read_snapshot(config_map: Object) -> RuntimeSpec:
     return RuntimeSpec.model_validate_json(config_map["data"][RUNTIME_KEY])
 
 
-def _metadata(job: FineTuneJob, name: str, object_labels: dict[str, str]) -> Object:
+def child_metadata(job: FineTuneJob, name: str, object_labels: dict[str, str]) -> Object:
+    """Of an object that the job owns."""
     return {
         "name": name,
         "namespace": job.metadata.namespace or "default",
@@ -67,7 +95,7 @@ def _claim(job: FineTuneJob) -> Object:
     spec: Object = {"accessModes": list(create.access_modes), "resources": {"requests": {"storage": create.size}}}
     if create.storage_class_name is not None:
         spec["storageClassName"] = create.storage_class_name
-    metadata = _metadata(job, names.claim_name(job), names.child_labels(job))
+    metadata = child_metadata(job, names.claim_name(job), names.child_labels(job))
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
@@ -76,7 +104,7 @@ def _service(job: FineTuneJob) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(job, names.job_base(job), names.child_labels(job)),
+        "metadata": child_metadata(job, names.job_base(job), names.child_labels(job)),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
@@ -89,14 +117,25 @@ def _service(job: FineTuneJob) -> Object:
     }
 
 
-def _plan_config_map(job: FineTuneJob, plan: Plan) -> Object:
-    name = names.gang_name(job, plan.stage, plan.attempt)
+def _network_policy(job: FineTuneJob, operator_namespace: str) -> Object:
+    """Lets the pods of the job reach each other, and the operator ask how far they are; nobody else gets in."""
+    own_pods = {"matchLabels": {labels.INSTANCE: names.job_base(job)}}
+    operator = {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: operator_namespace}},
+        "podSelector": {"matchLabels": {labels.NAME: labels.OPERATOR}},
+    }
     return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _metadata(job, name, names.child_labels(job, plan.stage, plan.attempt)),
-        "immutable": True,
-        "data": {labels.PLAN_FILE: plan.model_dump_json(by_alias=True, exclude_none=True)},
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": child_metadata(job, names.job_base(job), names.child_labels(job)),
+        "spec": {
+            "podSelector": own_pods,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": [{"podSelector": own_pods}]},
+                {"from": [operator], "ports": [{"protocol": "TCP", "port": labels.PROGRESS_PORT}]},
+            ],
+        },
     }
 
 
@@ -104,13 +143,16 @@ def _indexed_job(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec, avoided_nod
     own_labels = names.child_labels(job, plan.stage, plan.attempt) | {labels.PLAN_DIGEST: plan.fingerprint[:16]}
     if runtime.scheduling.queue_name is not None:
         own_labels[QUEUE_LABEL] = runtime.scheduling.queue_name
-    metadata = _metadata(job, names.gang_name(job, plan.stage, plan.attempt), own_labels)
+    metadata = child_metadata(job, names.gang_name(job, plan.stage, plan.attempt), own_labels)
     metadata["annotations"] = {names.PARALLELISM: layout(job.spec, plan.stage)}
+    # Where there is a queue, it is the queue that suspends and resumes.
+    resumed = {"suspend": False} if runtime.scheduling.queue_name is None else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata,
-        "spec": {
+        "spec": resumed
+        | {
             "completionMode": "Indexed",
             "completions": plan.nodes,
             "parallelism": plan.nodes,

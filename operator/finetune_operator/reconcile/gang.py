@@ -93,6 +93,11 @@ def has_succeeded(gang: Gang) -> bool:
     return job_condition(gang.job, "Complete") is not None
 
 
+def has_begun(gang: Gang) -> bool:
+    """Whether a process of the gang may have run."""
+    return any(pod_phase(p) != "Pending" for p in gang.pods) or (gang.job is not None and is_finished(gang.job))
+
+
 def running_pods(gang: Gang) -> int:
     """Pods that run or have ended well."""
     return sum(pod_phase(p) in ("Running", "Succeeded") for p in gang.pods)

@@ -17,6 +17,8 @@ from finetune_api.job import FineTuneJob
 
 PARALLELISM = f"{GROUP}/parallelism"
 """Annotation of a Job: the layout of its gang, to tell a resize."""
+FIRST_GANG: tuple[Stage, int] = ("prepare", 1)
+"""(stage, attempt) with which every job starts."""
 MAX_NAME = 32
 MAX_ATTEMPT = 9999
 
@@ -45,13 +47,18 @@ def gang_name(job: FineTuneJob, stage: Stage, attempt: int) -> str:
 
 
 def runtime_name(job: FineTuneJob) -> str:
-    """Name of the ConfigMap that holds the runtime's snapshot."""
-    return f"{job_base(job)}-runtime"
+    """Name of the ConfigMap that holds the runtime's snapshot: that of the job's first gang."""
+    return gang_name(job, *FIRST_GANG)
 
 
 def claim_name(job: FineTuneJob) -> str:
     """Name of the PersistentVolumeClaim that the operator creates."""
     return f"{job_base(job)}-workspace"
+
+
+def report_name(job: FineTuneJob) -> str:
+    """Name of the ConfigMap that holds the published report."""
+    return f"{job_base(job)}-report"
 
 
 def rendezvous_host(job: FineTuneJob, stage: Stage, attempt: int) -> str:

@@ -29,6 +29,8 @@ class Settings:
     """Data steps skipped after the checkpoint, per restart from exit 76."""
     node_failures: int = 2
     """A node is avoided after so many failures in one stage."""
+    operator_namespace: str | None = None
+    """Where the operator's pods are, for the NetworkPolicy of a job; None: jobs get none."""
 
 
 DEFAULT_SETTINGS = Settings()

@@ -8,20 +8,24 @@ from finetune_api.common import Stage
 from finetune_api.stage_result import StageResult
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import measures, names
-from finetune_operator.reconcile.children import gang_children
 from finetune_operator.reconcile.endings import end_stage_failed, fail_job
 from finetune_operator.reconcile.failure import Failure, Settling, gang_failure, wait_seconds
 from finetune_operator.reconcile.gang import (
     Gang,
+    has_begun,
     has_succeeded,
+    is_finished,
     parse_time,
+    pod_phase,
     running_pods,
     size,
     stage_result,
     waiting_reason,
 )
-from finetune_operator.reconcile.plan import layout, make_plan
+from finetune_operator.reconcile.plan import gang_size, layout
+from finetune_operator.reconcile.publishing import publish_report
 from finetune_operator.reconcile.restarts import replace_gang, restart_or_fail
+from finetune_operator.reconcile.upkeep import gang_intent, is_queued, repair
 from finetune_operator.reconcile.visit import Visit
 
 UNKNOWN_RUNTIME_RETRY_SECONDS = 30.0
@@ -119,7 +123,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
         elif not _deadline_passed(visit, stage):
             start_gang(visit, stage)
         return
-    if stage.state != "Running":
+    if has_begun(gang) and not _is_starting(visit, gang):
         stage = _mark_running(visit, stage, gang)
     if has_succeeded(gang):
         # The pods are gone or said nothing; a new gang finds the finished artifact and reports it again.
@@ -134,6 +138,16 @@ def run_stage(visit: Visit, name: Stage) -> None:
         return
     if not _deadline_passed(visit, stage):
         _supervise(visit, stage, gang)
+        publish_report(visit, stage)
+
+
+def _is_starting(visit: Visit, gang: Gang) -> bool:
+    """Whether the rest of the pods should come soon: then one status tells of all, else there is one for each."""
+    if running_pods(gang) >= size(gang) or any(pod_phase(p) not in ("Pending", "Running") for p in gang.pods):
+        return False
+    if gang.job is None or is_finished(gang.job) or waiting_reason(gang)[0] != "Initialising":
+        return False
+    return 0.0 <= (visit.now - gang_start(gang, visit)).total_seconds() < visit.settings.status_interval_seconds
 
 
 def _mark_running(visit: Visit, stage: StageStatus, gang: Gang) -> StageStatus:
@@ -187,23 +201,17 @@ def start_gang(visit: Visit, stage: StageStatus) -> None:
         draft.condition("Progressing", "False", "Restarting", _restart_message(stage))
         visit.look_again(delay)
         return
-    runtime = visit.runtime()
-    if runtime is None:
-        raise ValueError("a job without a runtime is refused by validation")
     if draft.get("start_time") is None:
         draft.set(start_time=visit.now)
     if stage.attempt == 1 and stage.start_time is None:
         stage = draft.update_stage(stage.name, start_time=visit.now)
         measures.next_stage_progress(draft)
-    artifacts = {s.name: s.artifact for s in draft.stages if s.state == "Succeeded" and s.artifact is not None}
-    plan = make_plan(visit.job, stage, artifacts, visit.settings)
-    worst = sorted(n for n, count in stage.node_failures.items() if count >= visit.settings.node_failures)
-    avoided = tuple(worst) if visit.job.spec.failure_policy.exclude_nodes else ()
-    children = gang_children(visit.job, plan, runtime, avoided)
+    children = gang_intent(visit, stage)
     visit.apply.extend(c for c in children if visit.child(c["kind"], c["metadata"]["name"]) is None)
-    draft.set(runtime=names.runtime_name(visit.job), nodes=plan.nodes)
+    nodes, _ = gang_size(visit.job.spec, stage.name)
+    draft.set(runtime=names.runtime_name(visit.job), nodes=nodes)
     reason = "CreateFailed" if visit.observed.apply_error else "Initialising"
-    draft.condition("PodsReady", "False", reason, visit.observed.apply_error or f"0 of {plan.nodes} pods run")
+    draft.condition("PodsReady", "False", reason, visit.observed.apply_error or f"0 of {nodes} pods run")
     if stage.attempt == 1:
         draft.condition("Progressing", "Unknown", "Starting")
     else:
@@ -223,17 +231,18 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
     if actual != wanted and not visit.problems:
         replace_gang(visit, stage, gang, actual, wanted)
         return
-    if (gang.job or {}).get("spec", {}).get("suspend"):
+    repair(visit, stage, gang)
+    if gang.job is not None and gang.job["spec"].get("suspend") and is_queued(gang.job):
         draft.condition("Admitted", "False", "WaitingForQuota", "the queue has not admitted the gang yet")
     draft.set(nodes=size(gang))
     if running_pods(gang) >= size(gang):
         draft.condition("PodsReady", "True", "Running", f"{size(gang)} of {size(gang)} pods run")
-    else:
+    elif not _is_starting(visit, gang):
         reason, message = waiting_reason(gang)
         if draft.condition("PodsReady", "False", reason, message) and reason == "Unschedulable":
             draft.event("Warning", "Unschedulable", message, stage.name)
-        if _check_pending(visit, stage, gang):
-            return
+    if running_pods(gang) < size(gang) and _check_pending(visit, stage, gang):
+        return
     visit.look_again(visit.settings.status_interval_seconds)
     progress = measures.current_progress(visit.observed.progress, stage)
     if progress is not None:

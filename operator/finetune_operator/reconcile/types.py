@@ -48,6 +48,8 @@ class Observed:
     """Pods of those Jobs."""
     progress: Progress | None = None
     """Last answer of /progress of the current gang."""
+    report: str | None = None
+    """The full report, while evaluate offers it to be published."""
     apply_error: str = ""
     """Why the last decision could not be carried out; empty if it was."""
 

@@ -86,11 +86,13 @@ class Visit:
                 self.delete.append(ChildReference("Service", child["metadata"]["name"]))
             if child["kind"] not in _GANG_KINDS or (key := gang_key(child)) is None:
                 continue
-            if "deletionTimestamp" in child["metadata"] or self._is_wanted(key, current):
+            if "deletionTimestamp" in child["metadata"] or self._is_wanted(child, key, current):
                 continue
             self.delete.append(ChildReference(child["kind"], child["metadata"]["name"]))
 
-    def _is_wanted(self, key: GangKey, current: Stage | None) -> bool:
+    def _is_wanted(self, child: Object, key: GangKey, current: Stage | None) -> bool:
+        if child["kind"] == "ConfigMap" and key == names.FIRST_GANG:
+            return True  # the runtime's snapshot
         for stage in self.draft.stages:
             if stage.name == key[0]:
                 is_open = stage.name == current or stage.state in ("Succeeded", "Failed")

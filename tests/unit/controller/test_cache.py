@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -25,9 +26,11 @@ class Server:
         self.listed = Listed([], 0)
         self.sent: list[Object] = []
 
-    async def list_with_version(self, kind: Kind, selector: str) -> Listed:
+    async def pages(self, kind: Kind, selector: str) -> AsyncIterator[Listed]:
+        """Two objects a page."""
         del kind, selector
-        return self.listed
+        for start in range(0, max(1, len(self.listed.items)), 2):
+            yield Listed(self.listed.items[start : start + 2], self.listed.version)
 
     async def apply(self, value: Object) -> Object:
         self.sent.append(value)
@@ -98,6 +101,35 @@ def test_a_write_that_changes_nothing_is_not_sent() -> None:
     assert len(server.sent) == 1
     asyncio.run(cluster.apply(intent | {"spec": {"ports": [2]}}))
     assert len(server.sent) == 2
+
+
+def test_a_selector_with_something_added_is_written() -> None:
+    cache, server = new_cache()
+    cluster = CachingCluster(cast("KubernetesCluster", server), cache)
+    intent: Object = {"kind": "Service", "metadata": {"name": "s", "namespace": "a"}, "spec": {"selector": {"a": "b"}}}
+    added: Object = {
+        "metadata": intent["metadata"] | {"resourceVersion": "7"},
+        "spec": {"selector": {"a": "b", "c": "d"}},
+    }
+    cache.put(intent | added)
+    asyncio.run(cluster.apply(intent))
+    assert server.sent == [intent]
+
+
+def test_what_decides_nothing_wakes_nobody() -> None:
+    cache, _ = new_cache()
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    assert cache.change("ADDED", pod("p", 1, status={"phase": "Pending"}, spec={"nodeName": None}))
+    bound = [{"type": "PodScheduled", "status": "True"}]
+    assert not cache.change("MODIFIED", pod("p", 2, status={"phase": "Pending", "conditions": bound}))
+    assert asyncio.run(cache.get(Reference("Pod", "a", "p")))["spec"] == {"nodeName": "n"}, "but it is kept"
+    assert cache.change("MODIFIED", pod("p", 3, status=status))
+    assert not cache.change("MODIFIED", pod("p", 4, status=status | {"conditions": []}))
+    lost = [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]
+    assert cache.change("MODIFIED", pod("p", 5, status=status | {"conditions": lost}))
+    gone = pod("p", 6, status=status | {"conditions": lost})
+    gone["metadata"]["deletionTimestamp"] = "2026-01-05T09:00:00Z"
+    assert cache.change("MODIFIED", gone)
 
 
 @pytest.mark.parametrize(

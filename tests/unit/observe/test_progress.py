@@ -52,6 +52,29 @@ def value_of(reporter: ProgressReporter, name: str, **labels: str) -> float | No
     return None
 
 
+def test_a_report_is_shown_until_somebody_says_that_it_is_published(
+    reporter: ProgressReporter, server: ProgressServer
+) -> None:
+    assert get(server, "/report")[0] == 404
+    answers: list[bytes] = []
+
+    def fetch() -> bool:
+        if get(server, "/report")[0] == 200 and not answers:
+            answers.append(get(server, "/report")[1])
+            assert get(server, "/report/published")[0] == 404
+            assert get(server, "/report/published", "POST")[0] == 204
+        return False
+
+    assert reporter.publish(b"{}", fetch, 30.0) is True
+    assert answers == [b"{}"]
+    assert reporter.snapshot().phase == "Publishing"
+
+
+def test_publishing_ends_in_time_and_when_the_stage_is_stopped(reporter: ProgressReporter) -> None:
+    assert reporter.publish(b"{}", lambda: False, 0.0) is False
+    assert reporter.publish(b"{}", lambda: True, 600.0) is False
+
+
 def test_progress_is_what_was_reported(reporter: ProgressReporter, server: ProgressServer) -> None:
     reporter.update(phase="Training", step=10, total_steps=40, loss=2.5, mixture={"mt": 0.75}, tokens=4096)
     status, body = get(server, "/progress")
@@ -118,8 +141,9 @@ def test_only_known_pages_are_served(path: str, status: int, server: ProgressSer
     assert get(server, path)[0] == status
 
 
-def test_only_get_is_answered(server: ProgressServer) -> None:
-    assert get(server, "/progress", "POST")[0] == 501
+def test_pages_are_only_read(server: ProgressServer) -> None:
+    assert get(server, "/progress", "POST")[0] == 404
+    assert get(server, "/progress", "PUT")[0] == 501
 
 
 def test_other_ranks_serve_no_progress(reporter: ProgressReporter) -> None:

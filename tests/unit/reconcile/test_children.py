@@ -40,9 +40,11 @@ def parsed(name: str = "ui-en-es", uid: str = "u1", **spec: Any) -> FineTuneJob:
     return FineTuneJob.from_json_object(value)
 
 
-def children(job: FineTuneJob, stage: Any = "pretrain", attempt: int = 3) -> dict[str, dict[str, Any]]:
+def children(
+    job: FineTuneJob, stage: Any = "pretrain", attempt: int = 3, operator_namespace: str | None = None
+) -> dict[str, dict[str, Any]]:
     plan = make_plan(job, StageStatus(name=stage, state="Pending", attempt=attempt), {"prepare": "a"}, DEFAULT_SETTINGS)
-    made = gang_children(job, plan, RUNTIME)
+    made = gang_children(job, plan, RUNTIME, operator_namespace=operator_namespace)
     return {f"{c['kind']} {c['metadata']['name']}": c for c in made}
 
 
@@ -78,7 +80,7 @@ def test_names_depend_on_name_and_uid_alone() -> None:
 
 def test_children_come_in_the_order_in_which_they_must_exist() -> None:
     made = children(parsed(workspace={"create": {"size": "10Gi"}}))
-    assert [key.split()[0] for key in made] == ["ConfigMap", "PersistentVolumeClaim", "Service", "ConfigMap", "Job"]
+    assert [key.split()[0] for key in made] == ["PersistentVolumeClaim", "Service", "ConfigMap", "ConfigMap", "Job"]
     for child in made.values():
         assert [o["uid"] for o in child["metadata"]["ownerReferences"]] == ["u1"]
         assert child["metadata"]["labels"][labels.JOB] == "ui-en-es"
@@ -142,6 +144,46 @@ def test_pods_are_told_their_plan_and_their_rendezvous() -> None:
     assert own["clusterIP"] == "None"
     assert own["publishNotReadyAddresses"] is True
     assert own["selector"].items() <= pod(job)["metadata"]["labels"].items()
+
+
+def test_claims_that_uris_name_are_mounted_read_only() -> None:
+    source = {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "pvc://corpora/en-es/ui.tsv"}
+    job = parsed(data={"sources": [source, source | {"name": "more", "uri": "pvc://archive/more.tsv"}]})
+    spec = pod(job)["spec"]
+    claims = [v["persistentVolumeClaim"] for v in spec["volumes"] if v["name"].startswith("claim-")]
+    assert claims == [{"claimName": "archive"}, {"claimName": "corpora"}]
+    mounts = [m for m in spec["containers"][0]["volumeMounts"] if m["name"].startswith("claim-")]
+    assert [(m["mountPath"], m["readOnly"]) for m in mounts] == [("/claims/archive", True), ("/claims/corpora", True)]
+
+
+def test_the_workspace_claim_is_one_volume_even_if_a_uri_names_it() -> None:
+    source = {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "pvc://medical/ui.tsv"}
+    spec = pod(parsed(data={"sources": [source]}))["spec"]
+    assert [v["name"] for v in spec["volumes"] if "persistentVolumeClaim" in v] == ["workspace"]
+    mounts = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "workspace"]
+    assert [(m["mountPath"], m.get("readOnly", False)) for m in mounts] == [
+        ("/workspace", False),
+        ("/claims/medical", True),
+    ]
+
+
+def test_only_the_job_and_the_operator_reach_the_pods() -> None:
+    job = parsed()
+    made = {v["kind"]: v for v in children(job, operator_namespace="operators").values()}
+    spec = made["NetworkPolicy"]["spec"]
+    own = spec["podSelector"]["matchLabels"]
+    template = made["Job"]["spec"]["template"]["metadata"]["labels"]
+    assert own.items() <= template.items()
+    gang, operator = spec["ingress"]
+    assert gang == {"from": [{"podSelector": {"matchLabels": own}}]}
+    assert operator["from"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "operators"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "finetune-operator"}},
+        }
+    ]
+    assert operator["ports"] == [{"protocol": "TCP", "port": labels.PROGRESS_PORT}]
+    assert "NetworkPolicy" not in {v["kind"] for v in children(job).values()}
 
 
 def test_local_pods_see_the_workspace_under_its_own_path() -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from finetune_api.plan import Plan
@@ -16,6 +16,7 @@ from finetune_trainer.observe.metrics import Metrics
 from finetune_trainer.observe.times import TimeAccount, TimeKind
 
 LOG_EVERY_SECONDS = 10.0
+PUBLISHED_POLL_SECONDS = 0.2
 _RATE_WINDOW = 64
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ class ProgressReporter:
         self._productive_at_checkpoint = 0.0
         self._samples: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
         self._logged = 0.0
+        self.report: bytes | None = None
+        """What GET /report shows."""
+        self._published = threading.Event()
 
     def update(  # noqa: PLR0913 - one keyword for each figure that a stage may have
         self,
@@ -170,3 +174,17 @@ class ProgressReporter:
                 message=self._message,
                 time=datetime.now(UTC),
             )
+
+    def publish(self, report: bytes, is_stopped: Callable[[], bool], seconds: float) -> bool:
+        """Serve a report until somebody says that it is published; False if nobody did in time."""
+        self.report = report
+        self.update(phase="Publishing")
+        end = time.monotonic() + seconds
+        while not self._published.wait(PUBLISHED_POLL_SECONDS):
+            if is_stopped() or time.monotonic() > end:
+                return False
+        return True
+
+    def mark_published(self) -> None:
+        """Somebody keeps the report now."""
+        self._published.set()

@@ -8,14 +8,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
+from finetune_api import labels
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.observe.progress import ProgressReporter
 
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 5.0
 
-Page = Callable[[], tuple[str, bytes]]
-"""Gives content type and body."""
+Page = Callable[[], tuple[str, bytes] | None]
+"""Gives content type and body, or None if there is nothing to show."""
 
 
 class ProgressServer(ThreadingHTTPServer):
@@ -23,13 +24,16 @@ class ProgressServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], pages: dict[str, Page]) -> None:
-        """Bind to `address` (port 0: any free one) and serve `pages` at once.
+    def __init__(
+        self, address: tuple[str, int], pages: dict[str, Page], actions: dict[str, Callable[[], None]] | None = None
+    ) -> None:
+        """Bind to `address` (port 0: any free one), serve `pages` at once, and do `actions` when they are posted to.
 
         Raises:
             BadConfiguration: PortTaken.
         """
         self.pages = pages
+        self.actions = actions or {}
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         try:
             super().__init__(address, _Handler)
@@ -74,10 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with a page."""
         assert isinstance(self.server, ProgressServer)  # noqa: S101 - narrows the type; nothing else serves it
         page = self.server.pages.get(self.path.partition("?")[0])
-        if page is None:
+        shown = page() if page is not None else None
+        if shown is None:
             self.send_error(404)
             return
-        content_type, body = page()
+        content_type, body = shown
         self.send_response(200)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -85,12 +90,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        """Do an action."""
+        assert isinstance(self.server, ProgressServer)  # noqa: S101 - as above
+        action = self.server.actions.get(self.path)
+        if action is None:
+            self.send_error(404)
+            return
+        action()
+        self.send_response(204)
+        self.end_headers()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
         """Requests are not worth a line."""
 
 
 def serve(reporter: ProgressReporter, host: str, port: int, *, is_main: bool) -> ProgressServer:
-    """Serve /metrics and /healthz, and on rank 0 /progress.
+    """Serve /metrics and /healthz, and on rank 0 /progress and, while it is published, /report.
 
     Raises:
         BadConfiguration: PortTaken.
@@ -104,4 +120,6 @@ def serve(reporter: ProgressReporter, host: str, port: int, *, is_main: bool) ->
             "application/json",
             reporter.snapshot().model_dump_json(by_alias=True, exclude_none=True).encode(),
         )
-    return ProgressServer((host, port), pages)
+        pages[labels.REPORT_PATH] = lambda: ("application/json", reporter.report) if reporter.report else None
+    actions = {labels.REPORT_PUBLISHED_PATH: reporter.mark_published} if is_main else {}
+    return ProgressServer((host, port), pages, actions)

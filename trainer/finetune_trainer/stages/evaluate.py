@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from finetune_api import labels
 from finetune_api.adapt import Retrieval
 from finetune_api.evaluate import Evaluate
 from finetune_api.plan import Plan
@@ -39,6 +41,9 @@ from finetune_trainer.reporting.figures import NO_BASELINE
 from finetune_trainer.run.history import read_history
 from finetune_trainer.stages import StageOutcome
 
+PUBLISH_SECONDS = 120.0
+"""An operator that is away for longer finds the report in the workspace only."""
+_log = logging.getLogger(__name__)
 ARTIFACT = "reports"
 """Shared with other files of the job; the manifest lists those of the report."""
 
@@ -117,6 +122,8 @@ def run(context: StageContext) -> StageOutcome:
     )
     context.progress.update(phase="Writing")
     _write(context, report, test_sets, model, baseline)
+    if settings.publish == "ConfigMap":
+        _publish(context)
     evaluation = summarise(report, f"{ARTIFACT}/report.json")
     return StageOutcome(
         artifact=ARTIFACT,
@@ -228,6 +235,15 @@ def _decoding_cost(seconds: float, count: int, model: SystemOutput, baseline: Sy
     if decoding > 0:
         cost["evaluate.translationsPerSecond"] = count / decoding
     return cost
+
+
+def _publish(context: StageContext) -> None:
+    """Offer the report to the operator; the workspace keeps it in any case."""
+    report = (context.workspace / ARTIFACT / "report.json").read_bytes()
+    if len(report) > labels.REPORT_MAX_BYTES:
+        _log.warning("The report has %d KiB, too much for a ConfigMap: it stays in the workspace.", len(report) // 1024)
+    elif not context.progress.publish(report, lambda: context.stop.requested, PUBLISH_SECONDS):
+        _log.warning("Nobody fetched the report to publish it: it stays in the workspace.")
 
 
 def _write(

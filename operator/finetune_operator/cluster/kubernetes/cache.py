@@ -8,7 +8,8 @@ from typing import Any, Literal
 from finetune_api import labels
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
-from finetune_operator.reconcile.children import RUNTIME_KEY
+from finetune_operator.cluster.kubernetes.trim import news_of, trimmed
+from finetune_operator.reconcile.upkeep import is_edited
 
 Object = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -23,6 +24,7 @@ SELECTORS: dict[Kind, str] = {
     "Service": OWNED,
     "ConfigMap": OWNED,
     "PersistentVolumeClaim": OWNED,
+    "NetworkPolicy": OWNED,
 }
 """What is kept, by kind."""
 
@@ -41,28 +43,34 @@ class ObjectCache:
         """(kind, namespace, name of the FineTuneJob) to the names of its children."""
 
     async def fill(self, kind: Kind) -> list[Object]:
-        """Read all objects of a kind anew; returns those that are new, changed or gone since."""
-        listed = await self._cluster.list_with_version(kind, SELECTORS[kind])
-        changed = [value for value in listed.items if self.put(value)]
-        present = {_key(value) for value in listed.items}
-        for key, value in list(self._objects[kind].items()):
-            if key not in present and version_of(value) <= listed.version:
+        """Read all objects of a kind anew, page by page; returns those that are new, changed or gone since."""
+        known = set(self._objects[kind])
+        changed: list[Object] = []
+        version: int | None = None
+        async for page in self._cluster.pages(kind, SELECTORS[kind]):
+            version = page.version if version is None else min(version, page.version)
+            for value in page.items:
+                known.discard(_key(value))
+                if self.put(value):
+                    changed.append(self._objects[kind][_key(value)])
+        for key in known & self._objects[kind].keys():
+            if version is not None and version_of(self._objects[kind][key]) <= version:
+                changed.append(self._objects[kind][key])
                 self._remove(kind, key)
-                changed.append(value)
         return changed
 
     def put(self, value: Object) -> bool:
-        """Keep an object unless a newer one is kept; returns whether it is another than before."""
+        """Keep an object unless a newer one is kept; returns whether it tells anything new to who reads it."""
         kind: Kind = value["kind"]
         key = _key(value)
         known = self._objects[kind].get(key)
         if known is not None and version_of(known) >= version_of(value):
             return False
-        self._objects[kind][key] = trimmed(value)
+        kept = self._objects[kind][key] = trimmed(value)
         job = _job_label(value)
         if job is not None:
             self._of_job.setdefault((kind, key[0], job), set()).add(key[1])
-        return True
+        return known is None or news_of(known) != news_of(kept)
 
     def change(self, change: ChangeType, value: Object) -> bool:
         """Take in a watch event; returns whether it tells anything new."""
@@ -142,7 +150,7 @@ class CachingCluster:
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
         known = self._cache.find(reference_of(value))
-        if known is not None and is_within(value, known):
+        if known is not None and is_within(value, known) and not is_edited(value, known):
             return known
         return self._keep(await self._cluster.apply(value))
 
@@ -198,14 +206,3 @@ def is_within(intent: Any, known: Any) -> bool:
             and all(is_within(a, b) for a, b in zip(intent, known, strict=True))
         )
     return bool(intent == known)
-
-
-def trimmed(value: Object) -> Object:
-    """Without what the reconciler never reads: the bulk of a large cluster's memory."""
-    metadata = {key: part for key, part in value["metadata"].items() if key != "managedFields"}
-    kept = value | {"metadata": metadata}
-    if value["kind"] == "Pod":
-        kept["spec"] = {"nodeName": value.get("spec", {}).get("nodeName")}
-    elif value["kind"] == "ConfigMap":
-        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == RUNTIME_KEY}
-    return kept

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config
@@ -30,14 +31,14 @@ Observer = Callable[[str, Kind, int], None]
 """Told of each request: verb, kind, HTTP status (0: no answer)."""
 APPLY = "application/apply-patch+yaml"
 REQUEST_TIMEOUT_SECONDS = 30.0
-PAGE = 500
-"""Objects of one answer of a list."""
+PAGE = 100
+"""Objects of one answer of a list: few, since parsed whole they are the peak of the memory."""
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Objects as they were at one resourceVersion."""
+    """Part of a list: objects as they were at one resourceVersion."""
 
     items: list[Object]
     version: int
@@ -60,6 +61,9 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
     except (ConfigException, OSError, TypeError, ValueError) as error:
         raise ClusterError(f"no access to a cluster: {error}. Set KUBECONFIG or run in a pod.") from error
+    if not getproxies():
+        # Otherwise aiohttp looks for a .netrc, in a thread, before every request.
+        configuration.client_session_kwargs = {"trust_env": False}
     return configuration
 
 
@@ -92,27 +96,28 @@ class KubernetesCluster:
     async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
         """See `Cluster`; in pages, so that no answer is large."""
         selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        if namespace is not None:
-            return (await self._list(kind, namespace, selector)).items
-        return (await self.list_with_version(kind, selector)).items
+        pages = self.pages(kind, selector) if namespace is None else self._pages(kind, namespace, selector)
+        return [item async for page in pages for item in page.items]
 
-    async def list_with_version(self, kind: Kind, selector: str = "") -> Listed:
-        """All objects of a kind that a label selector finds, as `kubectl get -l` takes it, and how old they are."""
-        places = (self._namespaces or (None,)) if RESOURCES[kind].namespaced else (None,)
-        parts = [await self._list(kind, place, selector) for place in places]
-        return Listed([item for part in parts for item in part.items], min(part.version for part in parts))
+    async def pages(self, kind: Kind, selector: str = "") -> AsyncIterator[Listed]:
+        """All objects of a kind that a label selector finds, as `kubectl get -l` takes it, a part at a time."""
+        for place in (self._namespaces or (None,)) if RESOURCES[kind].namespaced else (None,):
+            async for page in self._pages(kind, place, selector):
+                yield page
 
-    async def _list(self, kind: Kind, namespace: str | None, selector: str) -> Listed:
+    async def _pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[Listed]:
         resource = RESOURCES[kind]
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
-        found: list[Object] = []
         while True:
             answer = await self._request("GET", kind, resource.path(namespace), query)
-            # The items of a list come without their kind.
-            found += [{"apiVersion": resource.api_version, "kind": kind} | item for item in answer.get("items") or ()]
             metadata = answer.get("metadata", {})
+            # The items of a list come without their kind.
+            yield Listed(
+                [{"apiVersion": resource.api_version, "kind": kind} | item for item in answer.get("items") or ()],
+                int(metadata.get("resourceVersion") or 0),
+            )
             if not metadata.get("continue"):
-                return Listed(found, int(metadata.get("resourceVersion") or 0))
+                return
             query["continue"] = metadata["continue"]
 
     async def apply(self, value: Object) -> Object:
@@ -207,7 +212,7 @@ def _error(status: int, data: bytes, request: str, retry_after: str | None) -> C
 def without_empty_maps(value: Any) -> Any:
     """`value` without its empty maps, at any depth.
 
-    Server-side apply makes null of a map that loses its last key, which the schema refuses; what is left out is removed.
+    Server-side apply makes null of a map that loses its last key, and the schema refuses null.
     """
     if isinstance(value, dict):
         return {key: without_empty_maps(each) for key, each in value.items() if each != {}}

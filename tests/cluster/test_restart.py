@@ -1,0 +1,64 @@
+"""On a real API server: an operator that comes back to many jobs visits each and writes nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+from cluster.control_plane import ControlPlane, wait_for
+from cluster.jobs import job
+from cluster.operator_process import OperatorProcess
+
+JOBS = 60
+START_SECONDS = 90.0
+AFTER_CACHES_SECONDS = 2.0
+
+
+def metric(operator: OperatorProcess, name: str, *parts: str) -> float:
+    """Sum of all values of a metric whose labels have these parts."""
+    lines = [x for x in (operator.ask("metrics") or "").splitlines() if x.startswith(f"finetune_operator_{name}")]
+    return sum(float(x.split()[-1]) for x in lines if all(part in x for part in parts))
+
+
+def visits(operator: OperatorProcess) -> float:
+    """Visits that ended well."""
+    return metric(operator, "reconciles_total", 'result="success"')
+
+
+def looks(operator: OperatorProcess) -> float:
+    """Lists of the ConfigMaps."""
+    return metric(operator, "api_requests_total", 'kind="ConfigMap"', 'verb="GET"')
+
+
+def reasons(plane: ControlPlane, namespace: str) -> set[str]:
+    """Why the pods of the jobs are not ready."""
+    conditions = [
+        c for o in plane.get("ftj", "-n", namespace)["items"] for c in o.get("status", {}).get("conditions", [])
+    ]
+    return {c["reason"] for c in conditions if c["type"] == "PodsReady"}
+
+
+def test_a_restart_among_many_jobs_writes_nothing(plane: ControlPlane, namespace: str) -> None:
+    plane.kubectl("delete", "ftj", "--all", "--all-namespaces")  # namespaces of earlier tests take a while to go
+    operator = OperatorProcess(plane, name="restarted", STATUS_INTERVAL_SECONDS="3600", CHILDREN_SECONDS="1")
+    with operator:
+        plane.apply(*(job(f"job-{index:03d}", namespace) for index in range(JOBS)))
+        wait_for("pods that no node takes", lambda: reasons(plane, namespace) == {"Unschedulable"}, START_SECONDS)
+        wait_for("an empty queue", lambda: metric(operator, "queue_depth") == 0)
+        assert operator.kill(signal.SIGTERM) == 0
+        before = versions(plane, namespace)
+        operator.start()
+        began = time.monotonic()
+        wait_for("the visits", lambda: visits(operator) >= JOBS, START_SECONDS)
+        assert time.monotonic() - began <= AFTER_CACHES_SECONDS
+        read = looks(operator)
+        wait_for("two more looks at the children", lambda: looks(operator) >= read + 2)
+        assert metric(operator, "api_requests_total") == metric(operator, "api_requests_total", 'verb="GET"')
+        assert versions(plane, namespace) == before
+
+
+def versions(plane: ControlPlane, namespace: str) -> str:
+    """Of all jobs and their children but the Jobs, whose status is not ours."""
+    items = plane.get("ftj,configmaps,services", "-n", namespace)["items"]
+    return json.dumps(sorted((o["kind"], o["metadata"]["name"], o["metadata"]["resourceVersion"]) for o in items))
