@@ -32,10 +32,7 @@ class HttpReportSource:
         async with new_session(self._timeout) as session:
             url = url_of(rank_0["status"]["podIP"], self._port, labels.REPORT_PATH)
             body = await fetch(session, url, labels.REPORT_MAX_BYTES)
-        try:
-            return EvaluationReport.model_validate_json(body).model_dump_json(by_alias=True) if body else None
-        except ValidationError:
-            return None
+        return parse_report(body) if body is not None else None
 
     async def confirm(self, pods: Sequence[Object]) -> None:
         """Tell rank 0 that its report is published; if that does not reach it, it ends a little later by itself."""
@@ -47,3 +44,12 @@ class HttpReportSource:
                 url = url_of(rank_0["status"]["podIP"], self._port, labels.REPORT_PUBLISHED_PATH)
                 async with session.post(url, allow_redirects=False):
                     pass
+
+
+def parse_report(body: bytes) -> str | None:
+    """The text of an answer as it is, if it is a report."""
+    try:
+        EvaluationReport.model_validate_json(body)
+    except ValidationError:
+        return None
+    return body.decode()

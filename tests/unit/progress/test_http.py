@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +16,21 @@ import pytest
 from finetune_api import labels
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
-from finetune_operator.progress import HttpProgressSource
+from finetune_operator.progress import HttpProgressSource, HttpReportSource
 
 GOOD = Progress(
     stage="adapt", attempt=1, phase="Training", progress=ProgressStatus(step=7), time=datetime(2026, 1, 1, tzinfo=UTC)
 )
+
+MODEL = {"name": "adapted", "path": "models/adapt", "parameters": 1}
+REPORT = {
+    "job": "ui-en-es",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "verdict": "It is better.",
+    "model": MODEL,
+    "baseline": {"name": "base", "model": MODEL},
+    "tasks": [],
+}
 
 
 @contextmanager
@@ -93,3 +104,37 @@ def test_silence_is_no_progress() -> None:
             assert read(port) is None
         finally:
             release.set()
+
+
+def read_report(port: int) -> str | None:
+    return asyncio.run(HttpReportSource(port, timeout_seconds=0.5).read((pod(),)))
+
+
+def test_a_report_comes_as_it_was_written() -> None:
+    text = json.dumps(REPORT, indent=2)
+    with server(http(text.encode())) as port:
+        assert read_report(port) == text
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff\xfe", b"[" * 100, b" " * (labels.REPORT_MAX_BYTES + 1)])
+def test_what_is_no_report_is_none(body: bytes) -> None:
+    with server(http(body)) as port:
+        assert read_report(port) is None
+
+
+def test_confirming_reaches_rank_0_and_absence_is_no_error() -> None:
+    asked: list[bytes] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(4096).partition(b"\r\n")[0])
+            self.request.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.handle_request)
+        thread.start()
+        port = listening.server_address[1]
+        asyncio.run(HttpReportSource(port, timeout_seconds=5).confirm((pod("1"), pod("0"))))
+        thread.join()
+    assert asked == [b"POST /report/published HTTP/1.1"]
+    asyncio.run(HttpReportSource(port, timeout_seconds=0.5).confirm((pod(),)))
