@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster import build_tools
 from e2e import node_requirements
 from e2e.installed import IMAGES, TRAINER_USER, install_operator, namespace_with_workspace
-from e2e.real_node import RealNode, in_own_namespaces, plane_for_node
+from e2e.real_node import RealNode, plane_for_node
 
 ROOT = Path(__file__).resolve().parents[2]
 TEAM = "team"
@@ -24,30 +24,35 @@ The folder of the claim is {workspace}; exit ends the cluster.
 
 
 def main() -> int:
-    """Start it, hand over to a shell, and take it down again."""
-    if not in_own_namespaces():
-        missing = node_requirements.missing()
-        if missing:
-            build_tools.say("A cluster cannot run here: " + "; ".join(missing))
-            return 2
-        again = [*node_requirements.NAMESPACES, sys.executable, "-m", "e2e.developer_cluster"]
-        return subprocess.run(again, check=False).returncode
-    programs = build_tools.build((*build_tools.CONTROL_PLANE, *build_tools.NODE))
+    """Start it in namespaces of its own, and remove its files once these are gone with all that was mounted there."""
+    missing = node_requirements.missing()
+    if missing:
+        build_tools.say("A cluster cannot run here: " + "; ".join(missing))
+        return 2
+    if sys.argv[1:]:
+        return serve(Path(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="finetune-cluster-") as folder:
-        node = RealNode(plane_for_node(Path(folder) / "node", programs), ROOT, IMAGES)
-        build_tools.say("Starting Kubernetes ...")
-        node.start()
-        try:
-            workspace = Path(folder) / "workspace"
-            workspace.mkdir()
-            os.chown(workspace, TRAINER_USER, TRAINER_USER)
-            build_tools.say("Installing the operator ...")
-            install_operator(node.plane, ROOT)
-            node.plane.apply(*namespace_with_workspace(TEAM, workspace))
-            build_tools.say(WELCOME.format(workspace=workspace))
-            return _shell(node, programs["kubectl"].parent)
-        finally:
-            node.stop()
+        inside = [*node_requirements.NAMESPACES, sys.executable, "-m", "e2e.developer_cluster", folder]
+        return subprocess.run(inside, check=False).returncode
+
+
+def serve(folder: Path) -> int:
+    """A cluster in `folder`, from start to the end of the shell."""
+    programs = build_tools.build((*build_tools.CONTROL_PLANE, *build_tools.NODE))
+    node = RealNode(plane_for_node(folder / "node", programs), ROOT, IMAGES)
+    build_tools.say("Starting Kubernetes ...")
+    node.start()
+    try:
+        workspace = folder / "workspace"
+        workspace.mkdir()
+        os.chown(workspace, TRAINER_USER, TRAINER_USER)
+        build_tools.say("Installing the operator ...")
+        install_operator(node.plane, ROOT)
+        node.plane.apply(*namespace_with_workspace(TEAM, workspace))
+        build_tools.say(WELCOME.format(workspace=workspace))
+        return _shell(node, programs["kubectl"].parent)
+    finally:
+        node.stop()
 
 
 def _shell(node: RealNode, tools: Path) -> int:
