@@ -62,6 +62,7 @@ class OperatorProcess:
             settings=replace(
                 DEFAULT_SETTINGS,
                 status_interval_seconds=settings.status_interval_seconds,
+                serves_cluster_runtimes=RESOURCES["ClusterFineTuneRuntime"].is_served(settings.namespaces),
                 operator_namespace=settings.namespace if settings.network_policies else None,
             ),
             reader=self._cache,

@@ -126,7 +126,7 @@ class Controller:
             if observed is None:
                 return None
             decision = reconcile(observed, now, self._settings)
-        await self._carry_out(key, observed.job, decision, now)
+        await self._carry_out(key, observed, decision, now)
         return decision.requeue_after_seconds
 
     async def _observe(self, reader: Reader, key: Key) -> Observed | None:
@@ -151,13 +151,29 @@ class Controller:
         progress = await self._progress.read(running) if running else None
         return Observed(
             job=job,
-            runtime=await _find_runtime(reader, job),
+            runtime=await self._find_runtime(reader, job),
             children=tuple(children),
             pods=tuple(pods),
             progress=progress,
             report=await self._read_report(job, progress, children, running),
             apply_error=self._apply_errors.get(key, ""),
         )
+
+    async def _find_runtime(self, reader: Reader, job: FineTuneJob) -> FineTuneRuntime | ClusterFineTuneRuntime | None:
+        reference = job.spec.runtime_ref
+        if reference.kind == "ClusterFineTuneRuntime" and not self._settings.serves_cluster_runtimes:
+            return None
+        is_namespaced = reference.kind == "FineTuneRuntime"
+        namespace = (job.metadata.namespace or "default") if is_namespaced else ""
+        try:
+            value = await reader.get(Reference(reference.kind, namespace, reference.name))
+        except NotFoundError:
+            return None
+        model = FineTuneRuntime if is_namespaced else ClusterFineTuneRuntime
+        try:
+            return model.from_json_object(value)
+        except ValidationError:
+            return None
 
     async def _read_report(
         self, job: FineTuneJob, progress: Progress | None, children: Sequence[Object], running: Sequence[Object]
@@ -172,8 +188,8 @@ class Controller:
             return None
         return await self._reports.read(running)
 
-    async def _carry_out(self, key: Key, job: FineTuneJob, decision: Decision, now: datetime) -> None:
-        namespace = key[0]
+    async def _carry_out(self, key: Key, observed: Observed, decision: Decision, now: datetime) -> None:
+        namespace, job = key[0], observed.job
         if decision.status is not None:
             await self._cluster.apply_status(
                 {
@@ -189,10 +205,27 @@ class Controller:
             )
         for child in decision.delete:
             await self._cluster.delete(Reference(child.kind, namespace, child.name))
+        known = {_name_of(child) for child in observed.children}
         for value in decision.apply:
+            if _name_of(value) not in known:
+                await self._refuse_foreign(key, job, value)
             await self._apply_child(key, value)
         self._apply_errors.pop(key, None)
         await self._recorder.record(job, decision.events, now)
+
+    async def _refuse_foreign(self, key: Key, job: FineTuneJob, value: Object) -> None:
+        """An apply is forced, and would take over what somebody else made under the name of a child."""
+        reference = Reference(value["kind"], key[0], value["metadata"]["name"])
+        try:
+            found = await self._cluster.get(reference)
+        except NotFoundError:
+            return
+        if not _is_owned(found, job):
+            self._apply_errors[key] = message = (
+                f"cannot create {reference.kind} {reference.name}: one that does not belong to this job has its name. "
+                "Delete or rename that one, and the job goes on"
+            )
+            raise ClusterError(message)
 
     async def _apply_child(self, key: Key, value: Object) -> None:
         try:
@@ -217,8 +250,8 @@ def must_be_sure(observed: Observed, decision: Decision) -> bool:
         return True
     if decision.status is not None and _gives_up_an_attempt(observed.job.status, decision.status):
         return True
-    known = {(child["kind"], child["metadata"]["name"]) for child in observed.children}
-    if any((value["kind"], value["metadata"]["name"]) in known for value in decision.apply):
+    known = {_name_of(child) for child in observed.children}
+    if any(_name_of(value) in known for value in decision.apply):
         return True
     return any(value["metadata"]["labels"].get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
 
@@ -232,21 +265,10 @@ def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) 
     return False
 
 
+def _name_of(value: Object) -> tuple[str, str]:
+    return value["kind"], value["metadata"]["name"]
+
+
 def _is_owned(child: Object, job: FineTuneJob) -> bool:
     owners = child["metadata"].get("ownerReferences") or ()
     return any(owner.get("uid") == job.metadata.uid for owner in owners)
-
-
-async def _find_runtime(reader: Reader, job: FineTuneJob) -> FineTuneRuntime | ClusterFineTuneRuntime | None:
-    reference = job.spec.runtime_ref
-    is_namespaced = reference.kind == "FineTuneRuntime"
-    namespace = (job.metadata.namespace or "default") if is_namespaced else ""
-    try:
-        value = await reader.get(Reference(reference.kind, namespace, reference.name))
-    except NotFoundError:
-        return None
-    model = FineTuneRuntime if is_namespaced else ClusterFineTuneRuntime
-    try:
-        return model.from_json_object(value)
-    except ValidationError:
-        return None

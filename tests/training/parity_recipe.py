@@ -23,9 +23,7 @@ STOP_AT = 6
 ENGINES = {
     "DDP": Parallelism(nodes=2, engine="DDP"),
     **{f"ZeRO-{stage}": Parallelism(nodes=2, zero=Zero(stage=stage)) for stage in range(4)},
-    **{
-        f"ZeRO-{stage} offloaded": Parallelism(nodes=2, zero=Zero(stage=stage, offload="CPU")) for stage in (1, 2, 3)
-    },
+    **{f"ZeRO-{stage} offloaded": Parallelism(nodes=2, zero=Zero(stage=stage, offload="CPU")) for stage in (1, 2, 3)},
 }
 
 

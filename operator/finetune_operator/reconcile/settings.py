@@ -29,12 +29,20 @@ class Settings:
     """Data steps skipped after the checkpoint, per restart from exit 76."""
     node_failures: int = 2
     """A node is avoided after so many failures in one stage."""
+    allows_workspace_path: bool = False
+    """Whether a job may name a folder of the machine: on a cluster that would be any node's."""
+    serves_cluster_runtimes: bool = True
+    """False: the operator has rights in single namespaces only."""
     operator_namespace: str | None = None
     """Where the operator's pods are, for the NetworkPolicy of a job; None: jobs get none."""
 
 
 DEFAULT_SETTINGS = Settings()
 LOCAL_SETTINGS = Settings(
-    status_interval_seconds=1.0, backoff_base_seconds=1.0, backoff_max_seconds=60.0, settle_seconds=10.0
+    status_interval_seconds=1.0,
+    backoff_base_seconds=1.0,
+    backoff_max_seconds=60.0,
+    settle_seconds=10.0,
+    allows_workspace_path=True,
 )
 """For one job on one machine, watched by a person."""

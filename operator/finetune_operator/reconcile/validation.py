@@ -5,28 +5,44 @@ from __future__ import annotations
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
 from finetune_api.support import unsupported
+from finetune_operator.reconcile.settings import Settings
 
 WAITING_REASONS = ("RuntimeNotFound",)
 """Problems that go away when somebody else creates an object."""
 
 
-def find_problems(job: FineTuneJob, has_runtime: bool) -> list[Problem]:
+def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings) -> list[Problem]:
     """Everything that keeps the job from starting, at once."""
-    problems = [*unsupported(job.spec), *_workspace_problems(job)]
-    if not has_runtime:
-        reference = job.spec.runtime_ref
-        problems.append(
-            Problem(
-                "spec.runtimeRef.name",
-                f"{reference.kind} {reference.name} does not exist: create it, or name another one in a new job",
-                "RuntimeNotFound",
-            )
+    problems = [*unsupported(job.spec), *_workspace_problems(job, settings)]
+    return problems if has_runtime else [*problems, _no_runtime(job, settings)]
+
+
+def _no_runtime(job: FineTuneJob, settings: Settings) -> Problem:
+    reference = job.spec.runtime_ref
+    if reference.kind == "ClusterFineTuneRuntime" and not settings.serves_cluster_runtimes:
+        return Problem(
+            "spec.runtimeRef.kind",
+            f"{reference.kind} {reference.name} is out of reach: this operator serves single namespaces. "
+            "Create a FineTuneRuntime in this namespace, and name it in a new job",
+            "RuntimeNotFound",
         )
-    return problems
+    return Problem(
+        "spec.runtimeRef.name",
+        f"{reference.kind} {reference.name} does not exist: create it, or name another one in a new job",
+        "RuntimeNotFound",
+    )
 
 
-def _workspace_problems(job: FineTuneJob) -> list[Problem]:
+def _workspace_problems(job: FineTuneJob, settings: Settings) -> list[Problem]:
     workspace = job.spec.workspace
+    if workspace is not None and workspace.path is not None and not settings.allows_workspace_path:
+        return [
+            Problem(
+                "spec.workspace.path",
+                "a path of a node is for local runs only: give workspace.claimName or workspace.create in a new job",
+                "ClaimNotFound",
+            )
+        ]
     if workspace is None:
         return [
             Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from finetune_api.progress import Progress
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import CONDITION_TYPES, MAX_STATUS_BYTES, LastCheckpoint, ProgressStatus
 from finetune_operator.reconcile.draft import bounded
-from unit.reconcile.world import World, job_object, runtime_object
+from unit.reconcile.world import SETTINGS, World, job_object, runtime_object
 
 SCORE = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=23.9, low=23, high=25, baseline=14.1)
 SHOT = SCORE.model_copy(update={"shots": 1, "score": 31.5, "baseline": 19.7})
@@ -296,6 +297,22 @@ def test_the_gate_decides(gate: str, condition: tuple[str, str], event: str) -> 
     assert summary.verdict == "It is better."
     if gate == "Failed":
         assert "chrF++ of en-es better than the baseline" in world.message("Succeeded")
+
+
+def test_a_folder_of_a_node_is_no_workspace_on_a_cluster() -> None:
+    world = World(job_object(workspace={"path": "/etc"}))
+    world.settle()
+    assert world.condition("Valid") == ("False", "ClaimNotFound")
+    assert "spec.workspace.path: a path of a node is for local runs only" in world.message("Valid")
+    assert world.of("Job") == []
+
+
+def test_a_cluster_runtime_is_out_of_reach_of_an_operator_of_single_namespaces() -> None:
+    world = World(job_object(), replace(SETTINGS, serves_cluster_runtimes=False))
+    world.settle()
+    assert world.condition("Valid") == ("False", "RuntimeNotFound")
+    assert "Create a FineTuneRuntime in this namespace" in world.message("Valid")
+    assert world.of("Job") == []
 
 
 def test_progress_reaches_the_status_at_most_once_per_interval() -> None:
