@@ -62,3 +62,10 @@ def children(plane: ControlPlane, namespace: str) -> list[tuple[str, str]]:
         "app.kubernetes.io/managed-by=finetune-operator",
     )["items"]
     return sorted((item["kind"], item["metadata"]["name"]) for item in items)
+
+
+def job_events(plane: ControlPlane, namespace: str) -> list[Object]:
+    """Events about FineTuneJobs of a namespace, in the order in which they happened."""
+    items = plane.get("events.events.k8s.io", "-n", namespace)["items"]
+    own: list[Object] = [event for event in items if event["regarding"]["kind"] == "FineTuneJob"]
+    return sorted(own, key=lambda event: str(event["eventTime"]))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cluster.control_plane import ControlPlane, wait_for
-from cluster.jobs import children, job, status, wait_for_state
+from cluster.jobs import children, job, job_events, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet, run_on
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
@@ -24,12 +24,9 @@ def operator(plane: ControlPlane) -> Iterator[OperatorProcess]:
         yield operator
 
 
-def events(plane: ControlPlane, namespace: str) -> list[str]:
-    """Reasons of the events about jobs, in order."""
-    items = plane.get("events.events.k8s.io", "-n", namespace)["items"]
-    own = [e for e in items if e["regarding"]["kind"] == "FineTuneJob"]
-    own.sort(key=lambda e: e["eventTime"])
-    return [e["reason"] for e in own]
+def reasons(plane: ControlPlane, namespace: str) -> list[str]:
+    """Of the events about jobs, in order."""
+    return [event["reason"] for event in job_events(plane, namespace)]
 
 
 def test_a_job_runs_to_its_end(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:
@@ -45,7 +42,7 @@ def test_a_job_runs_to_its_end(plane: ControlPlane, namespace: str, operator: Op
         for stage in ("prepare", "pretrain", "evaluate")
         for verb in ("StageStarted", "StageCompleted")
     ]
-    seen = [reason for reason in events(plane, namespace) if reason.startswith("Stage")]
+    seen = [reason for reason in reasons(plane, namespace) if reason.startswith("Stage")]
     assert seen == [text.split()[0] for text in wanted]
     finished = plane.get("ftj", "one", "-n", namespace)
     assert "annotations" not in finished["metadata"] or not any(

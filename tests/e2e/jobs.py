@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
-from cluster.jobs import job, status
+from cluster.jobs import job, job_events, status
 from training.corpus import write_tsv
 
 Object = dict[str, Any]
@@ -81,10 +81,4 @@ def story(plane: ControlPlane, namespace: str) -> str:
 
 def events(plane: ControlPlane, namespace: str) -> list[str]:
     """`reason stage` of all events about FineTuneJobs of a namespace, in the order in which they happened."""
-    items = [e for e in plane.get("events.events.k8s.io", "-n", namespace)["items"] if _is_about_a_job(e)]
-    items.sort(key=lambda event: event["eventTime"])
-    return [f"{event['reason']} {event['note'].partition(':')[0]}" for event in items]
-
-
-def _is_about_a_job(event: Object) -> bool:
-    return str(event["regarding"]["kind"]) == "FineTuneJob"
+    return [f"{event['reason']} {event['note'].partition(':')[0]}" for event in job_events(plane, namespace)]
