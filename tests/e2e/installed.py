@@ -8,8 +8,8 @@ from typing import Any
 from cluster.control_plane import ControlPlane, wait_for
 
 Object = dict[str, Any]
-OPERATOR_IMAGE = "docker.io/finetune-operator/operator:0.1.0"
-TRAINER_IMAGE = "docker.io/finetune-operator/trainer:0.1.0"
+OPERATOR_IMAGE = "localhost/finetune-operator/operator:0.1.0"
+TRAINER_IMAGE = "localhost/finetune-operator/trainer:0.1.0"
 IMAGES = (OPERATOR_IMAGE, TRAINER_IMAGE)
 TRAINER_USER = 65532
 

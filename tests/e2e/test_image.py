@@ -14,7 +14,7 @@ from e2e.jobs import small_job, story, wait_for_end, write_corpus
 from e2e.real_node import IMAGE_HANDLER, RealNode
 from image import build_images
 
-BUILT = "docker.io/finetune-operator/operator:built"
+BUILT = "localhost/finetune-operator/operator:built"
 DEPLOYMENT = "deployment/finetune-operator"
 
 

@@ -44,7 +44,7 @@ def orders(targets: Sequence[str], variant: str, arguments: Mapping[str, str]) -
         tag = f"{version}-{variant}" if special else version
         values = common | (dict(VARIANTS[variant]) if special else {}) | dict(arguments)
         archive = ARCHIVES / f"{target}-{tag}.tar"
-        found.append(Order(target, f"finetune-operator/{target}:{tag}", archive, values, _secrets()))
+        found.append(Order(target, f"localhost/finetune-operator/{target}:{tag}", archive, values, _secrets()))
     return found
 
 

@@ -17,8 +17,6 @@ from image.debian_base import ImageError, missing
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON_BASE = "python:3.11-slim-bookworm"
 """The default of the Dockerfile."""
-REGISTRY = "docker.io"
-"""What stands before a name without a registry; kubelets complete names so."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Buildah:
         """See `Builder`."""
         _run(["buildah", "bud", "--layers", *_options(order), str(ROOT)])
         order.archive.unlink(missing_ok=True)  # buildah would add to it
-        _run(["buildah", "push", order.name, f"oci-archive:{order.archive}:{REGISTRY}/{order.name}"])
+        _run(["buildah", "push", order.name, f"oci-archive:{order.archive}:{order.name}"])
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Bootstrap:
     def build(self, order: Order) -> None:
         """See `Builder`."""
         options = buildkit.options(order.target, order.arguments, order.secrets)
-        output = f"type=oci,dest={order.archive},name={REGISTRY}/{order.name}"
+        output = f"type=oci,dest={order.archive},name={order.name}"
         self.daemon.run(ROOT, *self.base, *options, "--output", output)
 
 

@@ -70,7 +70,7 @@ def test_docker_that_cannot_build_is_passed_over(programs: Programs, order: Orde
     find_builder().build(order)
     build, push = programs.calls[-2:]
     assert build[:2] == ["buildah", "bud"]
-    assert push == ["buildah", "push", "a/b:1", f"oci-archive:{order.archive}:docker.io/a/b:1"]
+    assert push == ["buildah", "push", "a/b:1", f"oci-archive:{order.archive}:a/b:1"]
     assert not order.archive.exists()
 
 

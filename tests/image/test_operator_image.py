@@ -66,7 +66,7 @@ def test_a_new_version_of_the_operator_is_a_small_layer(image: ImageArchive) -> 
 def test_the_manifest_names_the_image_and_its_command(image: ImageArchive, root: Path) -> None:
     deployment = yaml.safe_load((root / "manifests/install/deployment.yaml").read_text(encoding="utf-8"))
     pod = deployment["spec"]["template"]["spec"]
-    assert image.names == [f"docker.io/{pod['containers'][0]['image']}"]
+    assert image.names == [pod["containers"][0]["image"]]
     assert image.configuration["Entrypoint"] == pod["containers"][0]["command"]
     user = pod["securityContext"]
     assert image.configuration["User"] == f"{user['runAsUser']}:{user['runAsGroup']}" == f"{USER}:{USER}"
