@@ -29,6 +29,11 @@ def reasons(plane: ControlPlane, namespace: str) -> list[str]:
     return [event["reason"] for event in job_events(plane, namespace)]
 
 
+def stage_states(plane: ControlPlane, name: str, namespace: str) -> list[tuple[str, str]]:
+    """(stage, state) as the status has them."""
+    return [(stage["name"], stage["state"]) for stage in status(plane, name, namespace).get("stages", [])]
+
+
 def test_a_job_runs_to_its_end(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:
     with Kubelet(plane):
         plane.apply(job("one", namespace))
@@ -111,10 +116,7 @@ def test_a_child_deleted_by_hand_comes_back(plane: ControlPlane, namespace: str,
         plane, lambda pod: Ending(after_seconds=None if "pretrain" in pod["metadata"]["name"] else 0.2)
     ) as kubelet:
         plane.apply(job("whole", namespace))
-        wait_for("pretrain", lambda: status(plane, "whole", namespace).get("currentStage") == "pretrain")
-        wait_for(
-            "its pods", lambda: len(plane.get("pods", "-n", namespace, "-l", f"{labels.STAGE}=pretrain")["items"]) == 2
-        )
+        wait_for("pretrain to run", lambda: ("pretrain", "Running") in stage_states(plane, "whole", namespace))
         gang = next(name for kind, name in children(plane, namespace) if kind == "Job" and "pretrain" in name)
         plane.kubectl("delete", "job", gang, "-n", namespace)
         wait_for(
