@@ -207,35 +207,38 @@ class Controller:
             await self._cluster.delete(Reference(child.kind, namespace, child.name))
         known = {_name_of(child) for child in observed.children}
         for value in decision.apply:
-            if _name_of(value) not in known:
-                await self._refuse_foreign(key, job, value)
-            await self._apply_child(key, value)
+            await self._write_child(key, job, value, exists=_name_of(value) in known)
         self._apply_errors.pop(key, None)
         await self._recorder.record(job, decision.events, now)
 
-    async def _refuse_foreign(self, key: Key, job: FineTuneJob, value: Object) -> None:
-        """An apply is forced, and would take over what somebody else made under the name of a child."""
-        reference = Reference(value["kind"], key[0], value["metadata"]["name"])
+    async def _write_child(self, key: Key, job: FineTuneJob, value: Object, *, exists: bool) -> None:
         try:
-            found = await self._cluster.get(reference)
-        except NotFoundError:
-            return
-        if not _is_owned(found, job):
-            self._apply_errors[key] = message = (
-                f"cannot create {reference.kind} {reference.name}: one that does not belong to this job has its name. "
-                "Delete or rename that one, and the job goes on"
-            )
-            raise ClusterError(message)
-
-    async def _apply_child(self, key: Key, value: Object) -> None:
-        try:
-            await self._cluster.apply(value)
+            if exists:
+                await self._cluster.apply(value)
+            else:
+                await self._create_child(job, value)
         except ConflictError:
             raise
         except ClusterError as error:
             # The next visit says so in the status; whoever can help reads it there.
             self._apply_errors[key] = f"cannot create {value['kind']} {value['metadata']['name']}: {error}"
             raise
+
+    async def _create_child(self, job: FineTuneJob, value: Object) -> None:
+        """An apply would take over what somebody else made under the name of a child; a create does not."""
+        try:
+            await self._cluster.create(value)
+        except ConflictError:
+            reference = Reference(value["kind"], value["metadata"]["namespace"], value["metadata"]["name"])
+            try:
+                found = await self._cluster.get(reference)
+            except NotFoundError:
+                raise ConflictError(f"{reference.kind} {reference.name} came and went") from None
+            if not _is_owned(found, job):
+                raise ClusterError(
+                    "one that does not belong to this job has its name. Delete or rename that one, and the job goes on"
+                ) from None
+            await self._cluster.apply(value)  # made by a visit that did not hear the answer
 
 
 def must_be_sure(observed: Observed, decision: Decision) -> bool:

@@ -78,6 +78,15 @@ class Cluster(Protocol):
         """All objects of a kind, in one namespace or in all, with all of the labels."""
         ...
 
+    async def create(self, value: Object) -> Object:
+        """Create an object that must not exist.
+
+        Raises:
+            InvalidObjectError: if schema or rules refuse it.
+            ConflictError: if one of its name exists.
+        """
+        ...
+
     async def apply(self, value: Object) -> Object:
         """Create the object or set the fields that are given (server-side apply, forced, one field manager).
 

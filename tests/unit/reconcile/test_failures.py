@@ -248,7 +248,7 @@ def test_an_error_of_the_cluster_is_told_in_the_status_and_goes_away() -> None:
     world = World(job_object())
 
     def refuse(verb: str) -> None:
-        if verb == "apply Job":
+        if verb == "create Job":
             raise InvalidObjectError("quota exceeded: pods")
 
     world.cluster.before_write = refuse

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from finetune_api.job import FineTuneJob
+from finetune_operator.cluster.interface import ClusterError
+from finetune_operator.reconcile import names
 from finetune_operator.reconcile.upkeep import is_edited
 from unit.reconcile.world import World, job_object, runtime_object
 
@@ -56,6 +59,45 @@ def test_the_snapshot_that_comes_back_is_of_the_runtime_as_it_is_now() -> None:
     again = next(o for o in world.of("ConfigMap") if "runtime.json" in o["data"])
     assert again["metadata"]["name"] == snapshot["metadata"]["name"]
     assert "sha256:1" in again["data"]["runtime.json"]
+
+
+def test_a_stranger_under_the_name_of_a_child_is_told_and_left_alone_however_late_it_comes() -> None:
+    world = World(job_object())
+    stranger: Object = {}
+
+    def come(verb: str) -> None:
+        if verb == "create Job" and not stranger:
+            name = next(o for o in world.of("ConfigMap"))["metadata"]["name"]
+            metadata = {"name": name, "namespace": "default"}
+            stranger.update(world.cluster.put({"kind": "Job", "metadata": metadata, "spec": {"parallelism": 7}}))
+
+    world.cluster.before_write = come
+    with pytest.raises(ClusterError, match="does not belong to this job"):
+        world.sync()
+    with pytest.raises(ClusterError):
+        world.sync()
+    assert "Delete or rename that one" in world.message("PodsReady")
+    assert world.of("Job") == [stranger]
+    world.cluster.remove(("Job", "default", stranger["metadata"]["name"]))
+    world.settle()
+    assert world.condition("PodsReady") == ("True", "Running")
+
+
+def test_a_child_whose_making_was_not_heard_of_is_taken() -> None:
+    world = World(job_object())
+    made: list[str] = []
+
+    def make(verb: str) -> None:
+        if verb == "create ConfigMap" and not made:
+            owner = {"kind": "FineTuneJob", "uid": world.job["metadata"]["uid"]}
+            name = names.runtime_name(FineTuneJob.from_json_object(world.job))
+            metadata = {"name": name, "namespace": "default", "ownerReferences": [owner]}
+            made.append(world.cluster.put({"kind": "ConfigMap", "metadata": metadata})["metadata"]["uid"])
+
+    world.cluster.before_write = make
+    world.settle()
+    assert world.condition("PodsReady") == ("True", "Running")
+    assert made == [next(o for o in world.of("ConfigMap") if "runtime.json" in o["data"])["metadata"]["uid"]]
 
 
 def test_an_edited_selector_is_put_right() -> None:

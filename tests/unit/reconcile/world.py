@@ -52,11 +52,21 @@ class MemoryCluster:
             if k == kind and namespace in (None, n) and wanted <= o["metadata"].get("labels", {}).items()
         ]
 
+    async def create(self, value: Object) -> Object:
+        self.before_write(f"create {value['kind']}")
+        metadata = value["metadata"]
+        if (value["kind"], metadata["namespace"], metadata["name"]) in self.objects:
+            raise ConflictError(f"{value['kind']} {metadata['name']} exists")
+        return self._written("create", value)
+
     async def apply(self, value: Object) -> Object:
         self.before_write(f"apply {value['kind']}")
+        return self._written("apply", value)
+
+    def _written(self, verb: str, value: Object) -> Object:
         stored = self.put(value)
         if value["kind"] != "Event":
-            self.writes.append(f"apply {value['kind']} {value['metadata']['name']}")
+            self.writes.append(f"{verb} {value['kind']} {value['metadata']['name']}")
             self.after_write()
         return stored
 

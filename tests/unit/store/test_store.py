@@ -35,6 +35,13 @@ def test_a_new_object_gets_what_the_api_server_gives(store: ObjectStore) -> None
     assert int(metadata["resourceVersion"]) > 0
 
 
+def test_what_exists_is_not_created_again(store: ObjectStore) -> None:
+    first = drive(store.create(config("a", k="v")))
+    with pytest.raises(ConflictError, match="ConfigMap a exists"):
+        drive(store.create(config("a", k="other")))
+    assert drive(store.get(ref("ConfigMap", "a"))) == first
+
+
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     stored = drive(open_store(tmp_path).apply(config("a", k="é")))
     assert drive(open_store(tmp_path).get(ref("ConfigMap", "a"))) == stored

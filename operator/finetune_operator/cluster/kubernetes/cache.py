@@ -147,6 +147,10 @@ class CachingCluster:
         """See `Cluster`."""
         return await self._cluster.list(kind, namespace, labels)
 
+    async def create(self, value: Object) -> Object:
+        """See `Cluster`."""
+        return self._keep(await self._cluster.create(value))
+
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
         known = self._cache.find(reference_of(value))

@@ -1,4 +1,4 @@
-"""`Cluster` over the Kubernetes API: JSON in, JSON out, server-side apply for every write."""
+"""`Cluster` over the Kubernetes API: JSON in, JSON out; what exists is written by server-side apply."""
 
 from __future__ import annotations
 
@@ -134,14 +134,10 @@ class KubernetesCluster:
         return await self._request("PATCH", reference.kind, path_of(reference) + subresource, query, value)
 
     async def create(self, value: Object) -> Object:
-        """Create an object.
-
-        Raises:
-            ConflictError: if one of its name exists.
-        """
+        """See `Cluster`."""
         reference = reference_of(value)
         path = RESOURCES[reference.kind].path(reference.namespace)
-        return await self._request("POST", reference.kind, path, body=value)
+        return await self._request("POST", reference.kind, path, {"fieldManager": FIELD_MANAGER}, value)
 
     async def delete(self, reference: Reference) -> None:
         """See `Cluster`."""

@@ -97,6 +97,10 @@ class LocalCluster:
         """See `Cluster`."""
         return await self._store.list(kind, namespace, labels)
 
+    async def create(self, value: Object) -> Object:
+        """See `Cluster`."""
+        return await self._store.create(value)
+
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
         return await self._store.apply(value)

@@ -84,6 +84,13 @@ class ObjectStore:
         found.sort(key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))
         return copy.deepcopy(found)
 
+    async def create(self, value: Object) -> Object:
+        """See `Cluster`."""
+        reference = _reference(value)
+        if reference in self._objects:
+            raise ConflictError(f"{reference.kind} {reference.name} exists")
+        return await self.apply(value)
+
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
         reference = _reference(value)
