@@ -35,8 +35,8 @@ class Lora(ApiModel):
     """Scale: the update is multiplied by alpha / rank."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Dropout before the update."""
-    targets: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
-        default=["q_proj", "v_proj"], min_length=1, max_length=16
+    targets: list[Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$")]] = (
+        Field(default=["q_proj", "v_proj"], min_length=1, max_length=16)
     )
     """Names of the linear layers that get an update."""
 

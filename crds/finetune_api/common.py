@@ -14,6 +14,11 @@ STAGES: tuple[Stage, ...] = ("prepare", "pretrain", "fuse", "adapt", "align", "e
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 """A DNS-1123 label."""
+DnsName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+"""A DNS-1123 subdomain: the name of most objects."""
 LanguageCode = Annotated[
     str, Field(min_length=2, max_length=11, pattern=r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$")
 ]
@@ -27,32 +32,41 @@ Direction = Annotated[
     ),
 ]
 """Translation direction, source language first: en-es, en-pt-BR."""
-Uri = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^((hf|pvc|file|s3)://)?[^\s\x00]+$")]
+Uri = Annotated[
+    str, Field(min_length=1, max_length=1024, pattern=r"""^((hf|pvc|file|s3)://)?[^\s\p{C}\p{Z}$`;|&<>"'\\]+$""")
+]
 """hf://, pvc://, file:// or s3://. In local mode a plain path is also allowed: relative to the manifest."""
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
-NO_PARENT_PATH = CelRule(
-    rule="!self.uri.contains('/../') && !self.uri.startsWith('../') && !self.uri.endsWith('/..')",
-    message="uri must not contain '..': name the file by its full path",
-    field_path=".uri",
+URI_RULES = (
+    CelRule(
+        rule="!self.uri.matches('(^|/)[.][.](/|$)')",
+        message="uri must not contain '..': name the file by its full path",
+        field_path=".uri",
+    ),
+    CelRule(
+        rule="!self.uri.startsWith('pvc://') || self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$')",
+        message="after pvc:// comes the name of a PersistentVolumeClaim, as in pvc://corpora/news.tsv",
+        field_path=".uri",
+    ),
 )
 
 
 class ModelReference(ApiModel):
     """Where a pretrained model is."""
 
-    cel_rules = (NO_PARENT_PATH,)
+    cel_rules = URI_RULES
 
     uri: Uri
     """hf:// pvc:// file:// s3://"""
-    revision: str | None = Field(default=None, max_length=128)
+    revision: str | None = Field(default=None, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._/]*$")
     """Commit of a hub model; pin it."""
 
 
 class UriReference(ApiModel):
     """A file or folder that a block reads."""
 
-    cel_rules = (NO_PARENT_PATH,)
+    cel_rules = URI_RULES
 
     uri: Uri
     """hf:// pvc:// file:// s3://"""

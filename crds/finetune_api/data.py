@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from finetune_api.base import ApiModel, CelRule
-from finetune_api.common import NO_PARENT_PATH, LanguageCode, Name, Ratio, Uri
+from finetune_api.common import URI_RULES, LanguageCode, Name, Ratio, Uri
 
 SourceType = Literal["Parallel", "Text", "QuestionAnswering"]
 SourceFormat = Literal["tsv", "csv", "jsonl", "parquet", "moses", "text", "tmx", "gettext", "huggingface"]
@@ -27,7 +27,7 @@ class DataSource(ApiModel):
     """One corpus."""
 
     cel_rules = (
-        NO_PARENT_PATH,
+        *URI_RULES,
         CelRule(
             rule="self.type != 'Parallel' || self.languages.size() == 2",
             message="a Parallel source has exactly two languages",

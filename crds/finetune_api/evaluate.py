@@ -97,7 +97,7 @@ class GateRequirement(ApiModel):
     """Must not be significantly worse than the baseline."""
     better_than_baseline: bool = False
     """Must be significantly better than the baseline."""
-    minimum: float | None = None
+    minimum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
     """Score must reach this (TER: must not exceed it)."""
     significance: Ratio = 0.05
     """p-value for the comparison."""

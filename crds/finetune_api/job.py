@@ -8,7 +8,7 @@ from pydantic import Field
 
 from finetune_api.adapt import Adapt, Align, Fuse
 from finetune_api.base import ApiModel, CelRule
-from finetune_api.common import STAGES, Name, Stage
+from finetune_api.common import STAGES, DnsName, Name, Stage
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
 from finetune_api.meta import ObjectMeta
@@ -31,7 +31,7 @@ class CreateClaim(ApiModel):
 
     size: str = Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
     """Quantity."""
-    storage_class_name: str | None = Field(default=None, max_length=253)
+    storage_class_name: DnsName | None = None
     """Storage class; default: the cluster's."""
     access_modes: list[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]] = Field(
         default=["ReadWriteMany"], min_length=1, max_length=3
@@ -49,7 +49,7 @@ class Workspace(ApiModel):
         ),
     )
 
-    claim_name: str | None = Field(default=None, max_length=253)
+    claim_name: DnsName | None = None
     """An existing PersistentVolumeClaim."""
     create: CreateClaim | None = None
     """A new one, owned by the job."""
@@ -89,7 +89,7 @@ class FailurePolicy(ApiModel):
 class Lineage(ApiModel):
     """Where this experiment comes from; free text for people."""
 
-    parent: str | None = Field(default=None, max_length=253)
+    parent: Name | None = None
     """Name of the job this one builds on."""
     hypothesis: str | None = Field(default=None, max_length=2048)
     """What it is meant to find out."""

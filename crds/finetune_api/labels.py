@@ -41,6 +41,8 @@ REPORT_MAX_BYTES = 900 * 1024
 PLAN_MOUNT = "/etc/finetune"
 PLAN_FILE = "plan.json"
 WORKSPACE_MOUNT = "/workspace"
+SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
+TMP_MOUNT = "/tmp"  # noqa: S108 - likewise
 CLAIM_SCHEME = "pvc://"
 CLAIMS_MOUNT = "/claims"
 """Where `pvc://claim/path` is: `/claims/claim/path`."""

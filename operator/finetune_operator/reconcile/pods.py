@@ -13,8 +13,6 @@ from finetune_operator.reconcile.claims import named_claims
 from finetune_operator.reconcile.plan import gang_size, workspace_path
 
 Object = dict[str, Any]
-SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
-TMP_MOUNT = "/tmp"  # noqa: S108 - likewise
 WORKSPACE_VOLUME = "workspace"
 USER = 65532
 """Neither root nor anybody: the trainer image's user."""
@@ -71,13 +69,13 @@ def _container(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpe
         "volumeMounts": [
             {"name": "plan", "mountPath": labels.PLAN_MOUNT, "readOnly": True},
             {"name": WORKSPACE_VOLUME, "mountPath": workspace_path(job.spec)},
-            {"name": "shared-memory", "mountPath": SHARED_MEMORY_MOUNT},
-            {"name": "tmp", "mountPath": TMP_MOUNT},
+            {"name": "shared-memory", "mountPath": labels.SHARED_MEMORY_MOUNT},
+            {"name": "tmp", "mountPath": labels.TMP_MOUNT},
             *(
                 {"name": volume, "mountPath": f"{labels.CLAIMS_MOUNT}/{claim}", "readOnly": True}
                 for claim, volume in _claim_volumes(job).items()
             ),
-            *runtime.volume_mounts,
+            *(mount.model_dump(by_alias=True, exclude_defaults=True) for mount in runtime.volume_mounts),
         ],
     }
     resources = runtime.resources.model_dump(exclude_defaults=True)
@@ -97,7 +95,7 @@ def _environment(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeS
         labels.ENV_TERMINATION_LOG: labels.TERMINATION_LOG,
     }
     if job.spec.workspace is None or job.spec.workspace.path is None:
-        ours["HOME"] = TMP_MOUNT  # the root file system is read-only; a local process keeps its own home
+        ours["HOME"] = labels.TMP_MOUNT  # the root file system is read-only; a local process keeps its own home
     return [
         *({"name": v.name, "value": v.value} for v in runtime.environment),
         *({"name": name, "value": value} for name, value in ours.items()),

@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune_api.common import Stage
 from finetune_api.problems import Problem
-from finetune_api.runtime import RuntimeSpec
+from finetune_api.runtime import RuntimeSpec, pod_runtime
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.children import read_snapshot
@@ -53,7 +53,7 @@ class Visit:
         snapshot = self.child("ConfigMap", names.runtime_name(self.job))
         if snapshot is not None:
             return read_snapshot(snapshot)
-        return self.observed.runtime.spec if self.observed.runtime is not None else None
+        return pod_runtime(self.observed.runtime) if self.observed.runtime is not None else None
 
     def has_runtime(self) -> bool:
         """Whether `runtime` gives one."""

@@ -47,6 +47,7 @@ FAILING: list[tuple[str, dict[str, Any], str]] = [
     ("exactly two languages", {"data.sources.0.languages": ["en"]}, "spec.data.sources[0].languages"),
     ("exactly one language", {"data.sources.1.languages": ["en", "es"]}, "spec.data.sources[1].languages"),
     ("must not contain '..'", {"data.sources.0.uri": "file:///a/../b"}, "spec.data.sources[0].uri"),
+    ("after pvc:// comes the name", {"data.sources.0.uri": "pvc://Corpora/a"}, "spec.data.sources[0].uri"),
     ("must leave at least a tenth", {"data.split": {"validation": 0.5, "test": 0.5}}, "spec.data.split"),
     ("names of sources must be unique", {"data.sources.1.name": "ui"}, "spec.data.sources"),
     ("must have role Train", {"data.sources.0.role": "Test", "data.sources.1.role": "Test"}, "spec.data.sources"),

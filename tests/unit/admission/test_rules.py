@@ -9,10 +9,14 @@ import pytest
 
 from finetune_api.base import ApiModel
 from finetune_api.job import FineTuneJob
+from finetune_api.problems import join_problems
+from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
 from finetune_operator.admission.cel import _children
 from finetune_operator.cluster.interface import InvalidObjectError
 from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
+from unit.admission.runtime_cases import FAILING as RUNTIME_FAILING
+from unit.admission.runtime_cases import ONLY_FOR_THE_PLATFORM_TEAM, runtime
 
 
 def test_the_good_case_breaks_no_rule() -> None:
@@ -24,6 +28,21 @@ def test_each_rule_refuses_its_case_at_its_field(message: str, changes: dict[str
     assert [p.field for p in problems_in(changed(changes)) if message in p.message] == [field]
 
 
+def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
+    assert problems_in(runtime({})) == []
+
+
+@pytest.mark.parametrize(("message", "spec", "field"), RUNTIME_FAILING, ids=[case[0] for case in RUNTIME_FAILING])
+def test_what_a_tenant_may_not(message: str, spec: dict[str, Any], field: str) -> None:
+    assert [p.field for p in problems_in(runtime(spec)) if message in p.message] == [field]
+
+
+@pytest.mark.parametrize("field", ONLY_FOR_THE_PLATFORM_TEAM)
+def test_what_only_the_platform_team_may(field: str) -> None:
+    assert problems_in(runtime(ONLY_FOR_THE_PLATFORM_TEAM, "ClusterFineTuneRuntime")) == []
+    assert field in join_problems(problems_in(runtime({field: ONLY_FOR_THE_PLATFORM_TEAM[field]})))
+
+
 def rules(model: type[ApiModel]) -> Iterator[str]:
     yield from (rule.message for rule in model.cel_rules if not rule.is_transition)
     for _, child in _children(model):
@@ -31,8 +50,9 @@ def rules(model: type[ApiModel]) -> Iterator[str]:
 
 
 def test_every_rule_has_a_failing_case() -> None:
-    without = [message for message in rules(FineTuneJob) if not any(case[0] in message for case in FAILING)]
-    assert without == []
+    cases: list[tuple[type[ApiModel], list[Any]]] = [(FineTuneJob, FAILING), (FineTuneRuntime, RUNTIME_FAILING)]
+    for model, failing in cases:
+        assert [message for message in rules(model) if not any(case[0] in message for case in failing)] == []
 
 
 @pytest.mark.parametrize("changes", IMMUTABLE)
