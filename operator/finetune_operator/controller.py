@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from finetune_operator.cluster.interface import (
     Reference,
 )
 from finetune_operator.progress import HttpReportSource
+from finetune_operator.progress.heartbeats import HeartbeatAges
+from finetune_operator.reconcile import measures
 from finetune_operator.reconcile.core import reconcile
 from finetune_operator.reconcile.names import report_name
 from finetune_operator.reconcile.publishing import is_published, offers_report
@@ -86,6 +89,7 @@ class Controller:
             still make us do wrong is decided again on the cluster's own reads.
         recorder: publishes events; without one each event is an object.
         reports: where full reports come from that are to be published.
+        monotonic: seconds that never jump.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Controller:
         reader: Reader | None = None,
         recorder: Recorder | None = None,
         reports: ReportSource | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
         self._progress = progress
@@ -106,6 +111,7 @@ class Controller:
         self._recorder = recorder or EveryEvent(cluster)
         self._reports: ReportSource = reports or HttpReportSource()
         self._apply_errors: dict[Key, str] = {}
+        self._heartbeats = HeartbeatAges(settings.stall_confirm_seconds, monotonic)
 
     async def sync(self, namespace: str, name: str) -> float | None:
         """One visit; returns after how many seconds to come again, or None if only a change can matter.
@@ -118,6 +124,7 @@ class Controller:
         observed = await self._observe(self._reader or self._cluster, key)
         if observed is None:
             self._apply_errors.pop(key, None)
+            self._heartbeats.forget(key)
             return None
         now = self._clock()
         decision = reconcile(observed, now, self._settings)
@@ -155,9 +162,18 @@ class Controller:
             children=tuple(children),
             pods=tuple(pods),
             progress=progress,
+            heartbeat_age_seconds=self._heartbeat_age(key, job, progress),
             report=await self._read_report(job, progress, children, running),
             apply_error=self._apply_errors.get(key, ""),
         )
+
+    def _heartbeat_age(self, key: Key, job: FineTuneJob, progress: Progress | None) -> float:
+        stage = next((s for s in job.status.stages if s.name == job.status.current_stage), None) if job.status else None
+        if stage is None:
+            return 0.0
+        current = measures.current_progress(progress, stage)
+        gang = (job.metadata.uid or "", stage.name, stage.attempt)
+        return self._heartbeats.look(key, gang, current.progress.heartbeat if current is not None else None)
 
     async def _find_runtime(self, reader: Reader, job: FineTuneJob) -> FineTuneRuntime | ClusterFineTuneRuntime | None:
         reference = job.spec.runtime_ref

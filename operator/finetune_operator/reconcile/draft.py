@@ -48,6 +48,10 @@ class Draft:
             if kind not in self._conditions:
                 self.condition(kind, "Unknown", "NotYetKnown")
 
+    def not_before(self, start: datetime | None) -> datetime:
+        """Now, but no earlier than the start of what ends now: the clock may have been set back meanwhile."""
+        return self.now if start is None else max(start, self.now)
+
     def condition(self, kind: ConditionType, status: ConditionStatus, reason: str, message: str = "") -> bool:
         """Set a condition; its transition time moves only with its status. True if status or reason changed."""
         message = truncate(message, MAX_MESSAGE)

@@ -16,7 +16,7 @@ def succeed_job(visit: Visit) -> None:
     """Every stage is done."""
     draft = visit.draft
     measures.finish_progress(draft)
-    draft.set(current_stage=None, completion_time=visit.now)
+    draft.set(current_stage=None, completion_time=draft.not_before(draft.get("start_time")))
     draft.condition("PodsReady", "False", "Completed")
     draft.condition("Progressing", "False", "Completed")
     if visit.job.spec.evaluate is None:
@@ -27,7 +27,7 @@ def succeed_job(visit: Visit) -> None:
 def fail_job(visit: Visit, reason: str, message: str) -> None:
     """The job is over without success."""
     draft = visit.draft
-    draft.set(completion_time=visit.now)
+    draft.set(completion_time=draft.not_before(draft.get("start_time")))
     draft.condition("PodsReady", "False", "Ended")
     draft.condition("Progressing", "False", "Ended")
     draft.condition("Succeeded", "False", reason, message)
@@ -42,7 +42,7 @@ def end_stage_failed(visit: Visit, stage: StageStatus, reason: str, message: str
         attempt=stage.attempt,
         restarts=stage.restarts,
         recent_failure_times=stage.recent_failure_times,
-        completion_time=visit.now,
+        completion_time=draft.not_before(stage.start_time),
         message=truncate(message, 1024),
     )
     draft.event("Warning", "StageFailed", f"{stage.name}: {message}", stage.name)

@@ -17,8 +17,10 @@ class Settings:
     """Longest wait."""
     settle_seconds: float = 30.0
     """How long to wait for the other pods' exit codes after the first pod failed."""
+    heartbeat_seconds: float = 20.0
+    """A heartbeat is looked at this often."""
     stall_confirm_seconds: float = 30.0
-    """A heartbeat must stay too old for this long: a machine that slept is not a hang."""
+    """A heartbeat must stay too old for this long."""
     bug_restarts: int = 1
     """Exit 70 and unknown exit codes."""
     out_of_memory_restarts: int = 1

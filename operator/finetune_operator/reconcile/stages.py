@@ -75,7 +75,7 @@ def _complete_stage(visit: Visit, stage: StageStatus, gang: Gang, result: StageR
     stage = draft.update_stage(
         name,
         state="Succeeded",
-        completion_time=visit.now,
+        completion_time=draft.not_before(stage.start_time),
         message=result.message,
         artifact=result.artifact,
         summary=result.summary,
@@ -281,7 +281,8 @@ def _check_heartbeat(visit: Visit, stage: StageStatus, gang: Gang) -> None:
             draft.condition("Progressing", "Unknown", "Starting")
         return
     limit = visit.job.spec.failure_policy.hang_seconds
-    age = (visit.now - heartbeat).total_seconds()
+    age = visit.observed.heartbeat_age_seconds
+    visit.look_again(visit.settings.heartbeat_seconds)
     if age <= limit:
         draft.condition("Progressing", "True", "Heartbeat", f"{stage.name} makes progress")
         visit.look_again(limit - age + 1.0)
@@ -289,9 +290,9 @@ def _check_heartbeat(visit: Visit, stage: StageStatus, gang: Gang) -> None:
     message = f"{stage.name} has made no progress for more than hangSeconds ({limit} s)"
     if draft.condition("Progressing", "False", "Stalled", message):
         draft.event("Warning", "Stalled", message, stage.name)
-    stalled = (visit.now - draft.get_condition("Progressing").last_transition_time).total_seconds()
-    if stalled >= visit.settings.stall_confirm_seconds:
-        pods = sorted(gang.pods, key=lambda p: str(p["metadata"]["name"]))
-        restart_or_fail(visit, stage, gang, Failure("Hang", message, pod=pods[0]["metadata"]["name"] if pods else ""))
-    else:
-        visit.look_again(visit.settings.stall_confirm_seconds - max(0.0, stalled))
+    unconfirmed = limit + visit.settings.stall_confirm_seconds - age
+    if unconfirmed > 0:
+        visit.look_again(unconfirmed)
+        return
+    pods = sorted(gang.pods, key=lambda p: str(p["metadata"]["name"]))
+    restart_or_fail(visit, stage, gang, Failure("Hang", message, pod=pods[0]["metadata"]["name"] if pods else ""))

@@ -48,6 +48,8 @@ class Observed:
     """Pods of those Jobs."""
     progress: Progress | None = None
     """Last answer of /progress of the current gang."""
+    heartbeat_age_seconds: float = 0.0
+    """For how long the current gang's heartbeat has not changed."""
     report: str | None = None
     """The full report, while evaluate offers it to be published."""
     apply_error: str = ""

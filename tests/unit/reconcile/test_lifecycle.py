@@ -348,50 +348,6 @@ def test_a_checkpoint_is_told_at_once_and_only_once() -> None:
     assert world.events().count("Checkpointed") == 2
 
 
-def test_a_gang_that_makes_no_progress_is_replaced() -> None:
-    world = World(job_object(failurePolicy={"hangSeconds": 60}))
-    run_through(world, "prepare")
-    report(world)
-    world.settle()
-    world.advance(61)
-    world.settle()
-    assert world.condition("Progressing") == ("False", "Stalled")
-    assert world.stage("pretrain").attempt == 1
-    world.advance(31)
-    world.settle()
-    assert world.stage("pretrain").restarts == {"Hang": 1}
-    world.reap()
-    world.advance(30)
-    world.settle()
-    assert {g[:2] for g in world.live_gangs()} == {("pretrain", "2")}
-    assert world.events().count("Stalled") == 1
-
-
-def test_a_machine_that_slept_is_no_hang() -> None:
-    world = World(job_object())
-    run_through(world, "prepare")
-    report(world)
-    world.settle()
-    world.advance(8 * 3600)
-    world.settle()
-    world.advance(2)
-    report(world, 2)
-    world.settle()
-    assert world.condition("Progressing") == ("True", "Heartbeat")
-    world.advance(60)
-    world.settle()
-    assert world.stage("pretrain").attempt == 1
-
-
-def test_a_gang_that_never_spoke_is_not_called_hung() -> None:
-    world = World(job_object())
-    run_through(world, "prepare")
-    world.advance(100_000)
-    world.settle()
-    assert world.condition("Progressing") == ("Unknown", "Starting")
-    assert world.stage("pretrain").attempt == 1
-
-
 def test_another_layout_replaces_the_gang_like_a_fresh_job() -> None:
     world = World(job_object())
     run_through(world, "prepare")

@@ -271,8 +271,13 @@ class Machine(RuleBasedStateMachine):
         self.world.edit(parallelism={"nodes": nodes})
         self.turn(turns)
 
-    @rule(seconds=st.sampled_from([-600, 1, 31, 301, 4000]), turns=TURNS)
+    @rule(seconds=st.sampled_from([-3600, -600, 600, 3600]), turns=TURNS)
     def clock_jumps(self, seconds: int, turns: int) -> None:
+        self.world.jump(seconds)
+        self.turn(turns)
+
+    @rule(seconds=st.sampled_from([1, 31, 301, 4000]), turns=TURNS)
+    def time_goes_by(self, seconds: int, turns: int) -> None:
         self.world.advance(seconds)
         self.turn(turns)
 
@@ -295,6 +300,8 @@ class Machine(RuleBasedStateMachine):
         for stage in status.stages:
             assert stage.attempt >= self.attempts.get(stage.name, 0)
             self.attempts[stage.name] = stage.attempt
+            if stage.start_time is not None and stage.completion_time is not None:
+                assert stage.completion_time >= stage.start_time
             for cause, limit in BUDGETS.items():
                 assert stage.restarts.get(cause, 0) <= limit
             assert len(stage.recent_failure_times) <= 10

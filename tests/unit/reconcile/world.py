@@ -139,6 +139,7 @@ class World:
 
     def __init__(self, job: Object, settings: Settings = SETTINGS, runtime: str = "cpu") -> None:
         self.now = START
+        self.elapsed = 0.0
         self.settings = settings
         self.cluster = MemoryCluster(lambda: self.now)
         self.progress: Progress | None = None
@@ -149,7 +150,9 @@ class World:
 
     def restart(self, reader: Any = None) -> None:
         """A new operator process."""
-        self.controller = Controller(self.cluster, self, lambda: self.now, self.settings, reader)
+        self.controller = Controller(
+            self.cluster, self, lambda: self.now, self.settings, reader, monotonic=lambda: self.elapsed
+        )
 
     async def read(self, pods: Sequence[Object]) -> Progress | None:
         """The progress source."""
@@ -169,7 +172,21 @@ class World:
         raise AssertionError(f"still writing after {limit} visits: {self.cluster.writes[-6:]}")
 
     def advance(self, seconds: float) -> None:
+        """Time goes by, and nobody visits."""
         self.now += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the operator's clock."""
+        self.now += timedelta(seconds=seconds)
+
+    def watch_for(self, seconds: int) -> None:
+        """Time goes by, with visits as often as the operator wants them."""
+        end = self.elapsed + seconds
+        while self.elapsed < end:
+            delay = self.sync()
+            self.advance(min(end - self.elapsed, delay if delay is not None else seconds))
+        self.settle()
 
     @property
     def job(self) -> Object:
