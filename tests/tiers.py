@@ -10,7 +10,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e import node_requirements
@@ -102,6 +102,17 @@ def run_cluster() -> Outcome:
     return run_pytest("cluster", "--timeout=300")
 
 
+def run_node() -> Outcome:
+    """One job from `kubectl apply` to its report on a real node, where the machine can hold one."""
+    missing = node_requirements.missing()
+    if missing:
+        return Outcome("node", "skipped", f"a node cannot run here: {'; '.join(missing)}")
+    if not _build_tools("--node"):
+        return Outcome("node", "failed", "the node's programs could not be built (reason above)")
+    options = ("--timeout=600", "--skip-without-node")
+    return replace(run_pytest("e2e/test_life.py", *options, within=node_requirements.NAMESPACES), tier="node")
+
+
 def run_e2e() -> Outcome:
     """The operator and its jobs as pods of a real node, in namespaces of the kernel that end with the tests."""
     missing = node_requirements.missing()
@@ -135,15 +146,20 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "unit": run_unit,
     "training": run_training,
     "cluster": run_cluster,
+    "node": run_node,
     "e2e": run_e2e,
     "image": run_image,
 }
 
 
+OPTIONAL = ("node",)
+"""Takes rights over the machine that cannot be installed: skipped without them even where all tiers are required."""
+
+
 def exit_code(outcomes: Sequence[Outcome], *, require_all: bool) -> int:
     """1 if a tier failed, or was skipped although all are required."""
-    bad = ("failed", "skipped") if require_all else ("failed",)
-    return int(any(outcome.state in bad for outcome in outcomes))
+    required = [outcome for outcome in outcomes if require_all and outcome.tier not in OPTIONAL]
+    return int(any(o.state == "failed" for o in outcomes) or any(o.state == "skipped" for o in required))
 
 
 def main() -> int:

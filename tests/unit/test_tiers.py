@@ -44,3 +44,8 @@ def test_a_skipped_tier_fails_only_where_all_are_required(state: str, code: int,
     outcomes = [Outcome("lint", "passed", ""), Outcome("training", state, "")]
     assert exit_code(outcomes, require_all=False) == code
     assert exit_code(outcomes, require_all=True) == strict
+
+
+@pytest.mark.parametrize(("state", "code"), [("passed", 0), ("skipped", 0), ("failed", 1)])
+def test_a_machine_that_holds_no_node_may_skip_that_tier_and_only_skip_it(state: str, code: int) -> None:
+    assert exit_code([Outcome("unit", "passed", ""), Outcome("node", state, "")], require_all=True) == code
