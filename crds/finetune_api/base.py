@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -71,3 +72,12 @@ class ApiModel(BaseModel):
             pydantic.ValidationError: with all problems of the object at once.
         """
         return cls.model_validate(value)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a JSON value has no infinity and no NaN in it: Python reads and writes them, the API server does not."""
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

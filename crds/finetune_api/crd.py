@@ -31,7 +31,7 @@ JOB_COLUMNS = (
     ("Goodput", "number", ".status.goodput.ratio", "Share of the time that became progress", 1),
     ("Tokens/s", "number", ".status.progress.tokensPerSecond", "", 1),
     ("Nodes", "integer", ".status.nodes", "", 1),
-    ("Runtime", "string", ".status.runtime", "", 1),
+    ("Runtime", "string", ".spec.runtimeRef.name", "", 1),
     ("Gate", "string", ".status.evaluation.gate", "", 1),
     ("Age", "date", ".metadata.creationTimestamp", "", 0),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from finetune_api.base import ApiModel
+from finetune_api.base import ApiModel, is_finite
 from finetune_api.common import Stage
 from finetune_api.report import EvaluationSummary, ScoreSummary
 
@@ -55,10 +56,20 @@ class StageResult(ApiModel):
     def to_termination_message(self) -> str:
         """JSON within Kubernetes' limit; what matters least goes first: figures, then scores, then long sentences."""
         for shorten in (_as_it_is, _without_summary, _with_few_scores, _without_scores, _with_short_sentences):
-            text = shorten(self).model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+            value = shorten(self).model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+            text = json.dumps(_rounded(value), ensure_ascii=False, separators=(",", ":"))
             if len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES:
                 break
         return text
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers as people read them; the report in the workspace has all digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items() if isinstance(part, (dict, list)) or is_finite(part)}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.8g}") if isinstance(value, float) and not value.is_integer() else value
 
 
 def _as_it_is(result: StageResult) -> StageResult:
@@ -94,6 +105,7 @@ def _with_short_sentences(result: StageResult) -> StageResult:
 def parse_termination_message(text: str) -> StageResult | None:
     """The StageResult in a termination message, or None if there is none (killed, foreign or cut text)."""
     try:
-        return StageResult.model_validate_json(text)
+        result = StageResult.model_validate_json(text)
     except ValidationError:
         return None
+    return result if is_finite(result.model_dump(mode="json")) else None

@@ -11,6 +11,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
+from finetune_api.base import is_finite
 from finetune_api.progress import Progress
 
 Object = dict[str, Any]
@@ -76,6 +77,7 @@ async def fetch(session: aiohttp.ClientSession, url: str, limit: int) -> bytes |
 def parse(body: bytes) -> Progress | None:
     """The progress in an answer, or None if it is something else."""
     try:
-        return Progress.model_validate_json(body)
+        progress = Progress.model_validate_json(body)
     except (ValidationError, ValueError):
         return None
+    return progress if is_finite(progress.model_dump(mode="json")) else None

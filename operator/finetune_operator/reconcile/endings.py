@@ -15,7 +15,7 @@ from finetune_operator.reconcile.visit import Visit
 def succeed_job(visit: Visit) -> None:
     """Every stage is done."""
     draft = visit.draft
-    measures.finish_progress(draft)
+    measures.finish_progress(draft, {})
     draft.set(current_stage=None, completion_time=draft.not_before(draft.get("start_time")))
     draft.condition("PodsReady", "False", "Completed")
     draft.condition("Progressing", "False", "Completed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from finetune_api.progress import Progress
@@ -90,11 +91,18 @@ def next_stage_progress(draft: Draft) -> None:
         draft.set(progress=ProgressStatus(loss=old.loss, validation_loss=old.validation_loss))
 
 
-def finish_progress(draft: Draft) -> None:
-    """All is done."""
-    old: ProgressStatus | None = draft.get("progress")
-    done = (old or ProgressStatus()).model_copy(update={"percent": 100, "eta_seconds": 0, "heartbeat": None})
-    draft.set(progress=done)
+def finish_progress(draft: Draft, summary: Mapping[str, float]) -> None:
+    """All is done; a short stage may have ended before anybody asked it for its losses."""
+    old: ProgressStatus = draft.get("progress") or ProgressStatus()
+    done = {
+        "percent": 100,
+        "eta_seconds": 0,
+        "heartbeat": None,
+        "step": max(0, int(summary.get("steps", old.step))),
+        "loss": summary.get("loss", old.loss),
+        "validation_loss": summary.get("validationLoss", old.validation_loss),
+    }
+    draft.set(progress=old.model_copy(update=done))
 
 
 def headline(evaluation: EvaluationSummary) -> str:

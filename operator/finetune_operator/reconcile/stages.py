@@ -81,7 +81,7 @@ def _complete_stage(visit: Visit, stage: StageStatus, gang: Gang, result: StageR
         summary=result.summary,
     )
     measures.end_attempt(draft, stage, result.productive_seconds)
-    measures.finish_progress(draft)
+    measures.finish_progress(draft, result.summary)
     draft.event("Normal", "StageCompleted", f"{name}: {result.message or 'done'}", name)
     if name == "evaluate":
         _take_evaluation(visit, result)

@@ -131,8 +131,25 @@ def test_scores_are_cut_before_the_verdict_is() -> None:
     assert parsed.evaluation.verdict == "v" * 512
 
 
-@pytest.mark.parametrize("text", ["", "Killed", '{"stage": "adapt"', '{"stage": "cook"}', "\x00" * 10])
+def test_figures_in_a_termination_message_are_rounded_and_what_is_no_number_is_left_out() -> None:
+    summary = {"loss": 1.76473976971, "rowsRead": 123_456_789_012.0, "validationLoss": float("nan")}
+    changes = {"error": None, "evaluation": None, "summary": summary}
+    text = big_result().model_copy(update=changes).to_termination_message()
+    parsed = parse_termination_message(text)
+    assert parsed is not None
+    assert parsed.summary == {"loss": 1.7647398, "rowsRead": 123_456_789_012.0}
+
+
+INFINITE = big_result().model_copy(update={"error": None, "evaluation": None}).model_dump_json(by_alias=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Killed", '{"stage": "adapt"', '{"stage": "cook"}', "\x00" * 10]
+    + [INFINITE.replace('"figure.000":1.0', f'"figure.000":{number}') for number in ("NaN", "Infinity", "1e999")],
+)
 def test_a_foreign_termination_message_is_none(text: str) -> None:
+    assert text != INFINITE
     assert parse_termination_message(text) is None
 
 

@@ -43,9 +43,11 @@ def server(answer: Callable[[Any], None]) -> Iterator[int]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield listening.server_address[1]
-        listening.shutdown()
-        thread.join()
+        try:
+            yield listening.server_address[1]
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def pod(index: str = "0") -> dict[str, Any]:
@@ -76,13 +78,14 @@ def test_nobody_but_rank_0_is_asked() -> None:
     [
         http(b"not json"),
         http(b'{"stage": "cook"}'),
+        http(GOOD.model_dump_json(by_alias=True).replace('"loss":null', '"loss":NaN', 1).encode()),
         http(b"\xff\xfe"),
         http(b"x" * 100_000),
         http(b"{}", "503 Service Unavailable"),
         lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n"),
         lambda _: None,
     ],
-    ids=["text", "other json", "bytes", "too much", "503", "not http", "nothing"],
+    ids=["text", "other json", "no number", "bytes", "too much", "503", "not http", "nothing"],
 )
 def test_garbage_is_no_progress(answer: Callable[[Any], None]) -> None:
     with server(answer) as port:

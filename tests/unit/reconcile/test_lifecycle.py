@@ -348,6 +348,13 @@ def test_a_checkpoint_is_told_at_once_and_only_once() -> None:
     assert world.events().count("Checkpointed") == 2
 
 
+def test_a_stage_too_short_to_be_asked_leaves_its_losses() -> None:
+    world = World(job_object())
+    run_through(world, "prepare", "pretrain", summary={"steps": 59.0, "loss": 1.25, "validationLoss": 1.5})
+    assert world.status.progress is not None
+    assert (world.status.progress.loss, world.status.progress.validation_loss) == (1.25, 1.5)
+
+
 def test_another_layout_replaces_the_gang_like_a_fresh_job() -> None:
     world = World(job_object())
     run_through(world, "prepare")
