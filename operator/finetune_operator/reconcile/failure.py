@@ -22,6 +22,7 @@ from finetune_operator.reconcile.gang import (
 from finetune_operator.reconcile.settings import Settings
 
 Object = dict[str, Any]
+OUT_OF_MEMORY_KILL = "OOMKilled"
 _CAUSES: dict[int, RestartCause] = {
     ExitCode.BAD_CONFIGURATION: "User",
     ExitCode.BAD_DATA: "User",
@@ -119,7 +120,7 @@ def _describe(pod: Object) -> Failure:
 
 
 def _cause(pod: Object, code: int | None, reason: str) -> RestartCause:
-    if reason == "OOMKilled":
+    if reason == OUT_OF_MEMORY_KILL:
         return "OutOfMemory"
     if code is not None and code in _CAUSES and code != ExitCode.BUG:
         return _CAUSES[code]
@@ -138,6 +139,9 @@ def _message(pod: Object, cause: RestartCause, code: int | None, text: str, resu
     status = pod.get("status") or {}
     if code is None:
         return f"pod {name} was lost: {status.get('message') or status.get('reason') or 'its node gave no reason'}"
+    if terminated_state(pod).get("reason") == OUT_OF_MEMORY_KILL:
+        less = "raise resources.limits.memory of its runtime, or use a smaller microBatch or sequenceLength"
+        return f"pod {name} was killed for taking more memory than its limit: {less}"
     if cause == "OutOfMemory":
         return f"pod {name} ran out of memory: use a smaller microBatch or sequenceLength, or more memory"
     # The log of a killed process ends anywhere; that of a crashed one with the reason.

@@ -112,6 +112,7 @@ def test_out_of_memory_halves_the_micro_batch_and_names_the_advice() -> None:
     fail(world, 137, "", reason="OOMKilled")
     assert plan(world)["microBatchDivisor"] == 2
     fail(world, 137, "", reason="OOMKilled")
+    assert "raise resources.limits.memory of its runtime" in world.message("Succeeded")
     assert "microBatch" in world.message("Succeeded")
 
 
