@@ -12,10 +12,13 @@ from typing import Any, Self
 
 from cluster.control_plane import ControlPlane, KubectlError
 from finetune_api import labels
+from finetune_api.exit_codes import ExitCode
 from finetune_api.stage_result import StageError, StageResult
 
 Object = dict[str, Any]
 PERIOD_SECONDS = 0.1
+STOP_SECONDS = 1.0
+"""That a deleted pod takes to end."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Kubelet:
         self._plane = plane
         self.ending = ending
         self._began: dict[str, float] = {}
+        self._stopping: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -66,15 +70,23 @@ class Kubelet:
     def _work(self) -> None:
         while not self._stopped.wait(PERIOD_SECONDS):
             try:
-                pods = self._plane.get("pods", "-A", "-l", labels.JOB)["items"]
-                for pod in pods:
-                    self._care_for(pod)
+                self.look(self._plane.get("pods", "-A", "-l", labels.JOB)["items"])
             except KubectlError:
                 continue  # the API server is away, or the pod is gone
+
+    def look(self, pods: list[Object]) -> None:
+        """Bring each pod one step forward."""
+        for pod in pods:
+            self._care_for(pod)
 
     def _care_for(self, pod: Object) -> None:
         uid, phase = pod["metadata"]["uid"], pod.get("status", {}).get("phase")
         if phase in ("Succeeded", "Failed"):
+            if "deletionTimestamp" in pod["metadata"]:
+                self._remove(pod)
+            return
+        if "deletionTimestamp" in pod["metadata"]:
+            self._stop(pod)
             return
         if uid not in self._began:
             self._began[uid] = time.monotonic()
@@ -86,6 +98,17 @@ class Kubelet:
         message = result_of(pod, ending.code) if ending.message is None else ending.message
         terminated = {"exitCode": ending.code, "message": message, "reason": "Error" if ending.code else "Completed"}
         self._report(pod, {"phase": "Failed" if ending.code else "Succeeded"}, {"terminated": terminated})
+
+    def _stop(self, pod: Object) -> None:
+        """A deleted pod of a node has its grace period: it ends a while later, and says that it was stopped."""
+        since = self._stopping.setdefault(pod["metadata"]["uid"], time.monotonic())
+        if time.monotonic() - since >= STOP_SECONDS:
+            terminated = {"exitCode": ExitCode.TERMINATED, "reason": "Error", "finishedAt": _now()}
+            self._report(pod, {"phase": "Failed"}, {"terminated": terminated})
+
+    def _remove(self, pod: Object) -> None:
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        self._plane.kubectl("delete", "pod", name, "-n", namespace, "--force", "--grace-period=0", "--wait=false")
 
     def _report(self, pod: Object, status: Object, state: Object | None = None) -> None:
         container = {

@@ -35,6 +35,8 @@ _CAUSES: dict[int, RestartCause] = {
 MACHINE_CAUSES: tuple[RestartCause, ...] = ("Infrastructure", "Hang")
 """Failures that count against the infrastructure budget, and against the node."""
 MAX_KEPT_FAILURES = 64
+_NOT_THE_NODE = ("PreemptionByScheduler", "EvictionByEvictionAPI")
+"""Disruptions that somebody wanted: the node is as good as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Failure:
     exit_code: int | None = None
     pod: str = ""
     node: str = ""
+    """Empty if the node is not to blame."""
     result: StageResult | None = None
 
 
@@ -67,7 +70,8 @@ def gang_failure(gang: Gang, now: datetime, settings: Settings) -> Failure | Set
             return None
         return Failure("Infrastructure", f"the Job failed and its pods are gone: {job_failed.get('message', '')}")
     ended = sum(pod_phase(p) in ("Failed", "Succeeded") for p in gang.pods)
-    if job_failed is None and ended < size(gang):
+    # A disrupted pod explains the end of its peers, and its own object soon goes: it is believed while it is there.
+    if job_failed is None and ended < size(gang) and not any(map(_is_disrupted, failed)):
         first = min((t for p in failed if (t := _end(p)) is not None), default=None)
         if first is not None and first <= now < first + timedelta(seconds=settings.settle_seconds):
             return Settling((first + timedelta(seconds=settings.settle_seconds) - now).total_seconds())
@@ -82,7 +86,16 @@ def _is_disrupted(pod: Object) -> bool:
     status = pod.get("status") or {}
     if status.get("reason") in ("Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"):
         return True
-    return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in status.get("conditions") or ())
+    return _disruption(pod) is not None
+
+
+def _disruption(pod: Object) -> Object | None:
+    """The condition that says who ended the pod, and why."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            found: Object = condition
+            return found
+    return None
 
 
 def _exit_code(pod: Object) -> int | None:
@@ -112,11 +125,17 @@ def _describe(pod: Object) -> Failure:
     code = _exit_code(pod)
     terminated = terminated_state(pod)
     name = str(pod["metadata"]["name"])
-    node = str((pod.get("spec") or {}).get("nodeName") or "")
+    disruption = _disruption(pod)
+    is_to_blame = disruption is None or disruption.get("reason") not in _NOT_THE_NODE
+    node = _node(pod) if is_to_blame else ""
     text = str(terminated.get("message") or "")
     result = parse_termination_message(text)
     cause = _cause(pod, code, str(terminated.get("reason") or ""))
     return Failure(cause, _message(pod, cause, code, text, result), code, name, node, result)
+
+
+def _node(pod: Object) -> str:
+    return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
 def _cause(pod: Object, code: int | None, reason: str) -> RestartCause:
@@ -137,6 +156,10 @@ def _message(pod: Object, cause: RestartCause, code: int | None, text: str, resu
         return result.message
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}
+    disruption = _disruption(pod)
+    if disruption is not None and cause == "Infrastructure":
+        place = f" on node {_node(pod)}" if _node(pod) else ""
+        return f"pod {name}{place} was disrupted: {disruption.get('message') or disruption.get('reason', 'no reason')}"
     if code is None:
         return f"pod {name} was lost: {status.get('message') or status.get('reason') or 'its node gave no reason'}"
     if terminated_state(pod).get("reason") == OUT_OF_MEMORY_KILL:
