@@ -189,6 +189,43 @@ def test_a_lost_node_counts_as_infrastructure_and_not_as_its_peers_crash() -> No
     assert "node-0 was lost" in world.message("Progressing")
 
 
+def disrupt(world: World, pod: dict[str, Any], reason: str, message: str) -> None:
+    """Whoever ends a pod from outside says so in a condition, and its object goes soon."""
+    world.end_pod(pod, 143)
+    pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]
+
+
+def test_the_pod_garbage_collectors_words_and_the_node_are_told() -> None:
+    world = in_pretrain()
+    disrupt(world, world.live_pods()[0], "DeletionByPodGC", "PodGC: node no longer exists")
+    world.settle()
+    stage = world.stage("pretrain")
+    assert stage.restarts == {"Infrastructure": 1}
+    assert stage.node_failures == {"node-0": 1}
+    assert "on node node-0 was disrupted: PodGC: node no longer exists" in world.message("Progressing")
+
+
+def test_a_disrupted_pod_is_believed_before_its_peers_crash() -> None:
+    world = in_pretrain()
+    lost, peer = world.live_pods()
+    disrupt(world, lost, "DeletionByPodGC", "PodGC: node no longer exists")
+    world.settle()
+    world.cluster.objects.pop(("Pod", "default", lost["metadata"]["name"]), None)
+    world.end_pod(peer, 70)
+    world.reap()
+    world.settle()
+    assert world.stage("pretrain").restarts == {"Infrastructure": 1}
+
+
+@pytest.mark.parametrize("reason", ["PreemptionByScheduler", "EvictionByEvictionAPI"])
+def test_a_node_is_not_to_blame_for_what_somebody_wanted(reason: str) -> None:
+    world = in_pretrain()
+    disrupt(world, world.live_pods()[0], reason, "preempting to accommodate a higher priority pod")
+    world.settle()
+    assert world.stage("pretrain").restarts == {"Infrastructure": 1}
+    assert world.stage("pretrain").node_failures == {}
+
+
 def test_one_failed_pod_waits_a_while_for_the_exit_codes_of_the_others() -> None:
     world = in_pretrain()
     first, second = world.live_pods()
