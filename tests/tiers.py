@@ -128,6 +128,13 @@ def run_e2e() -> Outcome:
     return run_pytest("e2e", "--timeout=600", within=node_requirements.NAMESPACES)
 
 
+def run_kueue() -> Outcome:
+    """The operator beside a real Kueue, which is built first."""
+    if not _build_tools("--kueue"):
+        return Outcome("kueue", "failed", "Kueue could not be built (reason above)")
+    return run_pytest("kueue", "--timeout=300")
+
+
 def run_image() -> Outcome:
     """The operator's image, built without a registry and run as a container."""
     missing = debian_base.missing()
@@ -147,6 +154,7 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "training": run_training,
     "cluster": run_cluster,
     "node": run_node,
+    "kueue": run_kueue,
     "e2e": run_e2e,
     "image": run_image,
 }

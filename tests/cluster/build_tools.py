@@ -40,6 +40,8 @@ class Component:
     programs: tuple[str, ...]
     """File names after the build, one for each package; more names than packages are links to the last program."""
     flags: str = "-s -w"
+    manifests: tuple[str, str] | None = None
+    """Module and folder of what is applied with it; the folder's content is kept beside the programs."""
 
 
 COMPONENTS = {
@@ -61,6 +63,7 @@ COMPONENTS = {
             ),
             ("containerd", "containerd-shim-runc-v2", "ctr"),
         ),
+        Component("kueue", ("sigs.k8s.io/kueue/cmd/kueue",), ("kueue",), manifests=("sigs.k8s.io/kueue", "config")),
         Component("coredns", (".",), ("coredns",)),
         Component("pause", (".",), ("pause",)),
         Component(
@@ -72,6 +75,7 @@ COMPONENTS = {
 }
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
 NODE = ("containerd", "coredns", "pause")
+MANIFESTS = "manifests"
 
 
 class ToolsError(Exception):
@@ -127,6 +131,8 @@ def _build_component(component: Component, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         for package, program in zip(component.packages, component.programs, strict=False):
             _go_build(component, package, Path(scratch) / program)
+        if component.manifests is not None:
+            _copy_manifests(component, *component.manifests, Path(scratch) / MANIFESTS)
         last = component.programs[len(component.packages) - 1]
         for link in component.programs[len(component.packages) :]:
             (Path(scratch) / link).symlink_to(last)
@@ -158,6 +164,14 @@ def _go_build(component: Component, package: str, program: Path) -> None:
                 say(f"  {component.name}: {compiled} packages compiled")
     if process.returncode != 0:
         raise ToolsError(f"building {component.name} failed:\n" + "\n".join(tail))
+
+
+def _copy_manifests(component: Component, module: str, folder: str, target: Path) -> None:
+    command = [str(_go()), "list", "-m", "-f", "{{.Dir}}", module]
+    result = subprocess.run(command, cwd=SOURCES / component.name, capture_output=True, text=True, check=True)
+    shutil.copytree(Path(result.stdout.strip()) / folder, target, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # the cache of modules is read-only
 
 
 def _go() -> Path:
@@ -239,7 +253,9 @@ def main() -> int:
     """`make tools`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--node", action="store_true", help="also what a real node runs")
-    names = (*CONTROL_PLANE, *NODE) if parser.parse_args().node else CONTROL_PLANE
+    parser.add_argument("--kueue", action="store_true", help="also Kueue")
+    arguments = parser.parse_args()
+    names = CONTROL_PLANE + (NODE if arguments.node else ()) + (("kueue",) if arguments.kueue else ())
     try:
         programs = build(names)
     except ToolsError as error:
