@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -12,6 +13,7 @@ NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", 
 PACKAGES = ("iproute2", "runc", "containernetworking-plugins")
 """Of Debian and Ubuntu."""
 PROGRAMS = ("unshare", "ip", "mount", "runc")
+INSTALL_SECONDS = 300
 CNI_PLUGINS = Path("/usr/lib/cni")
 
 
@@ -20,15 +22,21 @@ def missing() -> list[str]:
     if os.geteuid() != 0:
         return ["it needs root: run make test-e2e as root"]
     if _missing_programs() and shutil.which("apt-get"):
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
-        subprocess.run(["apt-get", "update", "--quiet"], check=False, stdout=subprocess.DEVNULL)
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+        _apt_get("update", "--quiet")
+        _apt_get("install", "--yes", "--no-install-recommends", *PACKAGES)
     programs = _missing_programs()
     if programs:
         return [f"install {', '.join(programs)} (Debian, Ubuntu: apt-get install {' '.join(PACKAGES)})"]
     if subprocess.run([*NAMESPACES, "true"], check=False, capture_output=True).returncode != 0:
         return [f"'{' '.join(NAMESPACES)} true' is refused: it takes CAP_SYS_ADMIN"]
     return []
+
+
+def _apt_get(*arguments: str) -> None:
+    """What it could not do is told by what is missing afterwards."""
+    with suppress(subprocess.TimeoutExpired):
+        command = ["apt-get", "-o", "Acquire::http::Timeout=20", *arguments]
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=INSTALL_SECONDS)
 
 
 def _missing_programs() -> list[str]:
