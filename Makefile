@@ -17,7 +17,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo corpora test test-fast test-cluster test-kueue test-e2e test-image lint format generate lock bench tools cluster image clean
+.PHONY: help install demo corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench tools cluster image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ corpora: $(STAMP) ## Fetch the corpora of the quickstart
 	@$(BIN)/python manifests/quickstart/fetch_corpora.py
 
 test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
-	@$(BIN)/python tests/tiers.py lint unit training cluster node $(if $(REQUIRE_ALL),--require-all)
+	@$(BIN)/python tests/tiers.py lint unit training cluster $(if $(REQUIRE_ALL),--require-all)
 
 test-fast: $(STAMP) ## Run the unit tests (under a minute)
 	@$(BIN)/python tests/tiers.py unit
@@ -65,6 +65,9 @@ test-e2e: $(STAMP) ## Test on a real node: the operator and its jobs in pods (as
 
 test-kueue: $(STAMP) ## Test jobs in the queues of a real Kueue, built from its Go module at first
 	@$(BIN)/python tests/tiers.py kueue
+
+test-node: $(STAMP) ## Test one job on a real node, from kubectl apply to its report (as root, 3 minutes)
+	@$(BIN)/python tests/tiers.py node
 
 test-image: $(STAMP) ## Build the operator's image without a registry, look into it and run it (as root)
 	@$(BIN)/python tests/tiers.py image

@@ -8,12 +8,17 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from finetune_api import labels
+
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Starts a command with a network without a way out, mounts that vanish with it, and processes that end with it."""
 PACKAGES = ("iproute2", "runc", "containernetworking-plugins")
 """Of Debian and Ubuntu."""
 PROGRAMS = ("unshare", "ip", "mount", "runc")
 INSTALL_SECONDS = 300
+ROOT = Path(__file__).resolve().parent.parent.parent
+COVERED = (labels.CLAIMS_MOUNT, labels.PLAN_MOUNT, labels.SHARED_MEMORY_MOUNT, labels.TMP_MOUNT, labels.WORKSPACE_MOUNT)
+"""Folders over which every pod mounts something."""
 CNI_PLUGINS = Path("/usr/lib/cni")
 
 
@@ -24,6 +29,9 @@ def missing() -> list[str]:
     if _missing_programs() and shutil.which("apt-get"):
         _apt_get("update", "--quiet")
         _apt_get("install", "--yes", "--no-install-recommends", *PACKAGES)
+    covered = next((place for place in COVERED if ROOT.is_relative_to(place)), None)
+    if covered is not None:
+        return [f"pods have a {covered} of their own and so do not see {ROOT}: clone the repository to another folder"]
     programs = _missing_programs()
     if programs:
         return [f"install {', '.join(programs)} (Debian, Ubuntu: apt-get install {' '.join(PACKAGES)})"]
