@@ -82,6 +82,8 @@ def _crd(
     }
     if has_status:
         version["subresources"] = {"status": {}}
+        # Read as Pending before the operator has seen it.
+        version["schema"]["openAPIV3Schema"]["properties"]["status"]["default"] = {}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

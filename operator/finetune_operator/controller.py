@@ -219,6 +219,8 @@ class Controller:
                     "status": decision.status.to_json_object(),
                 }
             )
+        elif decision.status_waits and decision.apply:
+            await self._confirm(key, job)
         for child in decision.delete:
             await self._cluster.delete(Reference(child.kind, namespace, child.name))
         known = {_name_of(child) for child in observed.children}
@@ -226,6 +228,15 @@ class Controller:
             await self._write_child(key, job, value, exists=_name_of(value) in known)
         self._apply_errors.pop(key, None)
         await self._recorder.record(job, decision.events, now)
+
+    async def _confirm(self, key: Key, job: FineTuneJob) -> None:
+        """Children are made of this very version of the job: what the write of a status would make sure of."""
+        try:
+            now = await self._cluster.get(Reference("FineTuneJob", *key))
+        except NotFoundError:
+            raise ConflictError("the job was deleted meanwhile") from None
+        if now["metadata"].get("resourceVersion") != job.metadata.resource_version:
+            raise ConflictError("the job changed meanwhile")
 
     async def _write_child(self, key: Key, job: FineTuneJob, value: Object, *, exists: bool) -> None:
         try:
@@ -260,12 +271,12 @@ class Controller:
 def must_be_sure(observed: Observed, decision: Decision) -> bool:
     """Whether a lagging view of Jobs and pods could make this decision do harm.
 
-    A status is refused if the job changed meanwhile, and then nothing else of the decision is done. What comes without
-    one rests on the view of Jobs and pods alone, and so does a status that gives up an attempt because its Job or pods
-    are not seen. A later attempt must not start beside pods of an earlier one that were not seen yet. And what exists
-    is repaired from all of it, of which a cache may keep a part.
+    A status is refused if the job changed meanwhile, and then nothing else of the decision is done; where the first
+    one waits, the job is read again. What comes without either rests on the view of Jobs and pods alone, and so does a
+    status that gives up an attempt because its Job or pods are not seen. A later attempt must not start beside pods of
+    an earlier one that were not seen yet. And what exists is repaired from all of it, of which a cache may keep a part.
     """
-    if decision.delete or (decision.apply and decision.status is None):
+    if decision.delete or (decision.apply and decision.status is None and not decision.status_waits):
         return True
     if decision.status is not None and _gives_up_an_attempt(observed.job.status, decision.status):
         return True

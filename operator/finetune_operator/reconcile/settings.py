@@ -11,6 +11,8 @@ class Settings:
 
     status_interval_seconds: float = 15.0
     """Progress is written at most this often, unless a condition changes."""
+    first_status_seconds: float = 5.0
+    """The first status of a job waits this long for its pods to run, unless there is anything else to tell."""
     backoff_base_seconds: float = 10.0
     """Wait before the first restart after a failure of the machine; doubles with each within the window."""
     backoff_max_seconds: float = 300.0

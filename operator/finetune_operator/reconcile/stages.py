@@ -53,13 +53,26 @@ def first_open_stage(visit: Visit) -> Stage | None:
 
 
 def _with_known_attempts(visit: Visit, stage: StageStatus) -> StageStatus:
-    """An attempt that exists has been used, even if the status that said so was lost."""
+    """An attempt that exists has been used, even if the status that said so was lost, or waits."""
     newest = visit.newest_gang(stage.name)
     if newest is None or newest.attempt <= stage.attempt:
         return stage
-    return visit.draft.update_stage(
-        stage.name, attempt=newest.attempt, state="Running", start_time=stage.start_time or gang_start(newest, visit)
-    )
+    state = "Running" if newest.attempt > 1 else stage.state
+    stage = visit.draft.update_stage(stage.name, attempt=newest.attempt, state=state)
+    return _begin_stage(visit, stage, gang_start(newest, visit))
+
+
+def _begin_stage(visit: Visit, stage: StageStatus, start: datetime) -> StageStatus:
+    """On record from a stage's first gang on."""
+    draft = visit.draft
+    if draft.get("start_time") is None:
+        draft.set(start_time=start)
+    nodes, _ = gang_size(visit.job.spec, stage.name)
+    draft.set(runtime=names.runtime_name(visit.job), nodes=nodes)
+    if stage.start_time is None:
+        stage = draft.update_stage(stage.name, start_time=start)
+        measures.next_stage_progress(draft)
+    return stage
 
 
 def gang_start(gang: Gang, visit: Visit) -> datetime:
@@ -201,15 +214,11 @@ def start_gang(visit: Visit, stage: StageStatus) -> None:
         draft.condition("Progressing", "False", "Restarting", _restart_message(stage))
         visit.look_again(delay)
         return
-    if draft.get("start_time") is None:
-        draft.set(start_time=visit.now)
-    if stage.attempt == 1 and stage.start_time is None:
-        stage = draft.update_stage(stage.name, start_time=visit.now)
-        measures.next_stage_progress(draft)
+    stage = _begin_stage(visit, stage, visit.now)
     children = gang_intent(visit, stage)
     visit.apply.extend(c for c in children if visit.child(c["kind"], c["metadata"]["name"]) is None)
-    nodes, _ = gang_size(visit.job.spec, stage.name)
-    draft.set(runtime=names.runtime_name(visit.job), nodes=nodes)
+    visit.is_starting = stage.attempt == 1 and not visit.observed.apply_error
+    nodes = draft.get("nodes")
     reason = "CreateFailed" if visit.observed.apply_error else "Initialising"
     draft.condition("PodsReady", "False", reason, visit.observed.apply_error or f"0 of {nodes} pods run")
     if stage.attempt == 1:
@@ -232,12 +241,14 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
         replace_gang(visit, stage, gang, actual, wanted)
         return
     repair(visit, stage, gang)
+    visit.is_starting = _is_starting(visit, gang)
     if gang.job is not None and gang.job["spec"].get("suspend") and is_queued(gang.job):
+        visit.is_starting = False
         draft.condition("Admitted", "False", "WaitingForQuota", "the queue has not admitted the gang yet")
     draft.set(nodes=size(gang))
     if running_pods(gang) >= size(gang):
         draft.condition("PodsReady", "True", "Running", f"{size(gang)} of {size(gang)} pods run")
-    elif not _is_starting(visit, gang):
+    elif not visit.is_starting or draft.get_condition("PodsReady").reason == "NotYetKnown":
         reason, message = waiting_reason(gang)
         if draft.condition("PodsReady", "False", reason, message) and reason == "Unschedulable":
             draft.event("Warning", "Unschedulable", message, stage.name)

@@ -80,7 +80,8 @@ class Decision:
     """What should be done; carried out in this order: status, delete, apply, events.
 
     The status goes first because it is the only write that a stale reader cannot make (its resourceVersion is
-    checked): an attempt is on record before its gang exists, and a failure before its gang is deleted.
+    checked): an attempt is on record before its gang exists, and a failure before its gang is deleted. Only the very
+    first gang needs no record, for there is none before it: its status waits a moment for the pods, and saves a write.
     """
 
     apply: tuple[Object, ...] = ()
@@ -88,6 +89,8 @@ class Decision:
     delete: tuple[ChildReference, ...] = ()
     status: FineTuneJobStatus | None = None
     """The whole status to write, or None if it should stay as it is."""
+    status_waits: bool = False
+    """The first status waits for the pods; children are made only if the job is still the one that was observed."""
     events: tuple[EventRecord, ...] = field(default=())
     requeue_after_seconds: float | None = None
     """Look again after this time even if nothing changes."""

@@ -34,6 +34,8 @@ class Visit:
         self.apply: list[Object] = []
         self.delete: list[ChildReference] = []
         self.problems: list[Problem] = []
+        self.is_starting = False
+        """Whether nothing is to be told of the gang but that its pods should run soon."""
         self._requeue: float | None = None
 
     def look_again(self, seconds: float) -> None:
@@ -102,10 +104,25 @@ class Visit:
     def decision(self) -> Decision:
         """What was decided."""
         status = self.draft.finish()
+        waits = status is not None and self._first_status_waits()
         return Decision(
             apply=tuple(self.apply),
             delete=tuple(self.delete),
-            status=status,
+            status=None if waits else status,
+            status_waits=waits,
             events=tuple(self.draft.events),
             requeue_after_seconds=self._requeue,
         )
+
+    def _first_status_waits(self) -> bool:
+        """Whether the first status can tell of the running pods as well, instead of a second one."""
+        stored = self.job.status
+        created = self.job.metadata.creation_timestamp
+        is_quiet = self.is_starting and not self.draft.events and not self.delete
+        if not is_quiet or created is None or (stored is not None and stored.conditions):
+            return False
+        age = (self.now - created).total_seconds()
+        if not 0.0 <= age < self.settings.first_status_seconds:
+            return False
+        self.look_again(self.settings.first_status_seconds - age)
+        return True

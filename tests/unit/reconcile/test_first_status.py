@@ -1,0 +1,130 @@
+"""The first status of a job waits a moment for its pods: one write tells what two would have."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_operator.cluster.interface import ClusterError, ConflictError
+from unit.reconcile.world import SETTINGS, START, World, job_object
+
+GANG = ["create ConfigMap", "create Job"]
+
+
+def writes(world: World) -> list[str]:
+    return [" ".join(write.split()[:2]) for write in world.cluster.writes]
+
+
+def test_pods_that_run_soon_are_told_of_by_the_first_status() -> None:
+    world = World(job_object())
+    world.sync()
+    assert writes(world) == GANG
+    world.advance(1)
+    world.settle()
+    assert writes(world) == [*GANG, "status"]
+    assert (world.status.state, world.status.start_time) == ("Running", START)
+    assert (world.stage("prepare").attempt, world.stage("prepare").start_time) == (1, START)
+    assert (world.status.nodes, world.status.runtime) == (1, world.of("ConfigMap")[0]["metadata"]["name"])
+    assert world.events() == ["StageStarted"]
+
+
+def test_pods_that_do_not_are_waited_for_in_the_open() -> None:
+    world = World(job_object())
+    delay = world.sync()
+    assert delay == SETTINGS.first_status_seconds
+    world.advance(delay)
+    world.sync()
+    assert writes(world) == [*GANG, "status"]
+    assert (world.status.state, world.status.current_stage) == ("Pending", "prepare")
+    assert (world.condition("PodsReady"), world.message("PodsReady")) == (("False", "Initialising"), "0 of 1 pods run")
+    world.settle()
+    assert writes(world) == [*GANG, "status", "status"]
+    assert world.status.state == "Running"
+
+
+def test_what_keeps_pods_from_running_is_told_at_once() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}
+    world = World(job_object())
+    world.sync()
+    world.create_pods()
+    for pod in world.of("Pod"):
+        pod["status"] = {"phase": "Pending", "conditions": [condition]}
+    world.sync()
+    assert world.condition("PodsReady") == ("False", "Unschedulable")
+
+
+def test_a_gang_that_could_not_be_made_is_told_of_at_once() -> None:
+    world = World(job_object())
+
+    def refuse(write: str) -> None:
+        if write == "create Job":
+            raise ClusterError("exceeded quota")
+
+    world.cluster.before_write = refuse
+    for _ in range(2):
+        with pytest.raises(ClusterError):
+            world.sync()
+    assert world.condition("PodsReady") == ("False", "CreateFailed")
+    assert "exceeded quota" in world.message("PodsReady")
+
+
+@pytest.mark.parametrize("clock", [-3600.0, 3600.0], ids=["behind", "ahead"])
+def test_with_another_clock_than_the_api_servers_nothing_waits(clock: float) -> None:
+    world = World(job_object())
+    world.jump(clock)
+    world.sync()
+    assert writes(world) == ["status", *GANG]
+
+
+def test_a_job_that_changes_meanwhile_gets_no_gang_of_what_it_was() -> None:
+    world = World(job_object())
+    listed = world.cluster.list
+
+    async def edited_meanwhile(*arguments: object) -> list[dict[str, object]]:
+        world.cluster.list = listed  # type: ignore[method-assign]
+        world.edit(suspend=True)
+        return await listed(*arguments)  # type: ignore[arg-type]
+
+    world.cluster.list = edited_meanwhile  # type: ignore[assignment,method-assign]
+    with pytest.raises(ConflictError):
+        world.sync()
+    assert writes(world) == []
+    world.settle()
+    assert (world.of("Job"), world.status.state) == ([], "Suspended")
+
+
+def test_a_job_that_is_deleted_meanwhile_gets_no_gang() -> None:
+    world = World(job_object())
+    listed = world.cluster.list
+
+    async def deleted_meanwhile(*arguments: object) -> list[dict[str, object]]:
+        world.cluster.list = listed  # type: ignore[method-assign]
+        world.cluster.remove(("FineTuneJob", "default", world.name))
+        return await listed(*arguments)  # type: ignore[arg-type]
+
+    world.cluster.list = deleted_meanwhile  # type: ignore[assignment,method-assign]
+    with pytest.raises(ConflictError):
+        world.sync()
+    assert writes(world) == []
+
+
+def test_an_operator_that_died_before_the_first_status_leaves_the_times_of_its_gang() -> None:
+    world = World(job_object())
+    world.sync()
+    world.restart()
+    world.advance(60)
+    world.settle()
+    assert (world.status.start_time, world.stage("prepare").start_time) == (START, START)
+    assert (world.stage("prepare").attempt, world.status.restarts) == (1, 0)
+    assert world.events() == ["StageStarted"]
+
+
+def test_a_stage_that_ends_before_the_first_status_is_told_of_in_full() -> None:
+    world = World(job_object())
+    world.sync()
+    world.create_pods()
+    world.advance(2)
+    world.finish_gang()
+    world.settle()
+    prepare = world.stage("prepare")
+    assert (prepare.state, prepare.start_time, world.status.start_time) == ("Succeeded", START, START)
+    assert world.events()[:2] == ["StageStarted", "StageCompleted"]
