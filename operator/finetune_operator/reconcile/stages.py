@@ -136,7 +136,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
         elif not _deadline_passed(visit, stage):
             start_gang(visit, stage)
         return
-    if has_begun(gang) and not _is_starting(visit, gang):
+    if has_begun(gang) and _starting_seconds(visit, gang) is None:
         stage = _mark_running(visit, stage, gang)
     if has_succeeded(gang):
         # The pods are gone or said nothing; a new gang finds the finished artifact and reports it again.
@@ -154,13 +154,18 @@ def run_stage(visit: Visit, name: Stage) -> None:
         publish_report(visit, stage)
 
 
-def _is_starting(visit: Visit, gang: Gang) -> bool:
-    """Whether the rest of the pods should come soon: then one status tells of all, else there is one for each."""
+def _starting_seconds(visit: Visit, gang: Gang) -> float | None:
+    """Age of a gang whose other pods should come soon: one status tells of all, else there is one for each."""
     if running_pods(gang) >= size(gang) or any(pod_phase(p) not in ("Pending", "Running") for p in gang.pods):
-        return False
-    if gang.job is None or is_finished(gang.job) or waiting_reason(gang)[0] != "Initialising":
-        return False
-    return 0.0 <= (visit.now - gang_start(gang, visit)).total_seconds() < visit.settings.status_interval_seconds
+        return None
+    if gang.job is None or is_finished(gang.job) or waiting_reason(gang)[0] != "Initialising" or _waits_in_queue(gang):
+        return None
+    age = (visit.now - gang_start(gang, visit)).total_seconds()
+    return age if 0.0 <= age < visit.settings.status_interval_seconds else None
+
+
+def _waits_in_queue(gang: Gang) -> bool:
+    return gang.job is not None and bool(gang.job["spec"].get("suspend")) and is_queued(gang.job)
 
 
 def _mark_running(visit: Visit, stage: StageStatus, gang: Gang) -> StageStatus:
@@ -217,7 +222,8 @@ def start_gang(visit: Visit, stage: StageStatus) -> None:
     stage = _begin_stage(visit, stage, visit.now)
     children = gang_intent(visit, stage)
     visit.apply.extend(c for c in children if visit.child(c["kind"], c["metadata"]["name"]) is None)
-    visit.is_starting = stage.attempt == 1 and not visit.observed.apply_error
+    if stage.attempt == 1 and not visit.observed.apply_error:
+        visit.starting_seconds = 0.0
     nodes = draft.get("nodes")
     reason = "CreateFailed" if visit.observed.apply_error else "Initialising"
     draft.condition("PodsReady", "False", reason, visit.observed.apply_error or f"0 of {nodes} pods run")
@@ -241,14 +247,13 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
         replace_gang(visit, stage, gang, actual, wanted)
         return
     repair(visit, stage, gang)
-    visit.is_starting = _is_starting(visit, gang)
-    if gang.job is not None and gang.job["spec"].get("suspend") and is_queued(gang.job):
-        visit.is_starting = False
+    visit.starting_seconds = _starting_seconds(visit, gang)
+    if _waits_in_queue(gang):
         draft.condition("Admitted", "False", "WaitingForQuota", "the queue has not admitted the gang yet")
     draft.set(nodes=size(gang))
     if running_pods(gang) >= size(gang):
         draft.condition("PodsReady", "True", "Running", f"{size(gang)} of {size(gang)} pods run")
-    elif not visit.is_starting or draft.get_condition("PodsReady").reason == "NotYetKnown":
+    elif visit.starting_seconds is None or draft.get_condition("PodsReady").reason == "NotYetKnown":
         reason, message = waiting_reason(gang)
         if draft.condition("PodsReady", "False", reason, message) and reason == "Unschedulable":
             draft.event("Warning", "Unschedulable", message, stage.name)

@@ -34,8 +34,8 @@ class Visit:
         self.apply: list[Object] = []
         self.delete: list[ChildReference] = []
         self.problems: list[Problem] = []
-        self.is_starting = False
-        """Whether nothing is to be told of the gang but that its pods should run soon."""
+        self.starting_seconds: float | None = None
+        """Age of a gang of which nothing is to be told but that its pods should run soon."""
         self._requeue: float | None = None
 
     def look_again(self, seconds: float) -> None:
@@ -117,12 +117,9 @@ class Visit:
     def _first_status_waits(self) -> bool:
         """Whether the first status can tell of the running pods as well, instead of a second one."""
         stored = self.job.status
-        created = self.job.metadata.creation_timestamp
-        is_quiet = self.is_starting and not self.draft.events and not self.delete
-        if not is_quiet or created is None or (stored is not None and stored.conditions):
+        is_first = stored is None or not stored.conditions
+        left = self.settings.first_status_seconds - (self.starting_seconds or 0.0)
+        if self.starting_seconds is None or not is_first or left <= 0 or self.draft.events or self.delete:
             return False
-        age = (self.now - created).total_seconds()
-        if not 0.0 <= age < self.settings.first_status_seconds:
-            return False
-        self.look_again(self.settings.first_status_seconds - age)
+        self.look_again(left)
         return True

@@ -56,7 +56,9 @@ def report(world: World, step: int = 1, **progress: Any) -> None:
 
 def test_all_conditions_exist_from_the_first_status_on() -> None:
     world = World(job_object())
-    world.watch_for(SETTINGS.first_status_seconds)  # no pod runs, so it is written then
+    world.sync()
+    world.advance(SETTINGS.first_status_seconds)
+    world.sync()  # no pod runs yet
     assert tuple(c.type for c in world.status.conditions) == CONDITION_TYPES
     assert {c.observed_generation for c in world.status.conditions} == {1}
     assert world.status.observed_generation == 1

@@ -180,7 +180,7 @@ class World:
         """Somebody sets the operator's clock."""
         self.now += timedelta(seconds=seconds)
 
-    def watch_for(self, seconds: float) -> None:
+    def watch_for(self, seconds: int) -> None:
         """Time goes by, with visits as often as the operator wants them."""
         end = self.elapsed + seconds
         while self.elapsed < end:
