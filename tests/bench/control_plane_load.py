@@ -25,10 +25,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from bench.control_plane_jobs import NAMESPACE, Gone, Seen, claims, delete_one, load  # noqa: E402
 from bench.control_plane_meters import (  # noqa: E402
+    VISITS,
+    WATCH_EVENTS,
     Restart,
     count_writes,
     cpu_seconds,
     log_size,
+    metric,
     of_operator,
     peak_memory,
     quantile,
@@ -52,7 +55,8 @@ RATES: dict[LimitsName, dict[str, str]] = {
 }
 COLUMNS = (
     "jobs", "limits", "until", "all Jobs, s", "all pods run, s", "P50, s", "P95, s", "P99, s",
-    "operator writes per job", "all writes per job", "operator CPU ms per job", "API server CPU ms per job",
+    "operator writes per job", "all writes per job", "visits per job", "watch events per job",
+    "operator CPU ms per job", "API server CPU ms per job",
     "operator RSS MiB", "restart: serves, s", "caches filled, s", "all visited, s", "restart writes",
     "delete: pods gone, s", "delete writes", "load before",
 )  # fmt: skip
@@ -68,6 +72,8 @@ class Run:
     seen: Seen
     writes: Counter[tuple[str, str]]
     cpu: dict[str, float]
+    visits: int
+    watch_events: int
     memory: float
     restarted: Restart
     gone: Gone
@@ -87,6 +93,7 @@ class Run:
             f"{max(self.seen.child.values()):.1f}", f"{max(self.seen.runs.values()):.1f}",
             *(f"{quantile(latency, share):.1f}" for share in (0.5, 0.95, 0.99)),
             f"{of_operator(self.writes).total() / self.jobs:.2f}", f"{self.writes.total() / self.jobs:.1f}",
+            f"{self.visits / self.jobs:.1f}", f"{self.watch_events / self.jobs:.1f}",
             f"{1000 * self.cpu['operator'] / self.jobs:.1f}", f"{1000 * self.cpu['kube-apiserver'] / self.jobs:.1f}",
             f"{self.memory:.0f}", f"{again.serves:.2f}", f"{again.filled:.2f}", f"{again.visited:.2f}",
             f"{again.writes}", f"{self.gone.seconds:.2f}", f"{self.gone.writes}", f"{self.load:.1f}",
@@ -163,6 +170,8 @@ def _measure(plane: ControlPlane, operator: OperatorProcess, count: int, limits:
         seen=seen,
         writes=writes,
         cpu={name: cpu_seconds(pid) - before[name] for name, pid in pids.items()},
+        visits=metric(operator, VISITS),
+        watch_events=metric(operator, WATCH_EVENTS),
         memory=peak_memory(pids["operator"]),
         restarted=restart(plane, operator, count),
         gone=asyncio.run(delete_one(plane, next(iter(seen.runs)))),

@@ -11,6 +11,8 @@ class Settings:
 
     status_interval_seconds: float = 15.0
     """Progress is written at most this often, unless a condition changes."""
+    waiting_seconds: float = 60.0
+    """Pods that do not run yet are looked for this often; news of them cause a visit at once."""
     first_status_seconds: float = 5.0
     """The first status of a job waits this long for its pods to run, unless there is anything else to tell."""
     backoff_base_seconds: float = 10.0

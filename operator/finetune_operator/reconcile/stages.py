@@ -259,7 +259,8 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
             draft.event("Warning", "Unschedulable", message, stage.name)
     if running_pods(gang) < size(gang) and _check_pending(visit, stage, gang):
         return
-    visit.look_again(visit.settings.status_interval_seconds)
+    is_calm = running_pods(gang) == 0 and visit.starting_seconds is None
+    visit.look_again(visit.settings.waiting_seconds if is_calm else visit.settings.status_interval_seconds)
     progress = measures.current_progress(visit.observed.progress, stage)
     if progress is not None:
         measures.take_progress(draft, stage, progress, visit.settings)

@@ -16,7 +16,8 @@ Object = dict[str, Any]
 
 def pod(name: str, version: int, **changes: Any) -> Object:
     metadata = {"name": name, "namespace": "a", "resourceVersion": str(version), "labels": {labels.JOB: "x"}}
-    return {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": "n", "containers": []}, "status": {}} | changes
+    spec, status = {"nodeName": "n", "containers": []}, {"phase": "Running"}
+    return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": status} | changes
 
 
 class Server:
@@ -53,8 +54,8 @@ def test_newer_objects_replace_older_ones_and_never_the_other_way() -> None:
     assert cache.change("ADDED", pod("p", 5))
     assert not cache.change("MODIFIED", pod("p", 4))
     assert not cache.change("MODIFIED", pod("p", 5)), "nothing new"
-    assert cache.change("MODIFIED", pod("p", 6, status={"phase": "Running"}))
-    assert asyncio.run(cache.get(Reference("Pod", "a", "p")))["status"] == {"phase": "Running"}
+    assert cache.change("MODIFIED", pod("p", 6, status={"phase": "Succeeded"}))
+    assert asyncio.run(cache.get(Reference("Pod", "a", "p")))["status"] == {"phase": "Succeeded"}
 
 
 def test_what_is_deleted_is_gone_but_not_its_namesake() -> None:
@@ -119,7 +120,7 @@ def test_a_selector_with_something_added_is_written() -> None:
 def test_what_decides_nothing_wakes_nobody() -> None:
     cache, _ = new_cache()
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    assert cache.change("ADDED", pod("p", 1, status={"phase": "Pending"}, spec={"nodeName": None}))
+    assert not cache.change("ADDED", pod("p", 1, status={"phase": "Pending"}, spec={"nodeName": None}))
     bound = [{"type": "PodScheduled", "status": "True"}]
     assert not cache.change("MODIFIED", pod("p", 2, status={"phase": "Pending", "conditions": bound}))
     assert asyncio.run(cache.get(Reference("Pod", "a", "p")))["spec"] == {"nodeName": "n"}, "but it is kept"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from finetune_api import labels
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
-from finetune_operator.cluster.kubernetes.trim import news_of, trimmed
+from finetune_operator.cluster.kubernetes.trim import is_silent, news_of, trimmed
 from finetune_operator.reconcile.upkeep import is_edited
 
 Object = dict[str, Any]
@@ -70,7 +70,7 @@ class ObjectCache:
         job = _job_label(value)
         if job is not None:
             self._of_job.setdefault((kind, key[0], job), set()).add(key[1])
-        return known is None or news_of(known) != news_of(kept)
+        return not is_silent(kept) if known is None else news_of(known) != news_of(kept)
 
     def change(self, change: ChangeType, value: Object) -> bool:
         """Take in a watch event; returns whether it tells anything new."""

@@ -37,7 +37,23 @@ def trimmed(value: Object) -> Object:
         kept["status"] = {"conditions": (value.get("status") or {}).get("conditions") or []}
     elif kind == "ConfigMap":
         kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == RUNTIME_KEY}
-    return kept
+    return kept | {key: _shared(kept[key]) for key in ("spec", "data") if key in kept}
+
+
+def _shared(part: Any) -> Any:
+    """The same words are in the specs of all jobs; a parser makes them anew for each."""
+    if isinstance(part, dict):
+        return {sys.intern(key): _shared(item) for key, item in part.items()}
+    if isinstance(part, list):
+        return [_shared(item) for item in part]
+    return sys.intern(part) if type(part) is str else part
+
+
+def is_silent(kept: Object) -> bool:
+    """Whether an object that was not known tells nothing: a pod that has yet to become something."""
+    status = kept.get("status") or {}
+    is_pending = status.keys() <= {"phase"} and status.get("phase", "Pending") == "Pending"
+    return kept["kind"] == "Pod" and is_pending and "deletionTimestamp" not in kept["metadata"]
 
 
 def news_of(kept: Object) -> tuple[Any, ...]:
@@ -51,8 +67,7 @@ def _metadata(metadata: Object) -> Object:
     kept = {key: metadata[key] for key in _METADATA if key in metadata}
     for key in ("labels", "annotations"):
         if part := metadata.get(key):
-            # The same names and values are on every object of a job.
-            kept[key] = {sys.intern(k): sys.intern(v) for k, v in part.items() if k != _LAST_APPLIED}
+            kept[key] = _shared({k: v for k, v in part.items() if k != _LAST_APPLIED})
     return kept
 
 
