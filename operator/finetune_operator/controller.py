@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
-from finetune_api.problems import join_problems, problems_of
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_api.status import FineTuneJobStatus
@@ -32,6 +31,7 @@ from finetune_operator.reconcile.names import report_name
 from finetune_operator.reconcile.publishing import is_published, offers_report
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
+from finetune_operator.reconcile.unreadable import unreadable_fields, unreadable_status
 from finetune_operator.recorder import EveryEvent, Recorder
 from finetune_operator.work_queue import Key
 
@@ -146,8 +146,7 @@ class Controller:
         try:
             job = FineTuneJob.from_json_object(value)
         except ValidationError as error:
-            message = join_problems(problems_of(error))
-            _log.error("%s/%s cannot be read and is left alone: %s", namespace, name, message)
+            await self._tell_unreadable(value, error)
             return None
         selector = {labels.JOB: name}
         children: list[Object] = []
@@ -156,9 +155,11 @@ class Controller:
         pods = await reader.list("Pod", namespace, selector)
         running = [p for p in pods if p.get("status", {}).get("phase") == "Running"]
         progress = await self._progress.read(running) if running else None
+        runtime, runtime_error = await self._find_runtime(reader, job)
         return Observed(
             job=job,
-            runtime=await self._find_runtime(reader, job),
+            runtime=runtime,
+            runtime_error=runtime_error,
             children=tuple(children),
             pods=tuple(pods),
             progress=progress,
@@ -175,21 +176,31 @@ class Controller:
         gang = (job.metadata.uid or "", stage.name, stage.attempt)
         return self._heartbeats.look(key, gang, current.progress.heartbeat if current is not None else None)
 
-    async def _find_runtime(self, reader: Reader, job: FineTuneJob) -> FineTuneRuntime | ClusterFineTuneRuntime | None:
+    async def _tell_unreadable(self, value: Object, error: ValidationError) -> None:
+        metadata = value["metadata"]
+        status = unreadable_status(value, error, self._clock())
+        if status is not None:
+            _log.error("%s/%s: %s", metadata["namespace"], metadata["name"], status["conditions"][0]["message"])
+            await self._cluster.apply_status(status_of(value, status))
+
+    async def _find_runtime(
+        self, reader: Reader, job: FineTuneJob
+    ) -> tuple[FineTuneRuntime | ClusterFineTuneRuntime | None, str]:
+        """The runtime that the job names, and what is wrong with it."""
         reference = job.spec.runtime_ref
         if reference.kind == "ClusterFineTuneRuntime" and not self._settings.serves_cluster_runtimes:
-            return None
+            return None, ""
         is_namespaced = reference.kind == "FineTuneRuntime"
         namespace = (job.metadata.namespace or "default") if is_namespaced else ""
         try:
             value = await reader.get(Reference(reference.kind, namespace, reference.name))
         except NotFoundError:
-            return None
+            return None, ""
         model = FineTuneRuntime if is_namespaced else ClusterFineTuneRuntime
         try:
-            return model.from_json_object(value)
-        except ValidationError:
-            return None
+            return model.from_json_object(value), ""
+        except ValidationError as error:
+            return None, unreadable_fields(error)
 
     async def _read_report(
         self, job: FineTuneJob, progress: Progress | None, children: Sequence[Object], running: Sequence[Object]
@@ -207,18 +218,8 @@ class Controller:
     async def _carry_out(self, key: Key, observed: Observed, decision: Decision, now: datetime) -> None:
         namespace, job = key[0], observed.job
         if decision.status is not None:
-            await self._cluster.apply_status(
-                {
-                    "apiVersion": job.api_version,
-                    "kind": job.kind,
-                    "metadata": {
-                        "name": job.metadata.name,
-                        "namespace": namespace,
-                        "resourceVersion": job.metadata.resource_version,
-                    },
-                    "status": decision.status.to_json_object(),
-                }
-            )
+            value = job.model_dump(mode="json", by_alias=True, include={"api_version", "kind", "metadata"})
+            await self._cluster.apply_status(status_of(value, decision.status.to_json_object()))
         elif decision.status_waits and decision.apply:
             await self._confirm(key, job)
         for child in decision.delete:
@@ -293,6 +294,12 @@ def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) 
         if stage.attempt > max(attempt, 1) or (stage.state == "Failed" and state != "Failed"):
             return True
     return False
+
+
+def status_of(job: Object, status: Object) -> Object:
+    """What is applied as the status of this very version of a job."""
+    metadata = {key: job["metadata"].get(key) for key in ("name", "namespace", "resourceVersion")}
+    return {"apiVersion": job["apiVersion"], "kind": job["kind"], "metadata": metadata, "status": status}
 
 
 def _name_of(value: Object) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class Observed:
 
     job: FineTuneJob
     runtime: FineTuneRuntime | ClusterFineTuneRuntime | None
-    """None if `spec.runtimeRef` names nothing."""
+    """None if `spec.runtimeRef` names nothing that can be used."""
     children: tuple[Object, ...]
     """Jobs, Services, ConfigMaps, PersistentVolumeClaims that the job owns (by uid)."""
     pods: tuple[Object, ...]
@@ -52,6 +52,8 @@ class Observed:
     """For how long the current gang's heartbeat has not changed."""
     report: str | None = None
     """The full report, while evaluate offers it to be published."""
+    runtime_error: str = ""
+    """Fields of the runtime that are wrong; empty if it can be used, or is not there."""
     apply_error: str = ""
     """Why the last decision could not be carried out; empty if it was."""
 

@@ -7,18 +7,25 @@ from finetune_api.problems import Problem
 from finetune_api.support import unsupported
 from finetune_operator.reconcile.settings import Settings
 
-WAITING_REASONS = ("RuntimeNotFound",)
-"""Problems that go away when somebody else creates an object."""
+WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable")
+"""Problems that go away when somebody else creates or mends an object."""
 
 
-def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings) -> list[Problem]:
+def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings, runtime_error: str = "") -> list[Problem]:
     """Everything that keeps the job from starting, at once."""
     problems = [*unsupported(job.spec), *_workspace_problems(job, settings)]
-    return problems if has_runtime else [*problems, _no_runtime(job, settings)]
+    return problems if has_runtime else [*problems, _no_runtime(job, settings, runtime_error)]
 
 
-def _no_runtime(job: FineTuneJob, settings: Settings) -> Problem:
+def _no_runtime(job: FineTuneJob, settings: Settings, runtime_error: str) -> Problem:
     reference = job.spec.runtime_ref
+    if runtime_error:
+        return Problem(
+            "spec.runtimeRef.name",
+            f"{reference.kind} {reference.name} cannot be used: {runtime_error} of it is not what its schema says. "
+            f"Mend it (kubectl explain {reference.kind.lower()})",
+            "RuntimeNotReadable",
+        )
     if reference.kind == "ClusterFineTuneRuntime" and not settings.serves_cluster_runtimes:
         return Problem(
             "spec.runtimeRef.kind",

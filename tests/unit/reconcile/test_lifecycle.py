@@ -443,3 +443,33 @@ def test_finished_children_may_be_deleted_without_losing_their_outcome() -> None
     assert world.status.current_stage == "evaluate"
     assert world.stage("pretrain").artifact == "pretrain-artifact"
     assert [j["metadata"]["name"].rsplit("-", 2)[1] for j in world.of("Job")] == ["evaluate"]
+
+
+def test_a_stored_job_of_another_version_is_told_of_and_left_alone_until_it_is_mended() -> None:
+    world = World(job_object())
+    world.settle()
+    spec, before = world.job["spec"], world.status
+    world.edit(pretrain={**spec["pretrain"], "budget": {"tokens": "many"}, "arms": 3})
+    for _ in range(2):
+        world.sync()
+    assert world.condition("Valid") == ("False", "NotReadable")
+    assert "spec.pretrain.arms: unknown field" in world.message("Valid")
+    assert "spec.pretrain.budget.tokens" in world.message("Valid")
+    assert world.cluster.writes.count("status") == 2, "told once"
+    assert (world.status.stages, len(world.live_gangs())) == (before.stages, 1)
+    world.edit(pretrain=spec["pretrain"])
+    world.settle()
+    assert world.condition("Valid") == ("True", "Valid")
+
+
+def test_a_runtime_that_cannot_be_used_is_told_apart_from_one_that_is_missing() -> None:
+    world = World(job_object())
+    world.cluster.put(runtime_object(image=7, environment=[{"name": "TOKEN", "value": {"secret": "canary"}}]))
+    world.settle()
+    assert world.condition("Valid") == ("False", "RuntimeNotReadable")
+    assert "spec.environment[0].value" in world.message("Valid")
+    assert "spec.image" in world.message("Valid")
+    assert "canary" not in json.dumps(world.job)
+    world.cluster.put(runtime_object())
+    world.settle()
+    assert world.status.state == "Running"
