@@ -66,6 +66,7 @@ COMPONENTS = {
         Component("kueue", ("sigs.k8s.io/kueue/cmd/kueue",), ("kueue",), manifests=("sigs.k8s.io/kueue", "config")),
         Component("coredns", (".",), ("coredns",)),
         Component("pause", (".",), ("pause",)),
+        Component("kube-router", ("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), ("kube-router",)),
         Component(
             "buildkit",
             tuple(f"github.com/moby/buildkit/cmd/{name}" for name in ("buildctl", "buildkitd")),
@@ -74,7 +75,7 @@ COMPONENTS = {
     )
 }
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
-NODE = ("containerd", "coredns", "pause")
+NODE = ("containerd", "coredns", "pause", "kube-router")
 MANIFESTS = "manifests"
 
 

@@ -25,11 +25,17 @@ class OperatorProcess:
     """
 
     def __init__(
-        self, plane: ControlPlane, server: str | None = None, name: str = "operator", **environment: str
+        self,
+        plane: ControlPlane,
+        server: str | None = None,
+        name: str = "operator",
+        **environment: str,
     ) -> None:
         self._plane = plane
         self._server = server
         self._name = name
+        self.surrounding: dict[str, str] = {}
+        """Environment variables of the process that are no settings."""
         self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -53,6 +59,7 @@ class OperatorProcess:
             "WRITE_BURST": "500",
         } | self._environment
         environment = os.environ | {f"FINETUNE_OPERATOR_{key}": value for key, value in settings.items()}
+        environment |= self.surrounding
         program = Path(sys.executable).with_name("finetune-operator")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([str(program)], stdout=log, stderr=log, env=environment)

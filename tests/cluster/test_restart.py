@@ -31,12 +31,12 @@ def looks(operator: OperatorProcess) -> float:
     return metric(operator, "api_requests_total", 'kind="ConfigMap"', 'verb="GET"')
 
 
-def reasons(plane: ControlPlane, namespace: str) -> set[str]:
-    """Why the pods of the jobs are not ready."""
+def reasons(plane: ControlPlane, namespace: str) -> list[str]:
+    """Why the pods of the jobs are not ready, for each job of which that is known."""
     conditions = [
         c for o in plane.get("ftj", "-n", namespace)["items"] for c in o.get("status", {}).get("conditions", [])
     ]
-    return {c["reason"] for c in conditions if c["type"] == "PodsReady"}
+    return [c["reason"] for c in conditions if c["type"] == "PodsReady"]
 
 
 def test_a_restart_among_many_jobs_writes_nothing(plane: ControlPlane, namespace: str) -> None:
@@ -44,7 +44,9 @@ def test_a_restart_among_many_jobs_writes_nothing(plane: ControlPlane, namespace
     operator = OperatorProcess(plane, name="restarted", STATUS_INTERVAL_SECONDS="3600", CHILDREN_SECONDS="1")
     with operator:
         plane.apply(*(job(f"job-{index:03d}", namespace) for index in range(JOBS)))
-        wait_for("pods that no node takes", lambda: reasons(plane, namespace) == {"Unschedulable"}, START_SECONDS)
+        wait_for(
+            "pods that no node takes", lambda: reasons(plane, namespace) == ["Unschedulable"] * JOBS, START_SECONDS
+        )
         wait_for("an empty queue", lambda: metric(operator, "queue_depth") == 0)
         assert operator.kill(signal.SIGTERM) == 0
         before = versions(plane, namespace)

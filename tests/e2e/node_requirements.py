@@ -12,9 +12,9 @@ from finetune_api import labels
 
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Starts a command with a network without a way out, mounts that vanish with it, and processes that end with it."""
-PACKAGES = ("iproute2", "runc", "containernetworking-plugins")
+PACKAGES = ("iproute2", "runc", "containernetworking-plugins", "iptables", "ipset")
 """Of Debian and Ubuntu."""
-PROGRAMS = ("unshare", "ip", "mount", "runc")
+PROGRAMS = ("unshare", "ip", "mount", "runc", "iptables", "ipset")
 INSTALL_SECONDS = 300
 ROOT = Path(__file__).resolve().parent.parent.parent
 COVERED = (labels.CLAIMS_MOUNT, labels.PLAN_MOUNT, labels.SHARED_MEMORY_MOUNT, labels.TMP_MOUNT, labels.WORKSPACE_MOUNT)

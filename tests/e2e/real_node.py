@@ -1,4 +1,4 @@
-"""A real node: containerd, runc, kubelet and CoreDNS beside a control plane, in namespaces of their own.
+"""A real node: containerd, runc, kubelet, CoreDNS and kube-router beside a control plane, in namespaces of their own.
 
 It runs in the namespaces that `node_requirements.NAMESPACES` makes, so nothing of it is left, however the tests end.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.control_plane import LOOPBACK, NODE, ControlPlane, KubectlError, free_ports, wait_for
+from e2e import network_policies
 from e2e.node_image import mounted_folders, runtime_spec, write_image
 from e2e.node_requirements import CNI_PLUGINS
 
@@ -69,7 +70,7 @@ class RealNode:
         return self.plane.folder
 
     def start(self) -> None:
-        """Network, control plane, containerd, kubelet, DNS; returns when the node is ready."""
+        """Network, control plane, containerd, kubelet, DNS, NetworkPolicies; returns when the node is ready."""
         self._make_network()
         _remove_cgroups()  # of a run that was killed
         self._make_cgroups()
@@ -79,6 +80,7 @@ class RealNode:
         self._start_kubelet()
         self._start_dns()
         wait_for("the node", self.is_ready, READY_SECONDS)
+        network_policies.enforce(self.plane)
 
     def stop(self) -> None:
         """End the pods, then everything else."""

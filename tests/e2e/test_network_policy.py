@@ -1,0 +1,87 @@
+"""Where NetworkPolicies are enforced: ranks reach each other, the operator reaches them, and nobody else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.control_plane import ControlPlane, wait_for
+from cluster.jobs import status
+from e2e.installed import TRAINER_IMAGE
+from e2e.jobs import small_job, story, wait_for_end, write_corpus
+from finetune_api import labels
+
+Object = dict[str, Any]
+NAME = "private"
+PORT = 8000
+SECONDS = 120.0
+
+
+def stranger(name: str, namespace: str) -> Object:
+    """A pod that serves something itself, and looks at others."""
+    container = {
+        "name": "stranger",
+        "image": TRAINER_IMAGE,
+        "command": ["python3", "-m", "http.server", str(PORT), "--directory", "/proc/self/fdinfo"],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {labels.NAME: "finetune"}},
+        "spec": {"containers": [container], "securityContext": security, "terminationGracePeriodSeconds": 1},
+    }
+
+
+@pytest.fixture
+def reaches(plane: ControlPlane, namespace: str) -> Callable[[str, str, int], bool]:
+    """Whether a stranger's TCP connection to an address is accepted."""
+    plane.apply(stranger("near", namespace), stranger("server", namespace), stranger("far", "default"))
+    for name, place in (("near", namespace), ("server", namespace), ("far", "default")):
+        plane.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", place, "--timeout=60s")
+
+    def connects(place: str, address: str, port: int) -> bool:
+        name = "far" if place == "default" else "near"
+        knock = f"import socket; s = socket.socket(); s.settimeout(2); print(s.connect_ex(('{address}', {port})))"
+        code = int(plane.kubectl("exec", name, "-n", place, "--", "python3", "-c", knock))
+        return code == 0
+
+    return connects
+
+
+def addresses(plane: ControlPlane, namespace: str, selector: str) -> list[str]:
+    found = plane.get("pods", "-n", namespace, "-l", selector, "--field-selector=status.phase=Running")
+    return [pod["status"]["podIP"] for pod in found["items"]]
+
+
+def test_only_the_gang_and_the_operator_reach_a_pod(
+    plane: ControlPlane, namespace: str, tmp_path: Path, reaches: Callable[[str, str, int], bool]
+) -> None:
+    write_corpus(tmp_path)
+    job = small_job(NAME, namespace)
+    job["spec"]["pretrain"] |= {"budget": {"tokens": 700_000}, "validateEverySteps": 500}
+    del job["spec"]["adapt"]
+    plane.apply(job)
+
+    def step() -> int:
+        now = status(plane, NAME, namespace)
+        assert not now.get("completionTime"), story(plane, namespace)
+        return int(now.get("progress", {}).get("step", 0)) if now.get("currentStage") == "pretrain" else 0
+
+    wait_for("progress that the operator asked a pod for", lambda: step() > 0, SECONDS, every=0.5)
+    ranks = addresses(plane, namespace, f"{labels.JOB}={NAME}")
+    assert len(ranks) == 2
+    (server,) = (pod["status"]["podIP"] for pod in [plane.get("pod", "server", "-n", namespace)])
+    for place in (namespace, "default"):
+        assert reaches(place, server, PORT), "the network lets strangers through where nothing forbids it"
+        for rank in ranks:
+            assert not reaches(place, rank, labels.PROGRESS_PORT)
+            assert not reaches(place, rank, labels.RENDEZVOUS_PORT)
+    assert step() > 0, "it still trained while strangers knocked"
+
+    assert wait_for_end(plane, NAME, namespace)["state"] == "Succeeded", story(plane, namespace)
+    plane.kubectl("delete", "pod", "far", "-n", "default", "--now")
