@@ -76,7 +76,10 @@ class RealNode:
         self._make_cgroups()
         self._set_kernel()
         self.plane.start()
+        self._configure_containerd()
         self._start_containerd()
+        self.import_machine_image()
+        self._configure_kubelet()
         self._start_kubelet()
         self._start_dns()
         wait_for("the node", self.is_ready, READY_SECONDS)
@@ -88,6 +91,19 @@ class RealNode:
         self.plane.stop()
         _run("ip", "link", "delete", BRIDGE)
         _remove_cgroups()
+
+    def crash(self) -> None:
+        """As if the power failed: every process of kubelet, containerd and the pods is gone at once."""
+        for name in ("kubelet", "containerd"):
+            self.plane.kill(name)
+        _succeeds("pkill", "-KILL", "-f", f"containerd-shim-runc-v2 .*{self.folder}")
+        _remove_cgroups()
+
+    def boot(self) -> None:
+        """The power is back."""
+        self._make_cgroups()
+        self._start_containerd()
+        self._start_kubelet()
 
     def is_ready(self) -> bool:
         """As the control plane sees it."""
@@ -143,21 +159,22 @@ class RealNode:
             stand_in.write_text(f"{value}\n", encoding="utf-8")
             _run("mount", "--bind", str(stand_in), f"/proc/sys/{name}")
 
-    def _start_containerd(self) -> None:
+    def _configure_containerd(self) -> None:
         specification = self.folder / "runtime-spec.json"
         default = json.loads(_run(str(self.plane.programs["ctr"]), "oci", "spec"))
         specification.write_text(json.dumps(runtime_spec(default, mounted_folders(self.root))), encoding="utf-8")
         networks = self.folder / "cni"
         networks.mkdir()
         (networks / "10-pods.conflist").write_text(json.dumps(_network(self.folder / "ipam")), encoding="utf-8")
-        configuration = self.folder / "containerd.toml"
-        configuration.write_text(self._containerd_configuration(specification, networks), encoding="utf-8")
+        configuration = self._containerd_configuration(specification, networks)
+        (self.folder / "containerd.toml").write_text(configuration, encoding="utf-8")
         os.environ["PATH"] = (
             f"{self.plane.programs['containerd'].parent}:{os.environ['PATH']}"  # it finds its shim there
         )
-        self.plane.run("containerd", "--config", str(configuration))
+
+    def _start_containerd(self) -> None:
+        self.plane.run("containerd", "--config", str(self.folder / "containerd.toml"))
         wait_for("containerd", lambda: _succeeds(*self._ctr(), "version"))
-        self.import_machine_image()
 
     def _containerd_configuration(self, specification: Path, networks: Path) -> str:
         return f"""version = 4
@@ -198,14 +215,16 @@ bin_dirs = ['{CNI_PLUGINS}']
 conf_dir = '{networks}'
 """
 
-    def _start_kubelet(self) -> None:
+    def _configure_kubelet(self) -> None:
         resolver = self.folder / "resolv.conf"
         resolver.write_text(f"nameserver {GATEWAY}\n", encoding="utf-8")
-        configuration = self.folder / "kubelet.json"
-        configuration.write_text(json.dumps(self._kubelet_configuration(resolver)), encoding="utf-8")
+        configuration = json.dumps(self._kubelet_configuration(resolver))
+        (self.folder / "kubelet.json").write_text(configuration, encoding="utf-8")
+
+    def _start_kubelet(self) -> None:
         self.plane.run(
             "kubelet",
-            f"--config={configuration}",
+            f"--config={self.folder / 'kubelet.json'}",
             f"--kubeconfig={self.plane.kubeconfig('kubelet')}",
             f"--root-dir={self.folder / 'kubelet'}",
             f"--cert-dir={self.folder / 'kubelet-pki'}",

@@ -1,23 +1,34 @@
-"""A pod is killed, the operator is killed, the job is suspended: it ends as if nothing had been."""
+"""A pod, the operator or the whole node is killed, the job is suspended: it ends as if nothing had been."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
-from cluster.jobs import status, wait_for_state
+from cluster.jobs import job_events, status, wait_for_state
 from e2e.jobs import events, small_job, story, wait_for_end, write_corpus
+from e2e.real_node import RealNode
 from finetune_api import labels
 
+Object = dict[str, Any]
 NAME = "rough-day"
 RUNNING_SECONDS = 120.0
 
 
-def wait_for_step(plane: ControlPlane, namespace: str, least: int) -> int:
+def long_job(name: str, namespace: str, tokens: int) -> Object:
+    """Trains for long enough to be disturbed, and keeps checkpoints."""
+    job = small_job(name, namespace, checkpoint={"everySteps": 10})
+    job["spec"]["pretrain"] |= {"budget": {"tokens": tokens}, "validateEverySteps": 500}
+    del job["spec"]["adapt"]
+    return job
+
+
+def wait_for_step(plane: ControlPlane, namespace: str, least: int, name: str = NAME) -> int:
     """The step of the running stage, once it is at least this."""
 
     def step() -> int:
-        now = status(plane, NAME, namespace)
+        now = status(plane, name, namespace)
         assert not now.get("completionTime"), story(plane, namespace)
         is_training = now.get("currentStage") == "pretrain" and now.get("state") == "Running"
         return int(now.get("progress", {}).get("step", 0)) if is_training else 0
@@ -35,10 +46,7 @@ def pods(plane: ControlPlane, namespace: str) -> list[str]:
 
 def test_a_rough_day(plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
     write_corpus(tmp_path)
-    job = small_job(NAME, namespace, checkpoint={"everySteps": 10})
-    job["spec"]["pretrain"] |= {"budget": {"tokens": 1_500_000}, "validateEverySteps": 500}
-    del job["spec"]["adapt"]
-    plane.apply(job)
+    plane.apply(long_job(NAME, namespace, 1_500_000))
 
     before = wait_for_step(plane, namespace, 20)
     plane.kubectl("delete", "pod", pods(plane, namespace)[1], "-n", namespace, "--force", "--grace-period=0")
@@ -61,3 +69,23 @@ def test_a_rough_day(plane: ControlPlane, namespace: str, tmp_path: Path) -> Non
     seen = events(plane, namespace)
     assert seen.count("StageCompleted pretrain") == 1
     assert "Suspended" in {event.split()[0] for event in seen}
+
+
+def test_a_node_that_loses_its_power_and_gets_it_back(
+    node: RealNode, plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    name = "power"
+    write_corpus(tmp_path)
+    plane.apply(long_job(name, namespace, 700_000))
+    before = wait_for_step(plane, namespace, 30, name)
+    node.crash()
+    node.boot()
+    wait_for_step(plane, namespace, before + 10, name)
+
+    ended = wait_for_end(plane, name, namespace)
+    assert ended["state"] == "Succeeded", story(plane, namespace)
+    pretrain = next(stage for stage in ended["stages"] if stage["name"] == "pretrain")
+    assert pretrain["restarts"] == {"Infrastructure": 1}, story(plane, namespace)
+    resumed = [event["note"] for event in job_events(plane, namespace) if event["reason"] == "Resumed"]
+    assert len(resumed) == 1
+    assert "goes on from the checkpoint" in resumed[0]
