@@ -9,17 +9,41 @@ from pathlib import Path
 import yaml
 
 from finetune_api.crd import custom_resource_definitions
+from finetune_api.metrics import ALL_METRICS, COMMON_LABELS, Part
 
 FOLDER = Path(__file__).resolve().parent.parent
+REFERENCE = FOLDER.parent / "docs" / "reference"
 HEADER = "# Generated from the models of finetune_api by `make generate`; do not edit.\n"
+PARTS: dict[Part, str] = {
+    "operator": "The operator, about itself",
+    "job": "The operator, about jobs",
+    "trainer": "The pods of a job, one endpoint a rank",
+}
 
 
 def generated_files() -> dict[Path, str]:
     """Content of every generated file, by path."""
-    return {
+    crds = {
         FOLDER / f"{name}.yaml": HEADER + yaml.safe_dump(crd, sort_keys=False, allow_unicode=True, width=120)
         for name, crd in custom_resource_definitions().items()
     }
+    return crds | {REFERENCE / "metrics.md": metrics_page()}
+
+
+def metrics_page() -> str:
+    """The reference of all metrics, in Markdown."""
+    lines = ["# Metrics", "", "<!-- Generated from finetune_api.metrics by `make generate`; do not edit. -->"]
+    for part, title in PARTS.items():
+        common = ", ".join(f"`{label}`" for label in COMMON_LABELS[part])
+        lines += ["", f"## {title}", ""]
+        lines += [f"All have the labels {common}.", ""] if common else []
+        lines += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{m.exposed_name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.help} |"
+            for m in ALL_METRICS
+            if m.part == part
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
@@ -36,6 +60,7 @@ def main() -> int:
         if check:
             sys.stderr.write(f"{path.name} is out of date: run make generate\n")
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(generated_files()[path], encoding="utf-8")
             sys.stdout.write(f"wrote {path.name}\n")
     return 1 if check and stale else 0

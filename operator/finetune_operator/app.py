@@ -25,6 +25,7 @@ from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
 from finetune_operator.cluster.resources import RESOURCES
 from finetune_operator.controller import Controller
 from finetune_operator.health import HealthServer
+from finetune_operator.job_metrics import JobCollector
 from finetune_operator.leader import Leadership
 from finetune_operator.metrics import OperatorMetrics
 from finetune_operator.operator_settings import OperatorSettings
@@ -50,11 +51,12 @@ class OperatorProcess:
         self._settings = settings
         self._configuration = configuration
         self._api = ApiClient(configuration)
-        self._queue = WorkQueue()
         self.metrics = OperatorMetrics(lambda: len(self._queue))
+        self._queue = WorkQueue(self.metrics.waited)
         limiter = AsyncLimiter(settings.write_burst, settings.write_burst / settings.writes_per_second)
         self._live = KubernetesCluster(self._api, settings.namespaces, limiter.acquire, self.metrics.requested)
         self._cache = ObjectCache(self._live)
+        self.metrics.registry.register(JobCollector(lambda: self._cache.all("FineTuneJob")))
         self._poller = ProgressPoller(self._queue.add, settings.status_interval_seconds)
         self._controller = Controller(
             CachingCluster(self._live, self._cache),

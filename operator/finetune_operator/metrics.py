@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from finetune_api import metric_names as names
+from finetune_api import metrics
+from finetune_api.metrics import Metric
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.workers import Result
 
@@ -21,25 +22,30 @@ class OperatorMetrics:
     """
 
     def __init__(self, queue_depth: Callable[[], int]) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._duration = Histogram(
-            names.RECONCILE_DURATION,
-            "Time of one visit to a job",
-            registry=registry,
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-        )
-        self._reconciles = Counter(names.RECONCILES, "Visits to jobs", ["result"], registry=registry)
-        self._requests = Counter(
-            names.API_REQUESTS, "Requests to the API server", ["verb", "kind", "code"], registry=registry
-        )
-        self._events = Counter(names.WATCH_EVENTS, "Changes that watches told", ["kind"], registry=registry)
-        self._age = Gauge(names.WATCH_AGE, "Time since a kind was last heard of", ["kind"], registry=registry)
+        self.registry = CollectorRegistry()
+        self._duration = self._histogram(metrics.RECONCILE_DURATION)
+        self._latency = self._histogram(metrics.QUEUE_LATENCY)
+        self._reconciles = self._counter(metrics.RECONCILES)
+        self._requests = self._counter(metrics.API_REQUESTS)
+        self._events = self._counter(metrics.WATCH_EVENTS)
+        self._age = self._gauge(metrics.WATCH_AGE)
         self._heard: dict[Kind, float] = {}
-        self._leader = Gauge(names.IS_LEADER, "Whether this replica acts", registry=registry)
-        Gauge(names.QUEUE_DEPTH, "Jobs that wait for a visit", registry=registry).set_function(queue_depth)
-        Gauge(names.BUILD_INFO, "Version of the operator", ["version"], registry=registry).labels(
-            version("finetune-operator")
-        ).set(1)
+        self._leader = self._gauge(metrics.IS_LEADER)
+        self._gauge(metrics.QUEUE_DEPTH).set_function(queue_depth)
+        self._gauge(metrics.BUILD_INFO).labels(version("finetune-operator")).set(1)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.all_labels, registry=self.registry)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.all_labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric) -> Histogram:
+        return Histogram(metric.name, metric.help, metric.all_labels, registry=self.registry, buckets=metric.buckets)
+
+    def waited(self, seconds: float) -> None:
+        """A job that changed is visited after so long."""
+        self._latency.observe(seconds)
 
     def visited(self, result: Result, seconds: float) -> None:
         """A visit has ended."""

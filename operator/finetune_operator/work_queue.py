@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +30,10 @@ class WorkQueue:
     Namespaces take turns, so that a thousand jobs of one do not delay the first of another. For one event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: Callable[[float], None] = lambda _: None) -> None:
+        """`on_wait` is told for how many seconds each visit was waited for."""
+        self._on_wait = on_wait
+        self._since: dict[Key, float] = {}
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         """Names that wait, by namespace; the namespace whose turn it is comes first."""
         self._waiting: set[Key] = set()
@@ -53,6 +57,7 @@ class WorkQueue:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
+            self._since[key] = asyncio.get_running_loop().time()
             self._ready.setdefault(key[0], deque()).append(key[1])
             self._added.set()
 
@@ -75,6 +80,7 @@ class WorkQueue:
                 if names:
                     self._ready[namespace] = names
                 self._waiting.discard(key)
+                self._on_wait(asyncio.get_running_loop().time() - self._since.pop(key))
                 self._visited.add(key)
                 return key
             self._added.clear()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from finetune_api import metric_names
+from finetune_api import metrics
 from finetune_api.progress import Progress
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.observe.progress import ProgressReporter
@@ -108,7 +108,7 @@ def test_start_up_is_what_passed_before_the_first_step(monkeypatch: pytest.Monke
     reporter.add_time("productive", 6.0)
     reporter.mark_saved()
     reporter.add_time("productive", 1.0)
-    total = f"{metric_names.TIME}_total"
+    total = metrics.TIME.exposed_name
     assert value_of(reporter, total, kind="startup") == 20.0
     assert value_of(reporter, total, kind="data") == 4.0
     assert value_of(reporter, total, kind="productive") == 7.0
@@ -117,21 +117,21 @@ def test_start_up_is_what_passed_before_the_first_step(monkeypatch: pytest.Monke
 
 def test_metrics_have_the_names_of_the_contract(reporter: ProgressReporter, server: ProgressServer) -> None:
     reporter.update(step=3, loss=1.5, learning_rate=1e-3, gradient_norm=0.5, mixture={"mt": 1.0})
-    metrics = reporter.metrics
-    metrics.add_tokens("target", 100)
-    metrics.add_arm_tokens("mt", 100)
-    metrics.step_seconds(0.3, 0.2)
-    metrics.arm("mt", 1.0, 0.1, 1.5)
-    metrics.nonfinite_step()
-    metrics.validation("all", 1.25)
-    metrics.score("chrF++", "en-es", 31.0)
+    own = reporter.metrics
+    own.add_tokens("target", 100)
+    own.add_arm_tokens("mt", 100)
+    own.step_seconds(0.3, 0.2)
+    own.arm("mt", 1.0, 0.1, 1.5)
+    own.nonfinite_step()
+    own.validation("all", 1.25)
+    own.score("chrF++", "en-es", 31.0)
     reporter.checkpointed(3, 0.1, 0.5, 1000)
     reporter.add_time("productive", 1.0)
     exposed = {family.name for family in text_string_to_metric_families(get(server, "/metrics")[1].decode())}
-    names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
-    assert {name for name in names if not name.startswith("finetune_operator_")} - exposed == set()
-    assert value_of(reporter, f"{metric_names.TOKENS}_total", kind="target") == 100.0
-    assert value_of(reporter, metric_names.RANK_STEP_SECONDS, rank="0") == 0.2
+    exposed = {name for name in exposed if not name.endswith("_created")}
+    assert {metric.name for metric in metrics.ALL_METRICS if metric.part == "trainer"} == exposed
+    assert value_of(reporter, metrics.TOKENS.exposed_name, kind="target") == 100.0
+    assert value_of(reporter, metrics.RANK_STEP_SECONDS.name, rank="0") == 0.2
 
 
 @pytest.mark.parametrize(

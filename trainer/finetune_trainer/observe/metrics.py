@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from finetune_api import metric_names as names
+from finetune_api import metrics
+from finetune_api.metrics import Metric
 from finetune_api.plan import Plan
-
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-_PERSIST_SECONDS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class Metrics:
@@ -19,36 +17,34 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._values = (plan.job.name, plan.stage, str(plan.attempt))
         self._rank = str(rank)
-        self._step = self._gauge(names.STEP, "Optimizer steps (or rows, or segments) done.")
-        self._loss = self._gauge(names.LOSS, "Training loss per target token, recently, in nats.")
-        self._learning_rate = self._gauge(names.LEARNING_RATE, "Learning rate of the last step.")
-        self._gradient_norm = self._gauge(names.GRADIENT_NORM, "Global gradient norm before clipping.")
-        self._tokens = self._counter(names.TOKENS, "Tokens trained on over all ranks, by kind.", "kind")
-        self._step_duration = self._histogram(names.STEP_DURATION, "Duration of an optimizer step.", _SECONDS)
-        self._rank_step = self._gauge(names.RANK_STEP_SECONDS, "This rank's own part of the last step.", "rank")
-        self._probability = self._gauge(names.CURRICULUM_PROBABILITY, "Probability of drawing an arm.", "arm")
-        self._reward = self._gauge(names.CURRICULUM_REWARD, "Smoothed reward of an arm.", "arm")
-        self._arm_tokens = self._counter(names.ARM_TOKENS, "Target tokens trained on, by arm.", "arm")
-        self._arm_loss = self._gauge(names.ARM_LOSS, "Recent training loss of an arm.", "arm")
-        self._checkpoint = self._histogram(
-            names.CHECKPOINT_DURATION, "Duration of a checkpoint, by phase.", _PERSIST_SECONDS, "phase"
-        )
-        self._checkpoint_size = self._gauge(names.CHECKPOINT_SIZE, "Size of the newest checkpoint.")
-        self._last_checkpoint = self._gauge(names.LAST_CHECKPOINT, "When the newest checkpoint became durable.")
-        self._last_step = self._gauge(names.LAST_STEP, "When the last step ended.")
-        self._time = self._counter(names.TIME, "Where the time went, by kind.", "kind")
-        self._nonfinite = self._counter(names.NONFINITE_STEPS, "Steps that were not applied: loss not finite.")
-        self._validation_loss = self._gauge(names.VALIDATION_LOSS, "Validation loss per target token.", "set")
-        self._validation_score = self._gauge(names.VALIDATION_SCORE, "Validation score.", "metric", "set")
+        self._step = self._gauge(metrics.STEP)
+        self._loss = self._gauge(metrics.LOSS)
+        self._learning_rate = self._gauge(metrics.LEARNING_RATE)
+        self._gradient_norm = self._gauge(metrics.GRADIENT_NORM)
+        self._tokens = self._counter(metrics.TOKENS)
+        self._step_duration = self._histogram(metrics.STEP_DURATION)
+        self._rank_step = self._gauge(metrics.RANK_STEP_SECONDS)
+        self._probability = self._gauge(metrics.CURRICULUM_PROBABILITY)
+        self._reward = self._gauge(metrics.CURRICULUM_REWARD)
+        self._arm_tokens = self._counter(metrics.ARM_TOKENS)
+        self._arm_loss = self._gauge(metrics.ARM_LOSS)
+        self._checkpoint = self._histogram(metrics.CHECKPOINT_DURATION)
+        self._checkpoint_size = self._gauge(metrics.CHECKPOINT_SIZE)
+        self._last_checkpoint = self._gauge(metrics.LAST_CHECKPOINT)
+        self._last_step = self._gauge(metrics.LAST_STEP)
+        self._time = self._counter(metrics.TIME)
+        self._nonfinite = self._counter(metrics.NONFINITE_STEPS)
+        self._validation_loss = self._gauge(metrics.VALIDATION_LOSS)
+        self._validation_score = self._gauge(metrics.VALIDATION_SCORE)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, (*names.TRAINER_LABELS, *labels), registry=self.registry)
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.all_labels, registry=self.registry)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, (*names.TRAINER_LABELS, *labels), registry=self.registry)
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.all_labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, (*names.TRAINER_LABELS, *labels), registry=self.registry, buckets=buckets)
+    def _histogram(self, metric: Metric) -> Histogram:
+        return Histogram(metric.name, metric.help, metric.all_labels, registry=self.registry, buckets=metric.buckets)
 
     def step(self, step: int, time: float) -> None:
         """Progress at `time` (seconds since the epoch)."""

@@ -113,6 +113,10 @@ class ObjectCache:
             return [objects[namespace, name] for name in names]
         return [value for key, value in objects.items() if namespace in (None, key[0])]
 
+    def all(self, kind: Kind) -> Sequence[Object]:
+        """All objects of a kind; may be called from any thread."""
+        return list(self._objects[kind].values())
+
     def find(self, reference: Reference) -> Object | None:
         """An object, if it is known."""
         return self._objects.get(reference.kind, {}).get((reference.namespace, reference.name))

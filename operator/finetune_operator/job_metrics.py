@@ -1,0 +1,104 @@
+"""State of the FineTuneJobs as metrics, read from the cache at each scrape: a deleted job's series are gone at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+
+from finetune_api import metrics
+from finetune_api.metrics import Metric
+
+Object = dict[str, Any]
+Value = tuple[Metric, tuple[str, ...], float]
+"""(metric, values of its own labels, value)."""
+
+
+class JobCollector(Collector):
+    """Families of all jobs.
+
+    Args:
+        jobs: all FineTuneJobs as the API server has them; they are read from a thread.
+    """
+
+    def __init__(self, jobs: Callable[[], Iterable[Object]]) -> None:
+        self._jobs = jobs
+
+    def describe(self) -> Iterable[Family]:
+        """The families, without the jobs."""
+        return _families().values()
+
+    def collect(self) -> Iterable[Family]:
+        """Each family with the series of all jobs."""
+        families = _families()
+        for job in self._jobs():
+            metadata = job["metadata"]
+            own = (metadata["namespace"], metadata["name"])
+            for metric, labels, value in values_of(job):
+                families[metric].add_metric((*own, *labels), value)
+        return families.values()
+
+
+def _families() -> dict[Metric, GaugeMetricFamily | CounterMetricFamily]:
+    return {
+        metric: (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(
+            metric.name, metric.help, labels=metric.all_labels
+        )
+        for metric in metrics.ALL_METRICS
+        if metric.part == "job"
+    }
+
+
+def values_of(job: Object) -> Iterator[Value]:
+    """All series of one job."""
+    spec, status = job.get("spec") or {}, job.get("status") or {}
+    yield metrics.JOB_INFO, ((spec.get("runtimeRef") or {}).get("name", ""),), 1.0
+    yield metrics.JOB_STATE, (status.get("state", "Pending"),), 1.0
+    for condition in status.get("conditions") or ():
+        yield metrics.JOB_CONDITION, (condition["type"], condition["status"].lower()), 1.0
+    if status.get("currentStage"):
+        yield metrics.JOB_STAGE, (status["currentStage"],), 1.0
+    yield from _figures(status)
+    yield from _restarts(status)
+    for score in (status.get("evaluation") or {}).get("scores") or ():
+        about = (score["metric"], score["task"], str(score["shots"]))
+        yield metrics.JOB_SCORE, about, float(score["score"])
+        if score.get("baseline") is not None:
+            yield metrics.JOB_BASELINE_SCORE, about, float(score["baseline"])
+    for metric, time in (
+        (metrics.JOB_CREATED, job["metadata"].get("creationTimestamp")),
+        (metrics.JOB_START, status.get("startTime")),
+        (metrics.JOB_COMPLETION, status.get("completionTime")),
+    ):
+        if time:
+            yield metric, (), datetime.fromisoformat(time).timestamp()
+
+
+def _figures(status: Object) -> Iterator[Value]:
+    progress, goodput = status.get("progress") or {}, status.get("goodput") or {}
+    percent = progress.get("percent")
+    for metric, value in (
+        (metrics.JOB_NODES, status.get("nodes")),
+        (metrics.JOB_PROGRESS, None if percent is None else percent / 100),
+        (metrics.JOB_TOKENS, progress.get("tokens")),
+        (metrics.JOB_LOSS, progress.get("loss")),
+        (metrics.JOB_VALIDATION_LOSS, progress.get("validationLoss")),
+        (metrics.JOB_GOODPUT, goodput.get("ratio")),
+    ):
+        if value is not None:
+            yield metric, (), float(value)
+    for cause, seconds in (goodput.get("lostSeconds") or {}).items():
+        yield metrics.JOB_LOST, (cause,), float(seconds)
+
+
+def _restarts(status: Object) -> Iterator[Value]:
+    restarts: dict[str, int] = {}
+    for stage in status.get("stages") or ():
+        for cause, count in (stage.get("restarts") or {}).items():
+            restarts[cause] = restarts.get(cause, 0) + count
+    for cause, count in restarts.items():
+        yield metrics.JOB_RESTARTS, (cause,), float(count)
