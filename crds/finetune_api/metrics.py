@@ -9,7 +9,7 @@ MetricKind = Literal["gauge", "counter", "histogram"]
 Part = Literal["operator", "job", "trainer"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
     """One metric family."""
 
