@@ -76,6 +76,22 @@ def test_a_bad_configuration_is_not_tried_again(plane: ControlPlane, namespace: 
     ]
 
 
+def test_of_pods_that_are_gone_the_job_tells_why_they_failed(plane: ControlPlane, namespace: str) -> None:
+    away = OperatorProcess(plane, name="away", LEADER_ELECTION="false")
+    with away, Kubelet(plane, run_on) as kubelet:
+        plane.apply(job("forgotten", namespace))
+        wait_for_state(plane, "forgotten", namespace, "Running")
+        away.kill()
+        kubelet.ending = lambda _: Ending(code=65)
+        plane.kubectl("wait", "-n", namespace, "--for=condition=Failed", "jobs", "--all", "--timeout=30s")
+        plane.kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
+        away.start()
+        found = wait_for_state(plane, "forgotten", namespace, "Failed")
+    assert found["stages"][0]["attempt"] == 1, "a mistake of the user is not tried again"
+    condition = next(c for c in found["conditions"] if c["type"] == "Succeeded")
+    assert "failed with exit code 65" in condition["message"]
+
+
 def test_a_preempted_gang_comes_back(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:
     def preempted_once(pod: dict[str, Any]) -> Ending:
         own = pod["metadata"]["labels"]

@@ -18,6 +18,13 @@ RUNTIME_KEY = "runtime.json"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label that Kubernetes puts on every namespace."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+POD_FAILURE_POLICY: Object = {
+    "rules": [
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"containerName": labels.CONTAINER, "operator": "NotIn", "values": [0]}},
+    ]
+}
+"""Makes the Job say why it failed, with the exit code, so that this is known when its pods are gone."""
 
 
 def gang_children(
@@ -158,6 +165,7 @@ def _indexed_job(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec, avoided_nod
             "parallelism": plan.nodes,
             # One pod that fails fails the gang, and the reconciler makes a new one: ranks restart together.
             "backoffLimit": 0,
+            "podFailurePolicy": POD_FAILURE_POLICY,
             "podReplacementPolicy": "Failed",
             "template": pod_template(job, plan.stage, plan.attempt, runtime, avoided_nodes),
         },

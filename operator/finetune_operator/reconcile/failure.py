@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +36,7 @@ _CAUSES: dict[int, RestartCause] = {
 MACHINE_CAUSES: tuple[RestartCause, ...] = ("Infrastructure", "Hang")
 """Failures that count against the infrastructure budget, and against the node."""
 MAX_KEPT_FAILURES = 64
+_EXIT_CODE_OF_JOB = re.compile(r"failed with exit code (\d+)")
 _NOT_THE_NODE = ("PreemptionByScheduler", "EvictionByEvictionAPI")
 """Disruptions that somebody wanted: the node is as good as before."""
 
@@ -68,7 +70,7 @@ def gang_failure(gang: Gang, now: datetime, settings: Settings) -> Failure | Set
     if not failed:
         if job_failed is None:
             return None
-        return Failure("Infrastructure", f"the Job failed and its pods are gone: {job_failed.get('message', '')}")
+        return _of_lost_pods(str(job_failed.get("message") or ""))
     ended = sum(pod_phase(p) in ("Failed", "Succeeded") for p in gang.pods)
     # A disrupted pod explains the end of its peers, and its own object soon goes: it is believed while it is there.
     if job_failed is None and ended < size(gang) and not any(map(_is_disrupted, failed)):
@@ -76,6 +78,13 @@ def gang_failure(gang: Gang, now: datetime, settings: Settings) -> Failure | Set
         if first is not None and first <= now < first + timedelta(seconds=settings.settle_seconds):
             return Settling((first + timedelta(seconds=settings.settle_seconds) - now).total_seconds())
     return _describe(min(failed, key=_culprit_order))
+
+
+def _of_lost_pods(message: str) -> Failure:
+    """What the Job says of pods that are gone: its failure policy names the exit code."""
+    found = _EXIT_CODE_OF_JOB.search(message)
+    code = int(found[1]) if found else None
+    return Failure(_CAUSES.get(code or 0, "Infrastructure"), f"the Job failed and its pods are gone: {message}", code)
 
 
 def _end(pod: Object) -> datetime | None:

@@ -20,6 +20,10 @@ _KEPT_FIELDS: dict[str, tuple[str, ...]] = {
 """Fields of `spec` that the API server lets people change and that a gang cannot do without, by kind."""
 
 
+_FIXED_FIELDS = ("template", "podFailurePolicy")
+"""Fields of a Job's `spec` that the API server lets nobody change."""
+
+
 def gang_intent(visit: Visit, stage: StageStatus) -> tuple[Object, ...]:
     """All children of this attempt in full intent, in the order in which they must exist."""
     runtime = visit.runtime()
@@ -41,7 +45,7 @@ def repair(visit: Visit, stage: StageStatus, gang: Gang) -> None:
         if known is None:
             visit.apply.append(intent)
         elif is_edited(intent, known):
-            visit.apply.append(_with_template_of(known, intent))
+            visit.apply.append(_with_fixed_fields_of(known, intent))
 
 
 def _is_damaged(visit: Visit, stage: StageStatus, gang: Gang) -> bool:
@@ -87,8 +91,9 @@ def _agrees(wanted: Any, actual: Any) -> bool:
     return bool(wanted == actual)
 
 
-def _with_template_of(known: Object, intent: Object) -> Object:
-    """A Job's pod template cannot change, and this operator may be newer than the Job: leave it as it is."""
+def _with_fixed_fields_of(known: Object, intent: Object) -> Object:
+    """Parts of a Job cannot change, and this operator may be newer than the Job: leave them as they are."""
     if intent["kind"] != "Job" or "template" not in known["spec"]:
         return intent
-    return intent | {"spec": intent["spec"] | {"template": known["spec"]["template"]}}
+    spec = {key: value for key, value in intent["spec"].items() if key not in _FIXED_FIELDS}
+    return intent | {"spec": spec | {key: known["spec"][key] for key in _FIXED_FIELDS if key in known["spec"]}}

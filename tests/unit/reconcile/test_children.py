@@ -97,6 +97,7 @@ def test_the_job_restarts_nothing_itself() -> None:
     job = next(c for k, c in children(parsed()).items() if k.startswith("Job "))
     spec = job["spec"]
     assert (spec["backoffLimit"], spec["completionMode"]) == (0, "Indexed")
+    assert {rule["action"] for rule in spec["podFailurePolicy"]["rules"]} == {"FailJob"}
     assert (spec["completions"], spec["parallelism"]) == (2, 2)
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"

@@ -189,6 +189,30 @@ def test_a_lost_node_counts_as_infrastructure_and_not_as_its_peers_crash() -> No
     assert "node-0 was lost" in world.message("Progressing")
 
 
+EXITED = "Container trainer for pod default/x-0 failed with exit code {} matching FailJob rule at index 1"
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (EXITED.format(65), "User"),
+        (EXITED.format(76), "NonFiniteLoss"),
+        (EXITED.format(137), "Infrastructure"),
+        ("Pod default/x-0 has condition DisruptionTarget matching FailJob rule at index 0", "Infrastructure"),
+    ],
+)
+def test_of_pods_that_are_gone_the_job_still_tells_the_exit_code(message: str, cause: str) -> None:
+    world = in_pretrain()
+    for pod in world.live_pods():
+        del world.cluster.objects["Pod", "default", pod["metadata"]["name"]]
+    job = next(o for o in world.of("Job") if "pretrain" in o["metadata"]["name"])
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": message}]}
+    world.settle()
+    stage = world.stage("pretrain")
+    assert dict(stage.restarts) == {cause: 1} or (cause == "User" and stage.state == "Failed")
+    assert message in stage.message
+
+
 def disrupt(world: World, pod: dict[str, Any], reason: str, message: str) -> None:
     """Whoever ends a pod from outside says so in a condition, and its object goes soon."""
     world.end_pod(pod, 143)
