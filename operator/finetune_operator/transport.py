@@ -112,7 +112,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = ERROR_BACKOFFS
-    settings.queueing.idle_timeout = 0.2  # each object that changed lately has a task: the peak of the memory in a burst
+    # Each object that changed lately has a task: in a burst they are the peak of the memory.
+    settings.queueing.idle_timeout = 0.2
     settings.queueing.exit_timeout = 1.0
     settings.process.ultimate_exiting_timeout = None
     return settings
