@@ -31,7 +31,7 @@ corpora: $(STAMP) ## Fetch the corpora of the quickstart
 	@$(BIN)/python manifests/quickstart/fetch_corpora.py
 
 test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
-	@$(BIN)/python tests/tiers.py lint unit training cluster node $(if $(REQUIRE_ALL),--require-all)
+	@$(BIN)/python tests/tiers.py lint unit training cluster chart node $(if $(REQUIRE_ALL),--require-all)
 
 test-fast: $(STAMP) ## Run the unit tests (under a minute)
 	@$(BIN)/python tests/tiers.py unit
@@ -42,13 +42,15 @@ lint: $(STAMP) ## Check style, types, import contracts and generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m finetune_api.generate --check
+	$(BIN)/python charts/generate.py --check
 
 format: $(STAMP) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-generate: $(STAMP) ## Write the CRDs and what else comes from the models of finetune_api
+generate: $(STAMP) ## Write the CRDs, the chart and the reference pages from models and values
 	@$(BIN)/python -m finetune_api.generate
+	@$(BIN)/python charts/generate.py
 
 lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt

@@ -102,6 +102,13 @@ def run_cluster() -> Outcome:
     return run_pytest("cluster", "--timeout=300")
 
 
+def run_chart() -> Outcome:
+    """The Helm chart: what it renders, and a life of a release on a real API server."""
+    if not _build_tools():
+        return Outcome("chart", "failed", "the control plane could not be built (reason above)")
+    return run_pytest("chart", "--timeout=300")
+
+
 def run_node() -> Outcome:
     """One job from `kubectl apply` to its report on a real node, where the machine can hold one."""
     missing = node_requirements.missing()
@@ -153,6 +160,7 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "unit": run_unit,
     "training": run_training,
     "cluster": run_cluster,
+    "chart": run_chart,
     "node": run_node,
     "kueue": run_kueue,
     "e2e": run_e2e,

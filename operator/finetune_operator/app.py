@@ -66,6 +66,7 @@ class OperatorProcess:
                 status_interval_seconds=settings.status_interval_seconds,
                 serves_cluster_runtimes=RESOURCES["ClusterFineTuneRuntime"].is_served(settings.namespaces),
                 operator_namespace=settings.namespace if settings.network_policies else None,
+                scrape_namespaces=settings.scrape_namespaces,
             ),
             reader=self._cache,
             recorder=SeriesRecorder(self._live.create, self._live.apply, settings.identity),

@@ -22,7 +22,9 @@ CONFIG_VARIABLE = "FINETUNE_OPERATOR_CONFIG"
 class OperatorSettings(BaseSettings):
     """Each field can be given as FINETUNE_OPERATOR_<NAME>, or in the YAML file that FINETUNE_OPERATOR_CONFIG names."""
 
-    model_config = SettingsConfigDict(env_prefix="FINETUNE_OPERATOR_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FINETUNE_OPERATOR_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     """Namespaces to serve, with commas between them; empty: all."""
@@ -52,6 +54,8 @@ class OperatorSettings(BaseSettings):
     """Services, ConfigMaps and other children without a watch are read anew this often, to restore what was changed."""
     network_policies: bool = True
     """Each job gets a NetworkPolicy that lets in only its own pods and the operator."""
+    scrape_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces that such a policy also lets in, to the metrics: Prometheus'. With commas between them."""
     http_host: str = "0.0.0.0"  # noqa: S104 - in a pod, probes come from the node
     """Address of /healthz, /readyz and /metrics."""
     http_port: int = Field(default=8080, ge=0, le=65_535)
@@ -61,7 +65,7 @@ class OperatorSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """json: one object per line; console: for people."""
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "scrape_namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ from finetune_api.runtime import RuntimeSpec
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.plan import layout
 from finetune_operator.reconcile.pods import pod_template
+from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 
 Object = dict[str, Any]
 RUNTIME_KEY = "runtime.json"
@@ -32,22 +33,22 @@ def gang_children(
     plan: Plan,
     runtime: RuntimeSpec,
     avoided_nodes: tuple[str, ...] = (),
-    operator_namespace: str | None = None,
+    settings: Settings = DEFAULT_SETTINGS,
 ) -> tuple[Object, ...]:
     """What all gangs share, then plan and last the Job: a crash in between leaves no pod without its plan."""
     return (
-        *shared_children(job, plan.nodes, operator_namespace),
+        *shared_children(job, plan.nodes, settings),
         *config_maps(job, plan, runtime),
         _indexed_job(job, plan, runtime, avoided_nodes),
     )
 
 
-def shared_children(job: FineTuneJob, nodes: int, operator_namespace: str | None = None) -> tuple[Object, ...]:
+def shared_children(job: FineTuneJob, nodes: int, settings: Settings = DEFAULT_SETTINGS) -> tuple[Object, ...]:
     """What a gang of so many pods needs and the next one needs as well. Cheap: built at every visit."""
     workspace = job.spec.workspace
     return (
         *((_claim(job),) if workspace is not None and workspace.create is not None else ()),
-        *((_network_policy(job, operator_namespace),) if operator_namespace is not None else ()),
+        *_network_policies(job, settings),
         *((_service(job),) if nodes > 1 else ()),
     )
 
@@ -124,14 +125,17 @@ def _service(job: FineTuneJob) -> Object:
     }
 
 
-def _network_policy(job: FineTuneJob, operator_namespace: str) -> Object:
-    """Lets the pods of the job reach each other, and the operator ask how far they are; nobody else gets in."""
+def _network_policies(job: FineTuneJob, settings: Settings) -> tuple[Object, ...]:
+    """Pods of the job reach each other; the operator, and who collects metrics, ask how far they are; nobody else."""
+    if settings.operator_namespace is None:
+        return ()
     own_pods = {"matchLabels": {labels.INSTANCE: names.job_base(job)}}
     operator = {
-        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: operator_namespace}},
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: settings.operator_namespace}},
         "podSelector": {"matchLabels": {labels.NAME: labels.OPERATOR}},
     }
-    return {
+    scrapers = [{"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: name}}} for name in settings.scrape_namespaces]
+    policy: Object = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": child_metadata(job, names.job_base(job), names.child_labels(job)),
@@ -140,10 +144,11 @@ def _network_policy(job: FineTuneJob, operator_namespace: str) -> Object:
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"from": [{"podSelector": own_pods}]},
-                {"from": [operator], "ports": [{"protocol": "TCP", "port": labels.PROGRESS_PORT}]},
+                {"from": [operator, *scrapers], "ports": [{"protocol": "TCP", "port": labels.PROGRESS_PORT}]},
             ],
         },
     }
+    return (policy,)
 
 
 def _indexed_job(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec, avoided_nodes: tuple[str, ...]) -> Object:

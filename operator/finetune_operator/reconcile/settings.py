@@ -41,6 +41,8 @@ class Settings:
     """False: the operator has rights in single namespaces only."""
     operator_namespace: str | None = None
     """Where the operator's pods are, for the NetworkPolicy of a job; None: jobs get none."""
+    scrape_namespaces: tuple[str, ...] = ()
+    """From where else the metrics of a job's pods may be read."""
 
 
 DEFAULT_SETTINGS = Settings()

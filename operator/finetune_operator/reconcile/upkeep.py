@@ -33,7 +33,7 @@ def gang_intent(visit: Visit, stage: StageStatus) -> tuple[Object, ...]:
     plan = make_plan(visit.job, stage, artifacts, visit.settings)
     worst = sorted(n for n, count in stage.node_failures.items() if count >= visit.settings.node_failures)
     avoided = tuple(worst) if visit.job.spec.failure_policy.exclude_nodes else ()
-    return gang_children(visit.job, plan, runtime, avoided, visit.settings.operator_namespace)
+    return gang_children(visit.job, plan, runtime, avoided, visit.settings)
 
 
 def repair(visit: Visit, stage: StageStatus, gang: Gang) -> None:
@@ -54,7 +54,7 @@ def _is_damaged(visit: Visit, stage: StageStatus, gang: Gang) -> bool:
     for name in {names.runtime_name(visit.job), names.gang_name(visit.job, stage.name, stage.attempt)}:
         if visit.child("ConfigMap", name) is None:
             return True
-    for intent in shared_children(visit.job, nodes, visit.settings.operator_namespace):
+    for intent in shared_children(visit.job, nodes, visit.settings):
         known = visit.child(intent["kind"], intent["metadata"]["name"])
         if known is None or is_edited(intent, known):
             return True

@@ -15,7 +15,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
 from finetune_api.status import StageStatus
-from finetune_operator.reconcile import DEFAULT_SETTINGS, names
+from finetune_operator.reconcile import DEFAULT_SETTINGS, Settings, names
 from finetune_operator.reconcile.children import gang_children, read_snapshot
 from finetune_operator.reconcile.plan import fingerprint, make_plan
 from unit.reconcile.world import job_object
@@ -41,10 +41,10 @@ def parsed(name: str = "ui-en-es", uid: str = "u1", **spec: Any) -> FineTuneJob:
 
 
 def children(
-    job: FineTuneJob, stage: Any = "pretrain", attempt: int = 3, operator_namespace: str | None = None
+    job: FineTuneJob, stage: Any = "pretrain", attempt: int = 3, settings: Settings = DEFAULT_SETTINGS
 ) -> dict[str, dict[str, Any]]:
     plan = make_plan(job, StageStatus(name=stage, state="Pending", attempt=attempt), {"prepare": "a"}, DEFAULT_SETTINGS)
-    made = gang_children(job, plan, RUNTIME, operator_namespace=operator_namespace)
+    made = gang_children(job, plan, RUNTIME, settings=settings)
     return {f"{c['kind']} {c['metadata']['name']}": c for c in made}
 
 
@@ -170,7 +170,8 @@ def test_the_workspace_claim_is_one_volume_even_if_a_uri_names_it() -> None:
 
 def test_only_the_job_and_the_operator_reach_the_pods() -> None:
     job = parsed()
-    made = {v["kind"]: v for v in children(job, operator_namespace="operators").values()}
+    settings = Settings(operator_namespace="operators", scrape_namespaces=("monitoring",))
+    made = {v["kind"]: v for v in children(job, settings=settings).values()}
     spec = made["NetworkPolicy"]["spec"]
     own = spec["podSelector"]["matchLabels"]
     template = made["Job"]["spec"]["template"]["metadata"]["labels"]
@@ -181,7 +182,8 @@ def test_only_the_job_and_the_operator_reach_the_pods() -> None:
         {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "operators"}},
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "finetune-operator"}},
-        }
+        },
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
     ]
     assert operator["ports"] == [{"protocol": "TCP", "port": labels.PROGRESS_PORT}]
     assert "NetworkPolicy" not in {v["kind"] for v in children(job).values()}

@@ -1,0 +1,98 @@
+{{- define "finetune-operator.fullname" -}}
+{{- $name := .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name)) -}}
+{{- if gt (len $name) 52 -}}
+{{- fail (printf "the name %s has %d characters and may have 52: choose a shorter release name, or set fullnameOverride" $name (len $name)) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{- define "finetune-operator.selectorLabels" -}}
+app.kubernetes.io/name: finetune-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "finetune-operator.labels" -}}
+{{ include "finetune-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: finetune-operator
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Labels and annotations of an object; the argument is a list of the root and the object's own annotations. */ -}}
+{{- define "finetune-operator.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $own := index . 1 -}}
+labels:
+  {{- include "finetune-operator.labels" $root | nindent 2 }}
+{{- with merge (dict) $own $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "finetune-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "finetune-operator.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "finetune-operator.image" -}}
+{{- $place := printf "%s/%s" .Values.image.registry .Values.image.repository | trimPrefix "/" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $place .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $place (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "finetune-operator.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "finetune-operator.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{- /* What the operator may do in the namespaces it serves. No verb on Secrets, none on roles, none on nodes. */ -}}
+{{- define "finetune-operator.rules" -}}
+- apiGroups: [finetune-operator.io]
+  resources: [finetunejobs]
+  verbs: [get, list, watch, delete]
+- apiGroups: [finetune-operator.io]
+  resources: [finetunejobs/status]
+  verbs: [patch]
+- apiGroups: [finetune-operator.io]
+  resources: [finetuneruntimes{{ if not .Values.namespaces }}, clusterfinetuneruntimes{{ end }}]
+  verbs: [get, list, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- define "finetune-operator.needs" -}}
+{{- $root := index . 0 -}}
+{{- $kind := index . 1 -}}
+{{- $value := index . 2 -}}
+{{- if not ($root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" $kind)) -}}
+{{- fail (printf "%s needs the CRD %s of the Prometheus Operator: install that first, or set it to false (helm template: --api-versions monitoring.coreos.com/v1/%s)" $value $kind $kind) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,206 @@
+"""`python charts/generate.py [--check]`: the chart's schema and README from values.yaml, its CRDs from the models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic.alias_generators import to_camel
+
+from finetune_api.crd import custom_resource_definitions
+from finetune_operator.operator_settings import OperatorSettings
+
+Schema = dict[str, Any]
+CHART = Path(__file__).resolve().parent / "finetune-operator"
+VALUES = CHART / "values.yaml"
+DESCRIPTION, SCHEMA = "# -- ", "# @schema "
+GIVEN_BY_THE_CHART = {"namespaces", "namespace", "kubeconfig", "lease_name", "identity", "http_host"}
+"""Settings of the operator that are no part of `config`."""
+TYPES = {"str": "string", "int": "integer", "bool": "boolean", "float": "number"}
+README = """# finetune-operator
+
+<!-- Generated from values.yaml by `make generate`; do not edit. -->
+
+The operator for FineTuneJobs, with its CRDs. Kubernetes 1.29 or newer; Helm 3 or 4.
+
+```sh
+helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace \\
+  --set runtimes.cpu.enabled=true
+```
+
+## Values
+
+| value | default | meaning |
+|---|---|---|
+"""
+
+
+@dataclass
+class Value:
+    """One value: a leaf, or a map of values."""
+
+    path: tuple[str, ...]
+    default: Any
+    description: str = ""
+    schema: Schema = field(default_factory=dict)
+    children: list[Value] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether users choose the keys."""
+        return "additionalProperties" in self.schema or "$ref" in self.schema
+
+
+def read_values(text: str) -> list[Value]:
+    """The values with what the comments above them say."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(root, yaml.MappingNode):
+        raise TypeError("values.yaml is not a map")
+    return list(_children(root, text.splitlines(), ()))
+
+
+def _children(node: yaml.MappingNode, lines: list[str], path: tuple[str, ...]) -> Iterator[Value]:
+    for key, child in node.value:
+        name = (*path, str(key.value))
+        value = Value(name, yaml.safe_load(yaml.serialize(child)), *_comment(lines, key.start_mark.line))
+        if isinstance(child, yaml.MappingNode) and not value.is_open:
+            value.children = list(_children(child, lines, name))
+        yield value
+
+
+def _comment(lines: list[str], line: int) -> tuple[str, Schema]:
+    """(description, schema) in the comment that ends above a line."""
+    first = line
+    while first > 0 and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    above = [text.strip() for text in lines[first:line]]
+    described = [text.removeprefix(DESCRIPTION) for text in above if text.startswith(DESCRIPTION)]
+    schemas = [json.loads(text.removeprefix(SCHEMA)) for text in above if text.startswith(SCHEMA)]
+    return " ".join(described), schemas[0] if schemas else {}
+
+
+def schema_of(values: list[Value]) -> Schema:
+    """Of a map that has these values and no others."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {value.path[-1]: _schema(value) for value in values},
+    }
+
+
+def _schema(value: Value) -> Schema:
+    described = {"description": value.description} if value.description else {}
+    if "$ref" in value.schema:
+        return value.schema
+    if value.children:
+        return described | schema_of(value.children) | value.schema
+    if isinstance(value.default, dict):
+        return described | {"type": "object"} | value.schema
+    if isinstance(value.default, list):
+        return described | {"type": "array"} | value.schema
+    return described | {"type": TYPES[type(value.default).__name__]} | value.schema
+
+
+def config_schema() -> Schema:
+    """`config`: the operator's settings, in the spelling of charts."""
+    own = OperatorSettings.model_json_schema()["properties"]
+    kept = ("type", "items", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "default")
+    return {
+        "type": "object",
+        "description": "Settings of the operator's process.",
+        "additionalProperties": False,
+        "properties": {
+            to_camel(name): {key: schema[key] for key in kept if key in schema} | {"description": schema["description"]}
+            for name, schema in own.items()
+            if name not in GIVEN_BY_THE_CHART
+        },
+    }
+
+
+def values_schema(values: list[Value]) -> Schema:
+    """What Helm checks values against."""
+    schema = schema_of(values)
+    schema["properties"]["global"] = {
+        "type": "object",
+        "description": "Helm's own, where this chart is part of another.",
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of finetune-operator",
+        **schema,
+        "definitions": {"config": config_schema()},
+    }
+
+
+def readme(values: list[Value]) -> str:
+    """The page of the chart."""
+    rows = [
+        f"| `{'.'.join(value.path)}` | `{json.dumps(value.default)}` | {value.description} |"
+        for value in _leaves(values)
+    ]
+    settings = [
+        f"| `config.{name}` | `{json.dumps(schema.get('default'))}` | {schema['description']} |"
+        for name, schema in config_schema()["properties"].items()
+    ]
+    return README + "\n".join([*rows, *settings]) + "\n"
+
+
+def _leaves(values: list[Value]) -> Iterator[Value]:
+    for value in values:
+        if value.children:
+            yield from _leaves(value.children)
+        else:
+            yield value
+
+
+def crd_template(crd: Schema) -> str:
+    """A CRD as a template: Helm upgrades it, and leaves it where it is if it should be kept."""
+    body = yaml.safe_dump({"spec": crd["spec"]}, sort_keys=False, allow_unicode=True, width=120)
+    if "{{" in body:
+        raise ValueError(f"{crd['metadata']['name']}: a template must not contain two braces")
+    return (
+        "{{- /* Generated from the models of finetune_api by `make generate`; do not edit. */ -}}\n"
+        "{{- if .Values.crds.enabled }}\n"
+        f"apiVersion: {crd['apiVersion']}\nkind: {crd['kind']}\nmetadata:\n  name: {crd['metadata']['name']}\n"
+        '  {{- $keep := ternary (dict "helm.sh/resource-policy" "keep") dict .Values.crds.keep }}\n'
+        '  {{- include "finetune-operator.metadata" (list . $keep) | nindent 2 }}\n'
+        f"{body}{{{{- end }}}}\n"
+    )
+
+
+def generated_files() -> dict[Path, str]:
+    """Content of every generated file of the chart, by path."""
+    values = read_values(VALUES.read_text(encoding="utf-8"))
+    files = {
+        CHART / "values.schema.json": json.dumps(values_schema(values), indent=2, ensure_ascii=False) + "\n",
+        CHART / "README.md": readme(values),
+    }
+    for name, crd in custom_resource_definitions().items():
+        files[CHART / "templates" / "crds" / f"{name.partition('.')[0]}.yaml"] = crd_template(crd)
+    return files
+
+
+def main() -> int:
+    """Write or check; exit code 1 if a file is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is out of date")
+    check = parser.parse_args().check
+    files = generated_files()
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if check:
+            sys.stderr.write(f"{path.name} of the chart is out of date: run make generate\n")
+        else:
+            path.write_text(files[path], encoding="utf-8")
+            sys.stdout.write(f"wrote {path.name}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

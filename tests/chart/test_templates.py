@@ -1,0 +1,191 @@
+"""What the chart renders is what Kubernetes takes, says the same as manifests/install, and refuses wrong values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from chart.helm import CHART, MONITORS, HelmError, helm, render
+from finetune_api import labels
+from finetune_api.runtime import ClusterFineTuneRuntime
+from finetune_operator.operator_settings import OperatorSettings
+
+Object = dict[str, Any]
+OLDEST, NEWEST = "1.29", "1.37"
+OWN_SCHEMAS = ("CustomResourceDefinition", "ServiceMonitor", "PodMonitor", "ClusterFineTuneRuntime")
+"""Not among those of Kubernetes' own API that the validator has."""
+DIGEST = "sha256:" + "0" * 64
+TOGGLES: dict[str, Object] = {
+    "defaults": {},
+    "no CRDs": {"crds": {"enabled": False}},
+    "no roles": {"rbac": {"create": False, "aggregate": False}},
+    "namespaces": {"namespaces": ["team-a", "team-b"]},
+    "account of others": {"serviceAccount": {"create": False, "name": "theirs"}},
+    "three replicas": {"replicas": 3},
+    "no policies": {"networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
+    "digest": {"image": {"registry": "", "digest": DIGEST}, "imagePullSecrets": [{"name": "registry"}]},
+    "settings": {"config": {"httpPort": 9090, "logLevel": "DEBUG", "writesPerSecond": 50.5, "networkPolicies": False}},
+    "metadata": {"commonLabels": {"team": "ml"}, "commonAnnotations": {"contact": "ml@example.com"}},
+    "placement": {
+        "priorityClassName": "high",
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+        ],
+    },
+    "extras": {
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "proxy"}],
+        "extraArgs": ["--help"],
+        "extraVolumes": [{"name": "more", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+        "podLabels": {"a": "b"},
+        "podAnnotations": {"c": "d"},
+        "extraObjects": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}, "data": {}}
+        ],
+    },
+    "monitors": {
+        "monitoring": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+            "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+        }
+    },
+    "runtimes": {"runtimes": {"cpu": {"enabled": True}, "cuda": {"enabled": True}}},
+}
+WRONG: dict[str, tuple[Object, str]] = {
+    "unknown value": ({"replica": 2}, "replica"),
+    "unknown setting": ({"config": {"workerz": 3}}, "workerz"),
+    "setting out of bounds": ({"config": {"workers": 0}}, "workers"),
+    "setting of another type": ({"config": {"logLevel": "LOUD"}}, "logLevel"),
+    "too many replicas": ({"replicas": 4}, "replicas"),
+    "replicas as text": ({"replicas": "two"}, "replicas"),
+    "digest that is none": ({"image": {"digest": "latest"}}, "digest"),
+    "namespace that is none": ({"namespaces": ["Team A"]}, "namespaces"),
+    "monitor without its CRD": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "install that first"),
+    "pod monitor without its CRD": ({"monitoring": {"podMonitor": {"enabled": True}}}, "install that first"),
+    "long name": ({"fullnameOverride": "x" * 53}, "52"),
+}
+
+
+def everything() -> Object:
+    """All toggles at once, as far as they go together."""
+    merged: Object = {}
+    for name, values in TOGGLES.items():
+        if name not in ("no CRDs", "no roles", "namespaces", "account of others", "no policies"):
+            merged |= values
+    return merged
+
+
+def one(objects: list[Object], kind: str, name: str = "finetune-operator") -> Object:
+    (found,) = (o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
+def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
+    values = everything() if toggle == "everything" else TOGGLES[toggle]
+    objects = render(values, *MONITORS, f"--kube-version={version}")
+    assert objects
+    names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects]
+    assert len(set(names)) == len(names)
+    for value in objects:
+        if value["kind"] == "ClusterFineTuneRuntime":
+            ClusterFineTuneRuntime.from_json_object(value)
+        elif value["kind"] not in OWN_SCHEMAS:
+            kubernetes_validate.validate(value, version, strict=True)
+
+
+def test_what_each_toggle_does_is_seen() -> None:
+    standard = render()
+    for name, values in TOGGLES.items():
+        assert name == "defaults" or render(values, *MONITORS) != standard, name
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_values_are_refused_by_name(case: str) -> None:
+    values, told = WRONG[case]
+    with pytest.raises(HelmError, match=told):
+        render(values)
+
+
+def test_a_long_release_name_is_refused_with_the_remedy() -> None:
+    with pytest.raises(HelmError, match="set fullnameOverride"):
+        render({}, release="r" * 50)
+
+
+def test_rights_are_those_of_the_manifests(root: Path) -> None:
+    text = (root / "manifests" / "install" / "rbac.yaml").read_text(encoding="utf-8")
+    shipped = {(v["kind"], v["metadata"]["name"]): v for v in yaml.safe_load_all(text)}
+    rendered = {(v["kind"], v["metadata"]["name"]): v for v in render()}
+    for key, value in shipped.items():
+        for part in ("rules", "roleRef", "subjects"):
+            assert rendered[key].get(part) == value.get(part), key
+
+
+def test_in_namespaces_nothing_of_the_whole_cluster_may_be_done() -> None:
+    objects = render({"namespaces": ["team-a", "team-b"], "rbac": {"aggregate": False}})
+    assert not [o for o in objects if o["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+    roles = [o for o in objects if o["kind"] == "Role" and o["metadata"]["namespace"] != "finetune-operator"]
+    assert [o["metadata"]["namespace"] for o in roles] == ["team-a", "team-b"]
+    cluster_wide = {r for o in roles for rule in o["rules"] for r in rule["resources"] if r.startswith("cluster")}
+    assert cluster_wide == set()
+
+
+def test_the_pod_is_that_of_the_manifests(root: Path) -> None:
+    text = (root / "manifests" / "install" / "deployment.yaml").read_text(encoding="utf-8")
+    shipped = yaml.safe_load(text)["spec"]["template"]["spec"]
+    rendered = one(render(), "Deployment")["spec"]["template"]["spec"]
+    for part in ("securityContext", "serviceAccountName", "terminationGracePeriodSeconds"):
+        assert rendered[part] == shipped[part]
+    for part in ("image", "command", "ports", "livenessProbe", "readinessProbe", "resources", "securityContext"):
+        assert rendered["containers"][0][part] == shipped["containers"][0][part], part
+
+
+def test_jobs_let_in_the_pods_of_the_chart() -> None:
+    pod = one(render(), "Deployment")["spec"]["template"]["metadata"]
+    assert pod["labels"][labels.NAME] == labels.OPERATOR
+
+
+def test_the_operator_reads_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"namespaces": ["team-a"], **TOGGLES["settings"]}
+    objects = render(values)
+    file = tmp_path / "config.yaml"
+    file.write_text(one(objects, "ConfigMap")["data"]["config.yaml"], encoding="utf-8")
+    monkeypatch.setenv("FINETUNE_OPERATOR_CONFIG", str(file))
+    settings = OperatorSettings()
+    assert (settings.namespaces, settings.http_port, settings.log_level) == (("team-a",), 9090, "DEBUG")
+    assert (settings.writes_per_second, settings.network_policies) == (50.5, False)
+    assert settings.lease_name == "finetune-operator"
+    port = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+    assert port == settings.http_port
+
+
+def test_crds_are_kept_unless_told_otherwise() -> None:
+    def kept(values: Object) -> list[bool]:
+        crds = [o for o in render(values) if o["kind"] == "CustomResourceDefinition"]
+        annotations = [o["metadata"].get("annotations", {}) for o in crds]
+        return [a.get("helm.sh/resource-policy") == "keep" for a in annotations]
+
+    assert kept({}) == [True] * 3
+    assert kept({"crds": {"keep": False}}) == [False] * 3
+    assert kept({"crds": {"enabled": False}}) == []
+
+
+def test_a_changed_setting_makes_new_pods() -> None:
+    def template(values: Object) -> Object:
+        found: Object = one(render(values), "Deployment")["spec"]["template"]
+        return found
+
+    assert template({}) == template({})
+    assert template({}) != template({"config": {"workers": 9}})
