@@ -76,20 +76,20 @@ def test_a_bad_configuration_is_not_tried_again(plane: ControlPlane, namespace: 
     ]
 
 
-def test_of_pods_that_are_gone_the_job_tells_why_they_failed(plane: ControlPlane, namespace: str) -> None:
-    away = OperatorProcess(plane, name="away", LEADER_ELECTION="false")
-    with away, Kubelet(plane, run_on) as kubelet:
-        plane.apply(job("forgotten", namespace))
-        wait_for_state(plane, "forgotten", namespace, "Running")
-        away.kill()
-        kubelet.ending = lambda _: Ending(code=65)
-        plane.kubectl("wait", "-n", namespace, "--for=condition=Failed", "jobs", "--all", "--timeout=30s")
-        plane.kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
-        away.start()
-        found = wait_for_state(plane, "forgotten", namespace, "Failed")
-    assert found["stages"][0]["attempt"] == 1, "a mistake of the user is not tried again"
-    condition = next(c for c in found["conditions"] if c["type"] == "Succeeded")
-    assert "failed with exit code 65" in condition["message"]
+def test_metrics_tell_of_a_job_until_it_is_deleted(
+    plane: ControlPlane, namespace: str, operator: OperatorProcess
+) -> None:
+    def series() -> list[str]:
+        own = f'namespace="{namespace}"'
+        return [line for line in (operator.ask("metrics") or "").splitlines() if own in line]
+
+    with Kubelet(plane):
+        plane.apply(job("measured", namespace))
+        wait_for_state(plane, "measured", namespace, "Succeeded")
+    labels_of_job = f'finetunejob="measured",namespace="{namespace}",state="Succeeded"'
+    wait_for("its state", lambda: f"kube_finetunejob_state{{{labels_of_job}}} 1.0" in series())
+    plane.kubectl("delete", "ftj", "measured", "-n", namespace)
+    wait_for("the end of its series", lambda: not series(), 60.0)
 
 
 def test_a_preempted_gang_comes_back(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:

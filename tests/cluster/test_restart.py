@@ -1,4 +1,4 @@
-"""On a real API server: an operator that comes back to many jobs visits each and writes nothing."""
+"""On a real API server: what an operator does that was away and comes back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import signal
 import time
 
 from cluster.control_plane import ControlPlane, wait_for
-from cluster.jobs import job
+from cluster.jobs import job, wait_for_state
+from cluster.kubelet import Ending, Kubelet, run_on
 from cluster.operator_process import OperatorProcess
 
 JOBS = 60
@@ -58,6 +59,22 @@ def test_a_restart_among_many_jobs_writes_nothing(plane: ControlPlane, namespace
         wait_for("two more looks at the children", lambda: looks(operator) >= read + 2)
         assert metric(operator, "api_requests_total") == metric(operator, "api_requests_total", 'verb="GET"')
         assert versions(plane, namespace) == before
+
+
+def test_of_pods_that_are_gone_the_job_tells_why_they_failed(plane: ControlPlane, namespace: str) -> None:
+    away = OperatorProcess(plane, name="away")
+    with away, Kubelet(plane, run_on) as kubelet:
+        plane.apply(job("forgotten", namespace))
+        wait_for_state(plane, "forgotten", namespace, "Running")
+        away.kill()
+        kubelet.ending = lambda _: Ending(code=65)
+        plane.kubectl("wait", "-n", namespace, "--for=condition=Failed", "jobs", "--all", "--timeout=30s")
+        plane.kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
+        away.start()
+        found = wait_for_state(plane, "forgotten", namespace, "Failed")
+    assert found["stages"][0]["attempt"] == 1, "a mistake of the user is not tried again"
+    condition = next(c for c in found["conditions"] if c["type"] == "Succeeded")
+    assert "failed with exit code 65" in condition["message"]
 
 
 def versions(plane: ControlPlane, namespace: str) -> str:
