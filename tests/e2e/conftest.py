@@ -11,7 +11,7 @@ import pytest
 
 from cluster import build_tools
 from cluster.control_plane import ControlPlane, wait_for
-from e2e.installed import IMAGES, TRAINER_USER, install_operator, namespace_with_workspace
+from e2e.installed import IMAGES, TRAINER_IMAGE, TRAINER_USER, install_operator, namespace_with_workspace
 from e2e.node_requirements import NAMESPACES
 from e2e.real_node import RealNode, in_own_namespaces, plane_for_node
 
@@ -33,12 +33,24 @@ def node(root: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pyt
     node = RealNode(plane, root, IMAGES)
     try:
         node.start()  # what a failed start leaves ends with the process namespace
+        run_any_pod(node)
     except Exception as error:
         if pytestconfig.getoption("--skip-without-node"):
-            pytest.skip(f"the node does not start on this machine: {error}")
+            pytest.skip(f"this machine holds no node that runs pods: {error}")
         raise
     yield node
     node.stop()
+
+
+def run_any_pod(node: RealNode) -> None:
+    """What the machine forbids to every container shows here, and not in a test of the product."""
+    container = {"name": "any", "image": TRAINER_IMAGE, "command": ["python3", "-c", "import finetune_trainer"]}
+    metadata = {"name": "any-pod", "namespace": "default"}
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    node.plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    succeeded = "--for=jsonpath={.status.phase}=Succeeded"
+    node.plane.kubectl("wait", succeeded, "pod/any-pod", "-n", "default", "--timeout=60s")
+    node.plane.kubectl("delete", "pod", "any-pod", "-n", "default", "--now")
 
 
 @pytest.fixture(scope="session")
