@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from finetune_api.crd import custom_resource_definitions
+from finetune_api.generate import as_yaml, write_or_check
 from finetune_operator.operator_settings import OperatorSettings
 
 Schema = dict[str, Any]
@@ -161,7 +160,7 @@ def _leaves(values: list[Value]) -> Iterator[Value]:
 
 def crd_template(crd: Schema) -> str:
     """A CRD as a template: Helm upgrades it, and leaves it where it is if it should be kept."""
-    body = yaml.safe_dump({"spec": crd["spec"]}, sort_keys=False, allow_unicode=True, width=120)
+    body = as_yaml({"spec": crd["spec"]})
     if "{{" in body:
         raise ValueError(f"{crd['metadata']['name']}: a template must not contain two braces")
     return (
@@ -186,21 +185,5 @@ def generated_files() -> dict[Path, str]:
     return files
 
 
-def main() -> int:
-    """Write or check; exit code 1 if a file is out of date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is out of date")
-    check = parser.parse_args().check
-    files = generated_files()
-    stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale:
-        if check:
-            sys.stderr.write(f"{path.name} of the chart is out of date: run make generate\n")
-        else:
-            path.write_text(files[path], encoding="utf-8")
-            sys.stdout.write(f"wrote {path.name}\n")
-    return 1 if check and stale else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(generated_files(), __doc__))

@@ -21,12 +21,15 @@ PARTS: dict[Part, str] = {
 }
 
 
+def as_yaml(value: object) -> str:
+    """In the order and width of all generated YAML."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
 def generated_files() -> dict[Path, str]:
     """Content of every generated file, by path."""
-    crds = {
-        FOLDER / f"{name}.yaml": HEADER + yaml.safe_dump(crd, sort_keys=False, allow_unicode=True, width=120)
-        for name, crd in custom_resource_definitions().items()
-    }
+    crds = {FOLDER / f"{name}.yaml": HEADER + as_yaml(crd) for name, crd in custom_resource_definitions().items()}
     return crds | {REFERENCE / "metrics.md": metrics_page()}
 
 
@@ -46,25 +49,21 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write or check; exit code 1 if a file is out of date."""
-    parser = argparse.ArgumentParser(prog="python -m finetune_api.generate", description=__doc__)
+def write_or_check(files: dict[Path, str], description: str | None) -> int:
+    """Write files of which another content is there, or with --check only name them; exit code 1 if it found any."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is out of date")
     check = parser.parse_args().check
-    stale = [
-        path
-        for path, content in generated_files().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != content
-    ]
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if check:
-            sys.stderr.write(f"{path.name} is out of date: run make generate\n")
+            sys.stderr.write(f"{path} is out of date: run make generate\n")
         else:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(generated_files()[path], encoding="utf-8")
-            sys.stdout.write(f"wrote {path.name}\n")
+            path.write_text(files[path], encoding="utf-8")
+            sys.stdout.write(f"wrote {path}\n")
     return 1 if check and stale else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(generated_files(), __doc__))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from finetune_api import labels
+from finetune_api.base import API_VERSION
 from finetune_api.job import FineTuneJob
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
@@ -181,7 +182,7 @@ class Controller:
         status = unreadable_status(value, error, self._clock())
         if status is not None:
             _log.error("%s/%s: %s", metadata["namespace"], metadata["name"], status["conditions"][0]["message"])
-            await self._cluster.apply_status(status_of(value, status))
+            await self._write_status((metadata["namespace"], metadata["name"]), metadata["resourceVersion"], status)
 
     async def _find_runtime(
         self, reader: Reader, job: FineTuneJob
@@ -218,8 +219,7 @@ class Controller:
     async def _carry_out(self, key: Key, observed: Observed, decision: Decision, now: datetime) -> None:
         namespace, job = key[0], observed.job
         if decision.status is not None:
-            value = job.model_dump(mode="json", by_alias=True, include={"api_version", "kind", "metadata"})
-            await self._cluster.apply_status(status_of(value, decision.status.to_json_object()))
+            await self._write_status(key, job.metadata.resource_version, decision.status.to_json_object())
         elif decision.status_waits and decision.apply:
             await self._confirm(key, job)
         for child in decision.delete:
@@ -229,6 +229,13 @@ class Controller:
             await self._write_child(key, job, value, exists=_name_of(value) in known)
         self._apply_errors.pop(key, None)
         await self._recorder.record(job, decision.events, now)
+
+    async def _write_status(self, key: Key, version: str | None, status: Object) -> None:
+        """Refused by the cluster unless the job is still of this resourceVersion."""
+        metadata = {"name": key[1], "namespace": key[0], "resourceVersion": version}
+        await self._cluster.apply_status(
+            {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": metadata, "status": status}
+        )
 
     async def _confirm(self, key: Key, job: FineTuneJob) -> None:
         """Children are made of this very version of the job: what the write of a status would make sure of."""
@@ -294,12 +301,6 @@ def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) 
         if stage.attempt > max(attempt, 1) or (stage.state == "Failed" and state != "Failed"):
             return True
     return False
-
-
-def status_of(job: Object, status: Object) -> Object:
-    """What is applied as the status of this very version of a job."""
-    metadata = {key: job["metadata"].get(key) for key in ("name", "namespace", "resourceVersion")}
-    return {"apiVersion": job["apiVersion"], "kind": job["kind"], "metadata": metadata, "status": status}
 
 
 def _name_of(value: Object) -> tuple[str, str]:

@@ -33,10 +33,10 @@ class WorkQueue:
     def __init__(self, on_wait: Callable[[float], None] = lambda _: None) -> None:
         """`on_wait` is told for how many seconds each visit was waited for."""
         self._on_wait = on_wait
-        self._since: dict[Key, float] = {}
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         """Names that wait, by namespace; the namespace whose turn it is comes first."""
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, float] = {}
+        """Since when, on the loop's clock."""
         self._visited: set[Key] = set()
         self._again: set[Key] = set()
         """Changed while they are visited."""
@@ -56,8 +56,7 @@ class WorkQueue:
         if key in self._visited:
             self._again.add(key)
         elif key not in self._waiting:
-            self._waiting.add(key)
-            self._since[key] = asyncio.get_running_loop().time()
+            self._waiting[key] = asyncio.get_running_loop().time()
             self._ready.setdefault(key[0], deque()).append(key[1])
             self._added.set()
 
@@ -79,8 +78,7 @@ class WorkQueue:
                 key = (namespace, names.popleft())
                 if names:
                     self._ready[namespace] = names
-                self._waiting.discard(key)
-                self._on_wait(asyncio.get_running_loop().time() - self._since.pop(key))
+                self._on_wait(asyncio.get_running_loop().time() - self._waiting.pop(key))
                 self._visited.add(key)
                 return key
             self._added.clear()

@@ -25,13 +25,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from bench.control_plane_jobs import NAMESPACE, Gone, Seen, claims, delete_one, load  # noqa: E402
 from bench.control_plane_meters import (  # noqa: E402
-    VISITS,
-    WATCH_EVENTS,
     Restart,
     count_writes,
     cpu_seconds,
     log_size,
-    metric,
     of_operator,
     peak_memory,
     quantile,
@@ -72,8 +69,8 @@ class Run:
     seen: Seen
     writes: Counter[tuple[str, str]]
     cpu: dict[str, float]
-    visits: int
-    watch_events: int
+    visits: float
+    watch_events: float
     memory: float
     restarted: Restart
     gone: Gone
@@ -170,8 +167,8 @@ def _measure(plane: ControlPlane, operator: OperatorProcess, count: int, limits:
         seen=seen,
         writes=writes,
         cpu={name: cpu_seconds(pid) - before[name] for name, pid in pids.items()},
-        visits=metric(operator, VISITS),
-        watch_events=metric(operator, WATCH_EVENTS),
+        visits=operator.visits(),
+        watch_events=operator.metric("watch_events_total"),
         memory=peak_memory(pids["operator"]),
         restarted=restart(plane, operator, count),
         gone=asyncio.run(delete_one(plane, next(iter(seen.runs)))),

@@ -15,8 +15,6 @@ from cluster.control_plane import OPERATOR_USER, ControlPlane, wait_for
 from cluster.operator_process import OperatorProcess
 
 TICKS = os.sysconf("SC_CLK_TCK")
-VISITS = 'finetune_operator_reconciles_total{result="success"}'
-WATCH_EVENTS = "finetune_operator_watch_events_total"
 RESTART_SECONDS = 120.0
 
 
@@ -76,16 +74,10 @@ def restart(plane: ControlPlane, operator: OperatorProcess, count: int) -> Resta
     serves = time.monotonic() - began
     wait_for("the caches", lambda: operator.ask("readyz") is not None, RESTART_SECONDS)
     filled = time.monotonic() - began
-    wait_for("the visits", lambda: metric(operator, VISITS) >= count, RESTART_SECONDS)
+    wait_for("the visits", lambda: operator.visits() >= count, RESTART_SECONDS)
     visited = time.monotonic() - began
     settle(plane)
     return Restart(serves, filled, visited, of_operator(count_writes(plane, offset)).total())
-
-
-def metric(operator: OperatorProcess, name: str) -> int:
-    """Sum of the operator's series that begin with a name."""
-    lines = (operator.ask("metrics") or "").splitlines()
-    return int(sum(float(line.split()[-1]) for line in lines if line.startswith(name)))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -29,7 +29,7 @@ def packaged(tmp_path: Path) -> Path:
     return tmp_path / f"{CHART.name}-0.0.9.tgz"
 
 
-def versions(plane: ControlPlane) -> list[tuple[str, str]]:
+def identities(plane: ControlPlane) -> list[tuple[str, str]]:
     """uid of the job, and uids of its children."""
     own = plane.get("finetunejob", "steady", "-n", TEAM)["metadata"]["uid"]
     jobs = plane.get("jobs", "-n", TEAM)["items"]
@@ -49,7 +49,7 @@ def test_a_release_lives_while_a_job_runs(plane: ControlPlane, packaged: Path) -
     with OperatorProcess(plane, LEASE_NAME=RELEASE), Kubelet(plane, run_on) as kubelet:
         plane.apply(job("steady", TEAM, runtimeRef={"kind": "ClusterFineTuneRuntime", "name": "cpu"}))
         wait_for_state(plane, "steady", TEAM, "Running")
-        before = versions(plane)
+        before = identities(plane)
 
         on_cluster("upgrade", RELEASE, str(CHART), values=RUNTIMES | {"replicas": 2, "config": {"workers": 4}})
         (release,) = yaml.safe_load(on_cluster("list", "--output", "yaml"))
@@ -57,7 +57,7 @@ def test_a_release_lives_while_a_job_runs(plane: ControlPlane, packaged: Path) -
         assert plane.get("deployment", RELEASE, "-n", NAMESPACE)["spec"]["replicas"] == 2
         on_cluster("rollback", RELEASE, "2")
         assert plane.get("deployment", RELEASE, "-n", NAMESPACE)["spec"]["replicas"] == 1
-        assert versions(plane) == before
+        assert identities(plane) == before
 
         with pytest.raises(HelmError, match="ownership"):
             helm(

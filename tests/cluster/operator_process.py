@@ -84,9 +84,18 @@ class OperatorProcess:
         except (urllib.error.URLError, OSError):
             return None
 
+    def metric(self, name: str, *labels: str) -> float:
+        """Sum of the series of one of its own metrics that have these labels."""
+        lines = [x for x in (self.ask("metrics") or "").splitlines() if x.startswith(f"finetune_operator_{name}")]
+        return sum(float(x.split()[-1]) for x in lines if all(label in x for label in labels))
+
+    def visits(self) -> float:
+        """Visits that ended well."""
+        return self.metric("reconciles_total", 'result="success"')
+
     def is_leader(self) -> bool:
         """Whether it acts."""
-        return "finetune_operator_is_leader 1.0" in (self.ask("metrics") or "")
+        return self.metric("is_leader") == 1
 
     def __enter__(self) -> Self:
         return self.start()

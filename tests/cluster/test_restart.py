@@ -16,20 +16,9 @@ START_SECONDS = 90.0
 AFTER_CACHES_SECONDS = 2.0
 
 
-def metric(operator: OperatorProcess, name: str, *parts: str) -> float:
-    """Sum of all values of a metric whose labels have these parts."""
-    lines = [x for x in (operator.ask("metrics") or "").splitlines() if x.startswith(f"finetune_operator_{name}")]
-    return sum(float(x.split()[-1]) for x in lines if all(part in x for part in parts))
-
-
-def visits(operator: OperatorProcess) -> float:
-    """Visits that ended well."""
-    return metric(operator, "reconciles_total", 'result="success"')
-
-
 def looks(operator: OperatorProcess) -> float:
     """Lists of the ConfigMaps."""
-    return metric(operator, "api_requests_total", 'kind="ConfigMap"', 'verb="GET"')
+    return operator.metric("api_requests_total", 'kind="ConfigMap"', 'verb="GET"')
 
 
 def reasons(plane: ControlPlane, namespace: str) -> list[str]:
@@ -48,16 +37,16 @@ def test_a_restart_among_many_jobs_writes_nothing(plane: ControlPlane, namespace
         wait_for(
             "pods that no node takes", lambda: reasons(plane, namespace) == ["Unschedulable"] * JOBS, START_SECONDS
         )
-        wait_for("an empty queue", lambda: metric(operator, "queue_depth") == 0)
+        wait_for("an empty queue", lambda: operator.metric("queue_depth") == 0)
         assert operator.kill(signal.SIGTERM) == 0
         before = versions(plane, namespace)
         operator.start()
         began = time.monotonic()
-        wait_for("the visits", lambda: visits(operator) >= JOBS, START_SECONDS)
+        wait_for("the visits", lambda: operator.visits() >= JOBS, START_SECONDS)
         assert time.monotonic() - began <= AFTER_CACHES_SECONDS
         read = looks(operator)
         wait_for("two more looks at the children", lambda: looks(operator) >= read + 2)
-        assert metric(operator, "api_requests_total") == metric(operator, "api_requests_total", 'verb="GET"')
+        assert operator.metric("api_requests_total") == operator.metric("api_requests_total", 'verb="GET"')
         assert versions(plane, namespace) == before
 
 

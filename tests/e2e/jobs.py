@@ -12,6 +12,7 @@ from training.corpus import write_tsv
 Object = dict[str, Any]
 PAIRS = 600
 END_SECONDS = 240.0
+RUNNING_SECONDS = 120.0
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -53,6 +54,27 @@ def small_job(name: str, namespace: str, **spec: Any) -> Object:
         },
     }
     return job(name, namespace, **(blocks | spec))
+
+
+def long_job(name: str, namespace: str, tokens: int) -> Object:
+    """Trains for long enough to be disturbed, and keeps checkpoints."""
+    job = small_job(name, namespace, checkpoint={"everySteps": 10})
+    job["spec"]["pretrain"] |= {"budget": {"tokens": tokens}, "validateEverySteps": 500}
+    del job["spec"]["adapt"]
+    return job
+
+
+def wait_for_step(plane: ControlPlane, name: str, namespace: str, least: int) -> int:
+    """The step of the running stage, once it is at least this."""
+
+    def step() -> int:
+        now = status(plane, name, namespace)
+        assert not now.get("completionTime"), story(plane, namespace)
+        is_training = now.get("currentStage") == "pretrain" and now.get("state") == "Running"
+        return int(now.get("progress", {}).get("step", 0)) if is_training else 0
+
+    found: int = wait_for(f"step {least}", lambda: (now := step()) >= least and now, RUNNING_SECONDS, every=0.5)
+    return found
 
 
 def wait_for_end(plane: ControlPlane, name: str, namespace: str, seconds: float = END_SECONDS) -> Object:

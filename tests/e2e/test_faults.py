@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
-from cluster.jobs import job_events, status, wait_for_state
-from e2e.jobs import events, small_job, story, wait_for_end, write_corpus
+from cluster.jobs import job_events, wait_for_state
+from e2e.jobs import RUNNING_SECONDS, events, long_job, story, wait_for_end, wait_for_step, write_corpus
 from e2e.real_node import RealNode
 from finetune_api import labels
 
-Object = dict[str, Any]
 NAME = "rough-day"
-RUNNING_SECONDS = 120.0
-
-
-def long_job(name: str, namespace: str, tokens: int) -> Object:
-    """Trains for long enough to be disturbed, and keeps checkpoints."""
-    job = small_job(name, namespace, checkpoint={"everySteps": 10})
-    job["spec"]["pretrain"] |= {"budget": {"tokens": tokens}, "validateEverySteps": 500}
-    del job["spec"]["adapt"]
-    return job
-
-
-def wait_for_step(plane: ControlPlane, namespace: str, least: int, name: str = NAME) -> int:
-    """The step of the running stage, once it is at least this."""
-
-    def step() -> int:
-        now = status(plane, name, namespace)
-        assert not now.get("completionTime"), story(plane, namespace)
-        is_training = now.get("currentStage") == "pretrain" and now.get("state") == "Running"
-        return int(now.get("progress", {}).get("step", 0)) if is_training else 0
-
-    found: int = wait_for(f"step {least}", lambda: (now := step()) >= least and now, RUNNING_SECONDS, every=0.5)
-    return found
 
 
 def pods(plane: ControlPlane, namespace: str) -> list[str]:
@@ -48,19 +24,19 @@ def test_a_rough_day(plane: ControlPlane, namespace: str, tmp_path: Path) -> Non
     write_corpus(tmp_path)
     plane.apply(long_job(NAME, namespace, 1_500_000))
 
-    before = wait_for_step(plane, namespace, 20)
+    before = wait_for_step(plane, NAME, namespace, 20)
     plane.kubectl("delete", "pod", pods(plane, namespace)[1], "-n", namespace, "--force", "--grace-period=0")
     wait_for("a second gang", lambda: "GangRestarted pretrain" in events(plane, namespace), RUNNING_SECONDS, every=0.5)
-    resumed = wait_for_step(plane, namespace, before)
+    resumed = wait_for_step(plane, NAME, namespace, before)
 
     plane.kubectl("delete", "pods", "--all", "-n", "finetune-operator", "--force", "--grace-period=0")
-    resumed = wait_for_step(plane, namespace, resumed + 1)
+    resumed = wait_for_step(plane, NAME, namespace, resumed + 1)
 
     plane.kubectl("patch", "ftj", NAME, "-n", namespace, "--type=merge", "-p", '{"spec": {"suspend": true}}')
     wait_for_state(plane, NAME, namespace, "Suspended")
     assert pods(plane, namespace) == []
     plane.kubectl("patch", "ftj", NAME, "-n", namespace, "--type=merge", "-p", '{"spec": {"suspend": false}}')
-    wait_for_step(plane, namespace, resumed)
+    wait_for_step(plane, NAME, namespace, resumed)
 
     ended = wait_for_end(plane, NAME, namespace)
     assert ended["state"] == "Succeeded", story(plane, namespace)
@@ -77,10 +53,10 @@ def test_a_node_that_loses_its_power_and_gets_it_back(
     name = "power"
     write_corpus(tmp_path)
     plane.apply(long_job(name, namespace, 700_000))
-    before = wait_for_step(plane, namespace, 30, name)
+    before = wait_for_step(plane, name, namespace, 30)
     node.crash()
     node.boot()
-    wait_for_step(plane, namespace, before + 10, name)
+    wait_for_step(plane, name, namespace, before + 10)
 
     ended = wait_for_end(plane, name, namespace)
     assert ended["state"] == "Succeeded", story(plane, namespace)

@@ -51,6 +51,10 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- define "finetune-operator.port" -}}
+{{- .Values.config.httpPort | default 8080 -}}
+{{- end -}}
+
 {{- define "finetune-operator.subject" -}}
 - kind: ServiceAccount
   name: {{ include "finetune-operator.serviceAccountName" . }}

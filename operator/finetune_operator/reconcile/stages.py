@@ -136,7 +136,8 @@ def run_stage(visit: Visit, name: Stage) -> None:
         elif not _deadline_passed(visit, stage):
             start_gang(visit, stage)
         return
-    if has_begun(gang) and _starting_seconds(visit, gang) is None:
+    visit.starting_seconds = _starting_seconds(visit, gang)
+    if has_begun(gang) and visit.starting_seconds is None:
         stage = _mark_running(visit, stage, gang)
     if has_succeeded(gang):
         # The pods are gone or said nothing; a new gang finds the finished artifact and reports it again.
@@ -247,7 +248,6 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
         replace_gang(visit, stage, gang, actual, wanted)
         return
     repair(visit, stage, gang)
-    visit.starting_seconds = _starting_seconds(visit, gang)
     if _waits_in_queue(gang):
         draft.condition("Admitted", "False", "WaitingForQuota", "the queue has not admitted the gang yet")
     draft.set(nodes=size(gang))

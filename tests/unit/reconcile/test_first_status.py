@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from finetune_operator.cluster.interface import ClusterError, ConflictError
+from finetune_operator.cluster.interface import ConflictError
 from unit.reconcile.world import SETTINGS, START, World, job_object
 
 GANG = ["create ConfigMap", "create Job"]
@@ -53,21 +56,6 @@ def test_what_keeps_pods_from_running_is_told_at_once() -> None:
     assert world.condition("PodsReady") == ("False", "Unschedulable")
 
 
-def test_a_gang_that_could_not_be_made_is_told_of_at_once() -> None:
-    world = World(job_object())
-
-    def refuse(write: str) -> None:
-        if write == "create Job":
-            raise ClusterError("exceeded quota")
-
-    world.cluster.before_write = refuse
-    for _ in range(2):
-        with pytest.raises(ClusterError):
-            world.sync()
-    assert world.condition("PodsReady") == ("False", "CreateFailed")
-    assert "exceeded quota" in world.message("PodsReady")
-
-
 @pytest.mark.parametrize("clock", [-3600.0, 3600.0], ids=["behind", "ahead"])
 def test_with_another_clock_than_the_api_servers_the_status_does_not_wait(clock: float) -> None:
     world = World(job_object())
@@ -77,18 +65,23 @@ def test_with_another_clock_than_the_api_servers_the_status_does_not_wait(clock:
     assert writes(world) == [*GANG, "status"]
 
 
-def test_a_job_that_changes_meanwhile_gets_no_gang_of_what_it_was() -> None:
-    world = World(job_object())
+def visit_while(world: World, happens: Callable[[], None]) -> None:
+    """One visit, which is refused, for something happens once the job has been read."""
     listed = world.cluster.list
 
-    async def edited_meanwhile(*arguments: object) -> list[dict[str, object]]:
+    async def late(*arguments: Any) -> list[dict[str, Any]]:
         world.cluster.list = listed  # type: ignore[method-assign]
-        world.edit(suspend=True)
-        return await listed(*arguments)  # type: ignore[arg-type]
+        happens()
+        return await listed(*arguments)
 
-    world.cluster.list = edited_meanwhile  # type: ignore[assignment,method-assign]
+    world.cluster.list = late  # type: ignore[assignment,method-assign]
     with pytest.raises(ConflictError):
         world.sync()
+
+
+def test_a_job_that_changes_meanwhile_gets_no_gang_of_what_it_was() -> None:
+    world = World(job_object())
+    visit_while(world, lambda: world.edit(suspend=True))
     assert writes(world) == []
     world.settle()
     assert (world.of("Job"), world.status.state) == ([], "Suspended")
@@ -96,16 +89,7 @@ def test_a_job_that_changes_meanwhile_gets_no_gang_of_what_it_was() -> None:
 
 def test_a_job_that_is_deleted_meanwhile_gets_no_gang() -> None:
     world = World(job_object())
-    listed = world.cluster.list
-
-    async def deleted_meanwhile(*arguments: object) -> list[dict[str, object]]:
-        world.cluster.list = listed  # type: ignore[method-assign]
-        world.cluster.remove(("FineTuneJob", "default", world.name))
-        return await listed(*arguments)  # type: ignore[arg-type]
-
-    world.cluster.list = deleted_meanwhile  # type: ignore[assignment,method-assign]
-    with pytest.raises(ConflictError):
-        world.sync()
+    visit_while(world, lambda: world.cluster.remove(("FineTuneJob", "default", world.name)))
     assert writes(world) == []
 
 
