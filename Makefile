@@ -31,7 +31,7 @@ corpora: $(STAMP) ## Fetch the corpora of the quickstart
 	@$(BIN)/python manifests/quickstart/fetch_corpora.py
 
 test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
-	@$(BIN)/python tests/tiers.py lint unit training cluster chart node $(if $(REQUIRE_ALL),--require-all)
+	@$(BIN)/python tests/tiers.py lint unit training cluster chart monitoring node $(if $(REQUIRE_ALL),--require-all)
 
 test-fast: $(STAMP) ## Run the unit tests (under a minute)
 	@$(BIN)/python tests/tiers.py unit

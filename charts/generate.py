@@ -1,4 +1,4 @@
-"""`python charts/generate.py [--check]`: the chart's schema and README from values.yaml, its CRDs from the models."""
+"""`python charts/generate.py [--check]`: schema, README, CRDs and dashboards of the chart, and rules for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dashboards import dashboards
 from pydantic.alias_generators import to_camel
 
 from finetune_api.crd import custom_resource_definitions
@@ -18,6 +19,9 @@ from finetune_operator.operator_settings import OperatorSettings
 Schema = dict[str, Any]
 CHART = Path(__file__).resolve().parent / "finetune-operator"
 VALUES = CHART / "values.yaml"
+RULES = tuple(CHART / "rules" / f"{name}.yaml" for name in ("recording", "alerts"))
+MANIFESTS = CHART.parent.parent / "manifests" / "monitoring"
+RULES_HEADER = "# Generated from charts/finetune-operator/rules by `make generate`; do not edit.\n"
 DESCRIPTION, SCHEMA = "# -- ", "# @schema "
 GIVEN_BY_THE_CHART = {"namespaces", "namespace", "kubeconfig", "lease_name", "identity", "http_host"}
 """Settings of the operator that are no part of `config`."""
@@ -173,13 +177,33 @@ def crd_template(crd: Schema) -> str:
     )
 
 
+def prometheus_rules(monitoring: dict[str, Any]) -> str:
+    """The rules for a Prometheus without its operator, with the chart's own values of `monitoring.rules`."""
+    groups = []
+    for path in RULES:
+        text = path.read_text(encoding="utf-8")
+        for name, value in monitoring["rules"]["thresholds"].items():
+            text = text.replace(f"threshold({name})", str(value))
+        groups += yaml.safe_load(text)["groups"]
+    for group in groups:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                page = f"{group['name'].removeprefix('finetune-')}.md#{rule['alert'].lower()}"
+                rule["annotations"]["runbook_url"] = f"docs/runbooks/{page}"
+    return RULES_HEADER + as_yaml({"groups": groups})
+
+
 def generated_files() -> dict[Path, str]:
     """Content of every generated file of the chart, by path."""
-    values = read_values(VALUES.read_text(encoding="utf-8"))
+    text = VALUES.read_text(encoding="utf-8")
+    values = read_values(text)
     files = {
         CHART / "values.schema.json": json.dumps(values_schema(values), indent=2, ensure_ascii=False) + "\n",
         CHART / "README.md": readme(values),
+        MANIFESTS / "rules.yaml": prometheus_rules(yaml.safe_load(text)["monitoring"]),
     }
+    for name, dashboard in dashboards().items():
+        files[CHART / "dashboards" / f"{name}.json"] = dashboard
     for name, crd in custom_resource_definitions().items():
         files[CHART / "templates" / "crds" / f"{name.partition('.')[0]}.yaml"] = crd_template(crd)
     return files

@@ -109,6 +109,15 @@ def run_chart() -> Outcome:
     return run_pytest("chart", "--timeout=300")
 
 
+def run_monitoring() -> Outcome:
+    """Rules and dashboards against a real Prometheus that scrapes real runs."""
+    if importlib.util.find_spec("torch") is None:
+        return Outcome("monitoring", "skipped", 'torch is not installed: make install EXTRAS="trainer dev"')
+    if not _build_tools("--prometheus"):
+        return Outcome("monitoring", "failed", "Prometheus or the control plane could not be built (reason above)")
+    return run_pytest("monitoring", "--timeout=300")
+
+
 def run_node() -> Outcome:
     """One job from `kubectl apply` to its report on a real node, where the machine can hold one."""
     missing = node_requirements.missing()
@@ -161,6 +170,7 @@ TIERS: dict[str, Callable[[], Outcome]] = {
     "training": run_training,
     "cluster": run_cluster,
     "chart": run_chart,
+    "monitoring": run_monitoring,
     "node": run_node,
     "kueue": run_kueue,
     "e2e": run_e2e,
@@ -191,7 +201,7 @@ def main() -> int:
         start = time.monotonic()
         outcome = TIERS[tier]()
         outcomes.append(outcome)
-        lines.append(f"  {tier:<9} {outcome.state:<8} {time.monotonic() - start:5.0f}s  {outcome.detail}")
+        lines.append(f"  {tier:<10} {outcome.state:<8} {time.monotonic() - start:5.0f}s  {outcome.detail}")
     code = exit_code(outcomes, require_all=arguments.require_all)
     print("\n=== tiers ===", *lines, sep="\n")
     if code and not any(outcome.state == "failed" for outcome in outcomes):

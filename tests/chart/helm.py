@@ -13,7 +13,8 @@ from cluster import build_tools
 Object = dict[str, Any]
 CHART = Path(__file__).resolve().parents[2] / "charts" / "finetune-operator"
 NAMESPACE = RELEASE = "finetune-operator"
-MONITORS = tuple(f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PodMonitor"))
+MONITORING_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+MONITORS = tuple(f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in MONITORING_KINDS)
 
 
 class HelmError(Exception):

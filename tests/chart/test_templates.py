@@ -9,14 +9,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from chart.helm import CHART, MONITORS, HelmError, helm, render
+from chart.helm import CHART, MONITORING_KINDS, MONITORS, HelmError, helm, render
 from finetune_api import labels
 from finetune_api.runtime import ClusterFineTuneRuntime
 from finetune_operator.operator_settings import OperatorSettings
 
 Object = dict[str, Any]
 OLDEST, NEWEST = "1.29", "1.37"
-OWN_SCHEMAS = ("CustomResourceDefinition", "ServiceMonitor", "PodMonitor", "ClusterFineTuneRuntime")
+OWN_SCHEMAS = ("CustomResourceDefinition", "ClusterFineTuneRuntime", *MONITORING_KINDS)
 """Not among those of Kubernetes' own API that the validator has."""
 DIGEST = "sha256:" + "0" * 64
 TOGGLES: dict[str, Object] = {
@@ -56,6 +56,28 @@ TOGGLES: dict[str, Object] = {
             "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
         }
     },
+    "rules": {
+        "monitoring": {
+            "rules": {
+                "enabled": True,
+                "labels": {"release": "prometheus"},
+                "alertLabels": {"team": "ml", "severity": "page"},
+                "runbooks": "https://runbooks.example.com",
+                "disabled": ["FineTuneJobGpuIdle"],
+                "thresholds": {"stalledSeconds": 60, "goodputRatio": 0.5},
+            }
+        }
+    },
+    "dashboards": {
+        "monitoring": {
+            "dashboards": {
+                "enabled": True,
+                "labels": {"find": "me"},
+                "annotations": {"grafana_folder": "Training"},
+                "namespace": "grafana",
+            }
+        }
+    },
     "runtimes": {"runtimes": {"cpu": {"enabled": True}, "cuda": {"enabled": True}}},
 }
 WRONG: dict[str, tuple[Object, str]] = {
@@ -69,6 +91,14 @@ WRONG: dict[str, tuple[Object, str]] = {
     "namespace that is none": ({"namespaces": ["Team A"]}, "namespaces"),
     "monitor without its CRD": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "install that first"),
     "pod monitor without its CRD": ({"monitoring": {"podMonitor": {"enabled": True}}}, "install that first"),
+    "rules without their CRD": ({"monitoring": {"rules": {"enabled": True}}}, "install that first"),
+    "threshold out of bounds": ({"monitoring": {"rules": {"thresholds": {"goodputRatio": 80}}}}, "goodputRatio"),
+    "unknown threshold": ({"monitoring": {"rules": {"thresholds": {"goodput": 0.8}}}}, "goodput"),
+    "alert of another name": ({"monitoring": {"rules": {"disabled": ["GpuIdle"]}}}, "disabled"),
+    "alert that does not exist": (
+        {"monitoring": {"rules": {"enabled": True, "disabled": ["FineTuneJobLazy"]}}},
+        "FineTuneJobLazy",
+    ),
     "long name": ({"fullnameOverride": "x" * 53}, "52"),
 }
 
@@ -78,8 +108,14 @@ def everything() -> Object:
     merged: Object = {}
     for name, values in TOGGLES.items():
         if name not in ("no CRDs", "no roles", "namespaces", "account of others", "no policies"):
-            merged |= values
+            merged = joined(merged, values)
     return merged
+
+
+def joined(one: Object, other: Object) -> Object:
+    """Both, where maps meet as one map."""
+    both = {key: joined(one[key], other[key]) for key in one.keys() & other.keys() if isinstance(one[key], dict)}
+    return one | other | both
 
 
 def one(objects: list[Object], kind: str, name: str = "finetune-operator") -> Object:
@@ -116,7 +152,7 @@ def test_what_each_toggle_does_is_seen() -> None:
 def test_wrong_values_are_refused_by_name(case: str) -> None:
     values, told = WRONG[case]
     with pytest.raises(HelmError, match=told):
-        render(values)
+        render(values, *(MONITORS if case == "alert that does not exist" else ()))
 
 
 def test_a_long_release_name_is_refused_with_the_remedy() -> None:

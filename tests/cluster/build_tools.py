@@ -40,6 +40,7 @@ class Component:
     programs: tuple[str, ...]
     """File names after the build, one for each package; more names than packages are links to the last program."""
     flags: str = "-s -w"
+    tags: str = ""
     manifests: tuple[str, str] | None = None
     """Module and folder of what is applied with it; the folder's content is kept beside the programs."""
 
@@ -72,10 +73,17 @@ COMPONENTS = {
             tuple(f"github.com/moby/buildkit/cmd/{name}" for name in ("buildctl", "buildkitd")),
             ("buildctl", "buildkitd"),
         ),
+        Component(
+            "prometheus",
+            tuple(f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")),
+            ("prometheus", "promtool"),
+            tags="remove_all_sd,enable_kubernetes_sd",  # the clouds' discoveries would take most of the build
+        ),
     )
 }
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
 NODE = ("containerd", "coredns", "pause", "kube-router")
+MONITORING = ("prometheus",)
 MANIFESTS = "manifests"
 
 
@@ -144,7 +152,19 @@ def _build_component(component: Component, folder: Path) -> None:
 
 def _go_build(component: Component, package: str, program: Path) -> None:
     """`go build -v` names each package as it is compiled; that is the progress."""
-    command = [str(_go()), "build", "-v", "-trimpath", "-ldflags", component.flags, "-o", str(program), package]
+    command = [
+        str(_go()),
+        "build",
+        "-v",
+        "-trimpath",
+        "-ldflags",
+        component.flags,
+        "-tags",
+        component.tags,
+        "-o",
+        str(program),
+        package,
+    ]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
     tail: list[str] = []
     compiled, told = 0, time.monotonic()
@@ -255,8 +275,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--node", action="store_true", help="also what a real node runs")
     parser.add_argument("--kueue", action="store_true", help="also Kueue")
+    parser.add_argument("--prometheus", action="store_true", help="also Prometheus")
     arguments = parser.parse_args()
     names = CONTROL_PLANE + (NODE if arguments.node else ()) + (("kueue",) if arguments.kueue else ())
+    names += MONITORING if arguments.prometheus else ()
     try:
         programs = build(names)
     except ToolsError as error:

@@ -100,3 +100,36 @@ annotations:
 {{- fail (printf "%s needs the CRD %s of the Prometheus Operator: install that first, or set it to false (helm template: --api-versions monitoring.coreos.com/v1/%s)" $value $kind $kind) -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* Groups of rules from a file of rules/, with thresholds, runbooks and labels in; disabled alerts are left out. */ -}}
+{{- define "finetune-operator.ruleGroups" -}}
+{{- $root := index . 0 -}}
+{{- $rules := $root.Values.monitoring.rules -}}
+{{- $text := $root.Files.Get (index . 1) -}}
+{{- range $name := $rules.disabled -}}
+{{- if not (contains (printf "alert: %s\n" $name) ($root.Files.Get "rules/alerts.yaml")) -}}
+{{- fail (printf "monitoring.rules.disabled: there is no alert %s; docs/runbooks has them all" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := $rules.thresholds -}}
+{{- $text = $text | replace (printf "threshold(%s)" $name) (toString $value) -}}
+{{- end -}}
+{{- range $group := (fromYaml $text).groups -}}
+{{- $kept := list -}}
+{{- range $rule := $group.rules -}}
+{{- if $rule.alert -}}
+{{- $book := printf "%s.md#%s" (trimPrefix "finetune-" $group.name) (lower $rule.alert) -}}
+{{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s" ($rules.runbooks | default "docs/runbooks") $book) -}}
+{{- $_ := set $rule "labels" (merge (dict) $rules.alertLabels $rule.labels) -}}
+{{- end -}}
+{{- if not (has $rule.alert $rules.disabled) -}}
+{{- $kept = append $kept $rule -}}
+{{- end -}}
+{{- end }}
+{{- if $kept }}
+- name: {{ $group.name }}
+  rules:
+    {{- toYaml $kept | nindent 4 }}
+{{- end }}
+{{- end -}}
+{{- end -}}

@@ -34,6 +34,7 @@ class Metrics:
         self._last_step = self._gauge(metrics.LAST_STEP)
         self._time = self._counter(metrics.TIME)
         self._nonfinite = self._counter(metrics.NONFINITE_STEPS)
+        self._nonfinite.labels(*self._values)  # from 0 on: the first such step is an increase, too
         self._validation_loss = self._gauge(metrics.VALIDATION_LOSS)
         self._validation_score = self._gauge(metrics.VALIDATION_SCORE)
 
