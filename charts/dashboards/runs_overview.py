@@ -85,7 +85,7 @@ USE = Section(
             "GPU hours",
             "GPUs of jobs' pods times their hours in the time shown; empty without GPUs.",
             "h",
-            ((f"sum_over_time({GPUS}[$__range:1m]) / 60", "{{namespace}}"),),
+            ((f"sum_over_time({GPUS}[$__range:15s]) / 240", "{{namespace}}"),),
             "bars",
             8,
         ),

@@ -152,19 +152,8 @@ def _build_component(component: Component, folder: Path) -> None:
 
 def _go_build(component: Component, package: str, program: Path) -> None:
     """`go build -v` names each package as it is compiled; that is the progress."""
-    command = [
-        str(_go()),
-        "build",
-        "-v",
-        "-trimpath",
-        "-ldflags",
-        component.flags,
-        "-tags",
-        component.tags,
-        "-o",
-        str(program),
-        package,
-    ]
+    flags = ("-v", "-trimpath", "-ldflags", component.flags, "-tags", component.tags, "-o", str(program))
+    command = [str(_go()), "build", *flags, package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
     tail: list[str] = []
     compiled, told = 0, time.monotonic()

@@ -1,0 +1,78 @@
+"""What this machine does not have: pods that fail as told, progress of rank 0, and an exporter of GPU figures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cluster.kubelet import Ending, result_of
+from finetune_api import labels
+from finetune_api.exit_codes import ExitCode
+from finetune_api.progress import Progress
+from finetune_api.report import EvaluationSummary, ScoreSummary
+from finetune_api.stage_result import StageResult
+from finetune_api.status import ProgressStatus
+
+Object = dict[str, Any]
+LIVE, DONE, BROKEN = "live", "done", "broken"
+WORSE = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=23.9, low=23, high=25, baseline=31.5)
+
+
+def ending(pod: Object) -> Ending:
+    """`live` runs on; `done` loses a node once and scores below its baseline; `broken` has a plan that is wrong."""
+    own = pod["metadata"]["labels"]
+    job, stage, attempt = own[labels.JOB], own[labels.STAGE], own[labels.ATTEMPT]
+    if job == LIVE:
+        return Ending(after_seconds=None)
+    if job == BROKEN:
+        return Ending(code=ExitCode.BAD_CONFIGURATION)
+    if stage == "prepare" and attempt == "1":
+        return Ending(code=137, after_seconds=3.0, message="")
+    if stage == "evaluate":
+        summary = EvaluationSummary(verdict="It is worse.", scores=[WORSE], gate="None")
+        result = StageResult.model_validate_json(result_of(pod, 0)).model_copy(update={"evaluation": summary})
+        return Ending(message=result.to_termination_message())
+    return Ending(after_seconds=1.0)
+
+
+def progress() -> bytes:
+    """What rank 0 of `live` says."""
+    figures = ProgressStatus(
+        step=40, total_steps=100, percent=40, heartbeat=datetime.now(UTC), tokens=40_960, loss=2.5, validation_loss=2.7
+    )
+    said = Progress(stage="prepare", attempt=1, phase="Training", progress=figures, time=datetime.now(UTC))
+    return said.model_dump_json(by_alias=True).encode()
+
+
+@contextmanager
+def serving(port: int, answer: Callable[[], bytes]) -> Iterator[int]:
+    """Answers every request on 127.0.0.1; gives the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = answer()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def gpu_figures(pods: list[str]) -> bytes:
+    """As DCGM's exporter tells of one GPU in each pod."""
+    lines = [f'DCGM_FI_DEV_GPU_UTIL{{namespace="team-a",pod="{pod}",gpu="0"}} 87' for pod in pods]
+    return "\n".join(["# TYPE DCGM_FI_DEV_GPU_UTIL gauge", *lines, ""]).encode()

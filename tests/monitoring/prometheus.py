@@ -1,0 +1,128 @@
+"""A real Prometheus on loopback, with the rules that we ship."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster import build_tools
+from cluster.control_plane import STOP_SECONDS, free_ports, wait_for
+
+Object = dict[str, Any]
+SCRAPE_SECONDS = 1
+STEP_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of an answer: labels, and finite values by Unix time."""
+
+    labels: dict[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass
+class Prometheus:
+    """One server in one folder.
+
+    Args:
+        folder: for its data, configuration and log.
+        rules: files of rules.
+    """
+
+    folder: Path
+    rules: Sequence[Path]
+    port: int = 0
+    began: float = field(default_factory=time.time)
+
+    def targets(self, job: str, targets: Sequence[tuple[str, dict[str, str]]]) -> None:
+        """Scrape these addresses, with these labels, from now on."""
+        path = self.folder / f"{job}.targets.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps([{"targets": [address], "labels": own} for address, own in targets]))
+        temporary.rename(path)
+
+    def write_config(self, jobs: Sequence[str]) -> Path:
+        """Its configuration: each job's targets in a file; labels of ours win, as the chart's monitors ask for."""
+        config = {
+            "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
+            "rule_files": [str(path) for path in self.rules],
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "honor_labels": True,
+                    "file_sd_configs": [{"files": [f"{job}.targets.json"], "refresh_interval": "1s"}],
+                }
+                for job in jobs
+            ],
+        }
+        path = self.folder / "prometheus.yaml"
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return path
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """`data` of an answer of its API; fails if it refuses."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            found = json.load(answer)
+        assert found["status"] == "success", found
+        return found["data"]
+
+    def over_time(self, query: str) -> list[Series]:
+        """The answer over the server's whole life, without what is not a number."""
+        found = self.ask(
+            "query_range", query=query, start=str(self.began), end=str(time.time()), step=f"{STEP_SECONDS}s"
+        )
+        series = [
+            Series(
+                one["metric"],
+                tuple((float(t), float(v)) for t, v in one["values"] if math.isfinite(float(v))),
+            )
+            for one in found["result"]
+        ]
+        return [one for one in series if one.points]
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire now or fired."""
+        return {one.labels["alertname"] for one in self.over_time('ALERTS{alertstate="firing"}')}
+
+
+@contextmanager
+def running(prometheus: Prometheus, jobs: Sequence[str]) -> Iterator[Prometheus]:
+    """The server, from start to stop."""
+    (prometheus.port,) = free_ports(1)
+    config = prometheus.write_config(jobs)
+    program = build_tools.build(build_tools.MONITORING)["prometheus"]
+    flags = [
+        f"--config.file={config}",
+        f"--storage.tsdb.path={prometheus.folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{prometheus.port}",
+        "--log.level=warn",
+    ]
+    with (prometheus.folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen([program, *flags], cwd=prometheus.folder, stdout=log, stderr=log)
+    try:
+        wait_for("Prometheus", lambda: _is_ready(prometheus.port))
+        yield prometheus
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5):
+            return True
+    except OSError:
+        return False
