@@ -119,13 +119,13 @@ def run_monitoring() -> Outcome:
 
 
 def run_node() -> Outcome:
-    """One job from `kubectl apply` to its report on a real node, where the machine can hold one."""
+    """The chart, and one job from `kubectl apply` to its report, on a real node, where the machine can hold one."""
     missing = node_requirements.missing()
     if missing:
         return Outcome("node", "skipped", f"a node cannot run here: {'; '.join(missing)}")
     if not _build_tools("--node"):
         return Outcome("node", "skipped", "the node's programs could not be built here (reason above)")
-    options = ("--timeout=600", "--skip-without-node")
+    options = ("tests/e2e/test_chart.py", "--chart", "--timeout=600", "--skip-without-node")
     return replace(run_pytest("e2e/test_life.py", *options, within=node_requirements.NAMESPACES), tier="node")
 
 

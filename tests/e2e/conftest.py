@@ -11,7 +11,14 @@ import pytest
 
 from cluster import build_tools
 from cluster.control_plane import ControlPlane, wait_for
-from e2e.installed import IMAGES, TRAINER_IMAGE, TRAINER_USER, install_operator, namespace_with_workspace
+from e2e.installed import (
+    IMAGES,
+    TRAINER_IMAGE,
+    TRAINER_USER,
+    install_chart,
+    install_operator,
+    namespace_with_workspace,
+)
 from e2e.node_requirements import NAMESPACES
 from e2e.real_node import RealNode, in_own_namespaces, plane_for_node
 
@@ -21,6 +28,7 @@ _numbers = itertools.count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """For a machine of which nobody knows yet whether it can hold a node."""
     parser.addoption("--skip-without-node", action="store_true", help="skip, not fail, where the node does not start")
+    parser.addoption("--chart", action="store_true", help="install the operator by its chart, not by its manifests")
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +62,10 @@ def run_any_pod(node: RealNode) -> None:
 
 
 @pytest.fixture(scope="session")
-def plane(node: RealNode, root: Path) -> ControlPlane:
-    """The control plane of the node, with `manifests/install` applied and the operator ready."""
-    install_operator(node.plane, root)
+def plane(node: RealNode, root: Path, pytestconfig: pytest.Config) -> ControlPlane:
+    """The control plane of the node, with the operator installed and ready."""
+    install = install_chart if pytestconfig.getoption("--chart") else install_operator
+    install(node.plane, root)
     return node.plane
 
 

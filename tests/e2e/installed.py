@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from chart.helm import helm
 from cluster.control_plane import ControlPlane, wait_for
 
 Object = dict[str, Any]
@@ -21,6 +22,13 @@ def install_operator(plane: ControlPlane, root: Path) -> None:
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     deployment = "deployment/finetune-operator"
     plane.kubectl("wait", "--for=condition=Available", deployment, "-n", "finetune-operator", "--timeout=90s")
+
+
+def install_chart(plane: ControlPlane, root: Path) -> str:
+    """`helm install` as the chart's README types it; returns its notes. The operator is ready."""
+    place = ("--namespace", "finetune-operator", "--kubeconfig", str(plane.kubeconfig()))
+    chart = str(root / "charts" / "finetune-operator")
+    return helm("install", "finetune-operator", chart, *place, "--create-namespace", "--wait", "--timeout", "90s")
 
 
 def namespace_with_workspace(name: str, folder: Path) -> list[Object]:
