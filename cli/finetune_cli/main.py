@@ -7,7 +7,7 @@ import sys
 from typer import Typer
 
 from finetune_api.exit_codes import CliExitCode
-from finetune_cli.commands import inspect, lint, plan, run
+from finetune_cli.commands import dashboard, inspect, lint, plan, run
 
 app = Typer(
     name="finetune",
@@ -22,6 +22,7 @@ app.command("lint")(lint.lint)
 app.command("status")(inspect.status)
 app.command("logs")(inspect.logs)
 app.command("report")(inspect.report)
+app.command("dashboard")(dashboard.dashboard)
 app.command("version")(inspect.version)
 
 

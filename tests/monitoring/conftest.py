@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cluster import build_tools
-from cluster.control_plane import ControlPlane, wait_for
+from cluster.control_plane import STOP_SECONDS, ControlPlane, free_ports, wait_for
 from cluster.control_plane import running as plane_running
 from cluster.jobs import job, wait_for_state
 from cluster.kubelet import Kubelet
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
+from finetune_cli.dashboard.server import running_pods
 from monitoring import played
 from monitoring.prometheus import Prometheus, running
 from training.corpus import write_tsv
 from training.test_pipeline import manifest
 
+FINETUNE = Path(sys.executable).with_name("finetune")
 NAMESPACE = "team-a"
 RUN = "tiny"
 RUN_SECONDS = 240.0
@@ -32,67 +33,74 @@ TOKENS = 400_000
 LAST_SCRAPES_SECONDS = 5.0
 
 
-def pods_of(workspace: Path) -> list[tuple[str, str]]:
-    """(name, address) of the pods that run."""
-    found = []
-    for path in sorted((workspace / ".finetune" / "objects" / "Pod").glob("*/*.json")):
-        try:
-            pod = json.loads(path.read_bytes())["object"]
-        except (OSError, ValueError):
-            continue  # it is being replaced
-        if pod.get("status", {}).get("phase") == "Running":
-            found.append((pod["metadata"]["name"], f"{pod['status']['podIP']}:{labels.PROGRESS_PORT}"))
-    return found
-
-
 @pytest.fixture(scope="session")
 def scraped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Prometheus, after a run of `finetune run` has ended and jobs on the control plane ran, ended and failed."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    server = Prometheus(folder, [root / "manifests" / "monitoring" / "rules.yaml"])
-    programs = build_tools.build(build_tools.CONTROL_PLANE)
-    known: list[str] = []
+    folder = tmp_path_factory.mktemp("run")
+    (port,) = free_ports(1)
+    rules = root / "manifests" / "monitoring" / "rules.yaml"
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), [rules], f"http://127.0.0.1:{port}/targets")
+    pods: list[str] = []
     with (
-        plane_running(ControlPlane(tmp_path_factory.mktemp("plane"), programs)) as plane,
-        running(server, ["operator", "trainer", "gpu"]),
+        plane_running(
+            ControlPlane(tmp_path_factory.mktemp("plane"), build_tools.build(build_tools.CONTROL_PLANE))
+        ) as plane,
+        running(server, ["operator", "run", "gpu"]),
         played.serving(labels.PROGRESS_PORT, played.progress),
-        played.serving(0, lambda: played.gpu_figures(known)) as gpu_port,
+        played.serving(0, lambda: played.gpu_figures(pods)) as gpu_port,
     ):
-        for part in ("install", "runtimes"):
-            path = str(root / "manifests" / part)
-            wait_for(part, lambda path=path: plane.succeeds("apply", "--server-side", "-k", path))  # type: ignore[misc]
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        plane.kubectl("create", "namespace", NAMESPACE)
+        install(plane, root)
         with OperatorProcess(plane) as operator, Kubelet(plane, played.ending):
-            server.targets("operator", [(f"127.0.0.1:{operator.port}", {"namespace": "finetune-operator"})])
-            server.targets("gpu", [(f"127.0.0.1:{gpu_port}", {})])
+            server.targets("operator", f"127.0.0.1:{operator.port}", {"namespace": "finetune-operator"})
+            server.targets("gpu", f"127.0.0.1:{gpu_port}", {})
+            server.targets("run", f"127.0.0.1:{port}", {})
             plane.apply(*(job(name, NAMESPACE) for name in (played.LIVE, played.DONE, played.BROKEN)))
-            run_here(tmp_path_factory.mktemp("run"), server, known)
-            wait_for_state(plane, played.DONE, NAMESPACE, "Succeeded")
-            wait_for_state(plane, played.BROKEN, NAMESPACE, "Failed")
-            time.sleep(LAST_SCRAPES_SECONDS)
-            yield server
+            with dashboard_of_a_run(folder, port, pods):
+                wait_for_state(plane, played.DONE, NAMESPACE, "Succeeded")
+                wait_for_state(plane, played.BROKEN, NAMESPACE, "Failed")
+                time.sleep(LAST_SCRAPES_SECONDS)
+                yield server
 
 
-def run_here(folder: Path, server: Prometheus, known: list[str]) -> None:
-    """`finetune run`, whose pods are scraped as they come and go."""
+def install(plane: ControlPlane, root: Path) -> None:
+    """The CRDs, rights and runtimes, and no operator."""
+    for part in ("install", "runtimes"):
+        path = str(root / "manifests" / part)
+        wait_for(part, lambda path=path: plane.succeeds("apply", "--server-side", "-k", path))  # type: ignore[misc]
+    plane.kubectl("delete", "deployment", "-n", "finetune-operator", "finetune-operator")
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    plane.kubectl("create", "namespace", NAMESPACE)
+
+
+@contextmanager
+def dashboard_of_a_run(folder: Path, port: int, pods: list[str]) -> Iterator[None]:
+    """`finetune dashboard` on `port`, about a run that has ended well; `pods` are those that ran, while they did."""
     write_tsv(folder / "ui.tsv", 800)
-    arguments = [
-        str(Path(sys.executable).with_name("finetune")),
-        "run",
-        str(manifest(folder, pretrain__budget={"tokens": TOKENS})),
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(arguments, cwd=folder, stdout=log, stderr=log, env=os.environ)
-    try:
+    workspace = folder / "runs" / RUN
+    with (
+        started(folder, "run", str(manifest(folder, pretrain__budget={"tokens": TOKENS}))) as process,
+        started(folder, "dashboard", f"--workspace={workspace}", f"--port={port}", after=workspace / "job.json"),
+    ):
         end = time.monotonic() + RUN_SECONDS
         while process.poll() is None and time.monotonic() < end:
-            pods = pods_of(folder / "runs" / RUN)
-            known[:] = [name for name, _ in pods]
-            server.targets("trainer", [(address, {"namespace": NAMESPACE, "pod": name}) for name, address in pods])
+            pods[:] = [pod["labels"]["pod"] for pod in running_pods(workspace)]
             time.sleep(0.5)
-        assert process.poll() == 0, (folder / "log").read_text(encoding="utf-8")[-3000:]
+        assert process.poll() == 0, (folder / "run.log").read_text(encoding="utf-8")[-3000:]
+        yield
+
+
+@contextmanager
+def started(
+    folder: Path, command: str, *arguments: str, after: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of `finetune`, until it is stopped by pid; `after` a file is there."""
+    if after is not None:
+        wait_for(str(after), after.exists)
+    with (folder / f"{command}.log").open("wb") as log:
+        process = subprocess.Popen([FINETUNE, command, *arguments], cwd=folder, stdout=log, stderr=log)
+    try:
+        yield process
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.terminate()
+            process.wait(STOP_SECONDS)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from finetune_trainer.reporting.charts import Series as Line
-from finetune_trainer.reporting.charts import line_chart
+from finetune_charts.drawing import Series as Line
+from finetune_charts.drawing import line_chart
 from monitoring.prometheus import Series
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")

@@ -74,5 +74,5 @@ def serving(port: int, answer: Callable[[], bytes]) -> Iterator[int]:
 
 def gpu_figures(pods: list[str]) -> bytes:
     """As DCGM's exporter tells of one GPU in each pod."""
-    lines = [f'DCGM_FI_DEV_GPU_UTIL{{namespace="team-a",pod="{pod}",gpu="0"}} 87' for pod in pods]
+    lines = [f'DCGM_FI_DEV_GPU_UTIL{{namespace="default",pod="{pod}",gpu="0"}} 87' for pod in pods]
     return "\n".join(["# TYPE DCGM_FI_DEV_GPU_UTIL gauge", *lines, ""]).encode()

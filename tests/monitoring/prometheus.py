@@ -39,18 +39,20 @@ class Prometheus:
     Args:
         folder: for its data, configuration and log.
         rules: files of rules.
+        discovery: URL that tells where the pods of a run are.
     """
 
     folder: Path
     rules: Sequence[Path]
+    discovery: str
     port: int = 0
     began: float = field(default_factory=time.time)
 
-    def targets(self, job: str, targets: Sequence[tuple[str, dict[str, str]]]) -> None:
-        """Scrape these addresses, with these labels, from now on."""
+    def targets(self, job: str, address: str, own: dict[str, str]) -> None:
+        """Scrape this address, with these labels, from now on."""
         path = self.folder / f"{job}.targets.json"
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps([{"targets": [address], "labels": own} for address, own in targets]))
+        temporary.write_text(json.dumps([{"targets": [address], "labels": own}]))
         temporary.rename(path)
 
     def write_config(self, jobs: Sequence[str]) -> Path:
@@ -65,7 +67,8 @@ class Prometheus:
                     "file_sd_configs": [{"files": [f"{job}.targets.json"], "refresh_interval": "1s"}],
                 }
                 for job in jobs
-            ],
+            ]
+            + [{"job_name": "trainer", "http_sd_configs": [{"url": self.discovery, "refresh_interval": "1s"}]}],
         }
         path = self.folder / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -13,8 +13,7 @@ from monitoring.panels import filled_in, metric_queries
 from monitoring.pictures import write_pictures
 from monitoring.prometheus import Prometheus, Series
 
-NAMESPACE = "team-a"
-RUNS = ("tiny", played.LIVE, played.DONE)
+RUNS = (("default", "tiny"), ("team-a", played.LIVE), ("team-a", played.DONE))
 """The run on this machine, and two on the control plane."""
 FIRED = {"FineTuneJobFailed", "FineTuneJobEvaluationRegressed"}
 """What the faults of the played jobs must set off."""
@@ -24,7 +23,7 @@ def answers(server: Prometheus, board: str, query: str) -> list[Series]:
     """To a panel's query, about each of the runs where it asks for one."""
     if board != "run":
         return server.over_time(filled_in(query, ".*", ""))
-    return [one for name in RUNS for one in server.over_time(filled_in(query, NAMESPACE, name))]
+    return [one for run in RUNS for one in server.over_time(filled_in(query, *run))]
 
 
 @pytest.mark.parametrize(("board", "panel", "query"), metric_queries())
@@ -50,7 +49,9 @@ def test_faults_set_off_their_alerts_and_nothing_else(scraped: Prometheus) -> No
 
 def test_every_target_is_scraped_without_an_error(scraped: Prometheus) -> None:
     assert not scraped.over_time('up{job="operator"} == 0')
-    assert {one.labels["namespace"] for one in scraped.over_time('up{job="trainer"} == 1')} == {NAMESPACE}
+    (run,) = scraped.over_time('up{job="run"}')
+    assert run.points[-1][1] == 1
+    assert {one.labels["namespace"] for one in scraped.over_time('up{job="trainer"} == 1')} == {"default"}
 
 
 def test_losses_fall_in_what_prometheus_keeps(scraped: Prometheus) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
@@ -12,9 +10,10 @@ import yaml
 
 from finetune_api.progress import HistoryRow
 from finetune_api.report import EvaluationReport, TaskReport
+from finetune_charts import content_hash, page_style
+from finetune_charts.drawing import Chart, Interval, interval_chart, swatch
+from finetune_charts.training import training_charts
 from finetune_trainer.reporting import sections
-from finetune_trainer.reporting.charts import Chart, Interval, interval_chart, swatch
-from finetune_trainer.reporting.curves import training_charts
 from finetune_trainer.reporting.differences import word_differences
 from finetune_trainer.reporting.figures import (
     VERDICT_MARKS,
@@ -30,7 +29,7 @@ _TEMPLATES = "templates"
 
 def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[HistoryRow]]) -> str:
     """The page; `histories` are the curves by training stage. Pure: equal input gives equal text."""
-    style, script = _packaged("report.css"), _packaged("report.js")
+    style, script = page_style(), _packaged("report.js")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_packaged),
         autoescape=True,
@@ -53,8 +52,8 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
         seeds=sections.seeds(report.spec),
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
     )
 
 
@@ -85,8 +84,3 @@ def _interval_chart(metric: str, group: Sequence[TaskReport]) -> Chart:
 
 def _packaged(name: str) -> str:
     return (resources.files(__package__) / _TEMPLATES / name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    """For the page's content security policy: only this style and this script may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finetune_api.progress import HistoryRow
-from finetune_trainer.reporting.charts import Chart, Series, line_chart, share_chart
+from finetune_charts.drawing import Chart, Series, line_chart, share_chart
 
 _STEPS = "optimizer steps"
 

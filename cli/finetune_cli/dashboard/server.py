@@ -1,0 +1,122 @@
+"""The server of `finetune dashboard`: reads the folder of a run at each request, and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from pydantic import ValidationError
+
+from finetune_api import labels
+from finetune_api.job import FineTuneJob
+from finetune_api.progress import HistoryRow
+from finetune_cli.dashboard.page import render
+from finetune_cli.workspace import JOB_FILE
+from finetune_operator.job_metrics import JobCollector
+
+Object = dict[str, Any]
+HOST = "127.0.0.1"
+OWN_NAMES = ("127.0.0.1", "localhost")
+HISTORIES = "*-history.jsonl"
+REPORT = Path("reports") / "report.html"
+PODS = Path(".finetune") / "objects" / "Pod"
+
+
+def application(workspace: Path) -> web.Application:
+    """Pages about the run in `workspace`."""
+    app = web.Application(middlewares=[_own_names_only])
+    registry = CollectorRegistry()
+    registry.register(JobCollector(lambda: filter(None, [read_object(workspace)])))
+
+    async def page(_: web.Request) -> web.Response:
+        value = read_object(workspace)
+        if value is None:
+            return web.Response(text="The run is being started. Load this page again in a moment.\n", status=503)
+        text = render(
+            FineTuneJob.from_json_object(value),
+            read_histories(workspace),
+            datetime.now(UTC),
+            has_report=(workspace / REPORT).exists(),
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def report(_: web.Request) -> web.Response:
+        try:
+            return web.Response(text=(workspace / REPORT).read_text(encoding="utf-8"), content_type="text/html")
+        except FileNotFoundError:
+            return web.Response(text="No report yet.\n", status=404)
+
+    async def job(_: web.Request) -> web.Response:
+        return web.json_response(read_object(workspace) or {})
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    async def targets(_: web.Request) -> web.Response:
+        return web.json_response(running_pods(workspace))
+
+    app.add_routes(
+        [
+            web.get("/", page),
+            web.get("/report", report),
+            web.get("/job.json", job),
+            web.get("/metrics", metrics),
+            web.get("/targets", targets),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _own_names_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A page elsewhere whose name was made to point here gets nothing."""
+    if (request.url.host or "") not in OWN_NAMES:
+        return web.Response(text=f"Ask for {HOST} by its own name.\n", status=421)
+    return await handler(request)
+
+
+def read_object(workspace: Path) -> Object | None:
+    """The job as `kubectl get -o json` would show it, if there is one."""
+    try:
+        value: Object = json.loads((workspace / JOB_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value
+
+
+def read_histories(workspace: Path) -> dict[str, list[HistoryRow]]:
+    """Rows by stage, in the order of the stages; a line that is being written is left out."""
+    files = sorted((workspace / "logs").glob(HISTORIES), key=lambda path: path.stat().st_ctime)
+    histories: dict[str, list[HistoryRow]] = {}
+    for path in files:
+        rows = histories.setdefault(path.name.removesuffix(HISTORIES[1:]), [])
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(HistoryRow.model_validate_json(line))
+            except ValidationError:
+                break
+    return {stage: histories[stage] for stage in ("pretrain", "adapt") if stage in histories}
+
+
+def running_pods(workspace: Path) -> list[Object]:
+    """Where the pods that run serve their metrics, as Prometheus' HTTP discovery takes it."""
+    found = []
+    for path in sorted((workspace / PODS).glob("*/*.json")):
+        try:
+            pod = json.loads(path.read_bytes())["object"]
+        except (OSError, ValueError):
+            continue  # it is being replaced
+        status, metadata = pod.get("status", {}), pod["metadata"]
+        if status.get("phase") == "Running" and status.get("podIP"):
+            about = {"namespace": metadata["namespace"], "pod": metadata["name"]}
+            found.append({"targets": [f"{status['podIP']}:{labels.PROGRESS_PORT}"], "labels": about})
+    return found
