@@ -36,21 +36,24 @@ test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot ru
 test-fast: $(STAMP) ## Run the unit tests (under a minute)
 	@$(BIN)/python tests/tiers.py unit
 
-lint: $(STAMP) ## Check style, types, import contracts and generated files
+lint: $(STAMP) ## Check style, types, import contracts, generated files and the site of docs/
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m finetune_api.generate --check
 	$(BIN)/python charts/generate.py --check
+	$(BIN)/python cli/reference.py --check
+	$(BIN)/mkdocs --quiet build --strict
 
 format: $(STAMP) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-generate: $(STAMP) ## Write the CRDs, the chart and the reference pages from models and values
+generate: $(STAMP) ## Write CRDs, chart, rules, dashboards and reference pages from their sources
 	@$(BIN)/python -m finetune_api.generate
 	@$(BIN)/python charts/generate.py
+	@$(BIN)/python cli/reference.py
 
 lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from finetune_api.generate import as_yaml, write_or_check
 from finetune_operator.operator_settings import OperatorSettings
 
 Schema = dict[str, Any]
+RUNNING_VALUE = re.compile(r"\{\{.*?\}\}")
 CHART = Path(__file__).resolve().parent / "finetune-operator"
 VALUES = CHART / "values.yaml"
 RULES = tuple(CHART / "rules" / f"{name}.yaml" for name in ("recording", "alerts"))
+REFERENCE = CHART.parent.parent / "docs" / "reference"
 MANIFESTS = CHART.parent.parent / "manifests" / "monitoring"
 RULES_HEADER = "# Generated from charts/finetune-operator/rules by `make generate`; do not edit.\n"
 DESCRIPTION, SCHEMA = "# -- ", "# @schema "
@@ -41,6 +44,19 @@ helm install finetune-operator charts/finetune-operator --namespace finetune-ope
 
 | value | default | meaning |
 |---|---|---|
+"""
+VALUES_TITLE = """# Values of the chart
+
+<!-- Generated from values.yaml by `make generate`; do not edit. -->
+
+| value | default | meaning |
+|---|---|---|
+"""
+ALERTS_TITLE = """# Alerts
+
+<!-- Generated from the chart's rules by `make generate`; do not edit. -->
+
+Each name leads to its runbook. Thresholds are [values of the chart](values.md).
 """
 
 
@@ -141,8 +157,22 @@ def values_schema(values: list[Value]) -> Schema:
     }
 
 
-def readme(values: list[Value]) -> str:
-    """The page of the chart."""
+def alerts_page(rules: str) -> str:
+    """The reference of all alerts, in Markdown."""
+    lines = [ALERTS_TITLE, "| alert | severity | says |", "|---|---|---|"]
+    for group in yaml.safe_load(rules)["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                link = f"[{rule['alert']}]({rule['annotations']['runbook_url'].replace('docs/', '../', 1)})"
+                said = RUNNING_VALUE.sub("…", rule["annotations"]["summary"])
+                lines.append(
+                    f"| {link} | {rule['labels']['severity']} | {said}. {rule['annotations']['description']} |"
+                )
+    return RUNNING_VALUE.sub("…", "\n".join(lines)) + "\n"
+
+
+def readme(values: list[Value], title: str = README) -> str:
+    """The table of all values, under a title."""
     rows = [
         f"| `{'.'.join(value.path)}` | `{json.dumps(value.default)}` | {value.description} |"
         for value in _leaves(values)
@@ -151,7 +181,7 @@ def readme(values: list[Value]) -> str:
         f"| `config.{name}` | `{json.dumps(schema.get('default'))}` | {schema['description']} |"
         for name, schema in config_schema()["properties"].items()
     ]
-    return README + "\n".join([*rows, *settings]) + "\n"
+    return title + "\n".join([*rows, *settings]) + "\n"
 
 
 def _leaves(values: list[Value]) -> Iterator[Value]:
@@ -201,6 +231,8 @@ def generated_files() -> dict[Path, str]:
         CHART / "values.schema.json": json.dumps(values_schema(values), indent=2, ensure_ascii=False) + "\n",
         CHART / "README.md": readme(values),
         MANIFESTS / "rules.yaml": prometheus_rules(yaml.safe_load(text)["monitoring"]),
+        REFERENCE / "values.md": readme(values, VALUES_TITLE),
+        REFERENCE / "alerts.md": alerts_page(prometheus_rules(yaml.safe_load(text)["monitoring"])),
     }
     for name, dashboard in dashboards().items():
         files[CHART / "dashboards" / f"{name}.json"] = dashboard

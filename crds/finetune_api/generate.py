@@ -1,4 +1,4 @@
-"""`python -m finetune_api.generate`: write the CRDs from the models; `--check` tells whether they are up to date."""
+"""`python -m finetune_api.generate [--check]`: the CRDs and the reference of their fields and of metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 
 from finetune_api.crd import custom_resource_definitions
 from finetune_api.metrics import ALL_METRICS, COMMON_LABELS, Part
+from finetune_api.reference import resource_page
 
 FOLDER = Path(__file__).resolve().parent.parent
 REFERENCE = FOLDER.parent / "docs" / "reference"
@@ -30,7 +31,11 @@ def as_yaml(value: object) -> str:
 def generated_files() -> dict[Path, str]:
     """Content of every generated file, by path."""
     crds = {FOLDER / f"{name}.yaml": HEADER + as_yaml(crd) for name, crd in custom_resource_definitions().items()}
-    return crds | {REFERENCE / "metrics.md": metrics_page()}
+    pages = {
+        REFERENCE / f"{crd['spec']['names']['singular']}.md": resource_page(crd)
+        for crd in custom_resource_definitions().values()
+    }
+    return crds | pages | {REFERENCE / "metrics.md": metrics_page()}
 
 
 def metrics_page() -> str:

@@ -15,6 +15,7 @@ import pytest
 PACKAGES = {
     "finetune_api": "crds",
     "finetune_operator": "operator",
+    "finetune_charts": "trainer",
     "finetune_trainer": "trainer",
     "finetune_cli": "cli",
 }
