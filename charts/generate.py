@@ -36,8 +36,8 @@ README = """# finetune-operator
 The operator for FineTuneJobs, with its CRDs. Kubernetes 1.29 or newer; Helm 3 or 4.
 
 ```sh
-helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace \\
-  --set runtimes.cpu.enabled=true
+helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace
+helm upgrade finetune-operator charts/finetune-operator --namespace finetune-operator --set runtimes.cpu.enabled=true
 ```
 
 ## Values

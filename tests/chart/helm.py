@@ -15,28 +15,32 @@ CHART = Path(__file__).resolve().parents[2] / "charts" / "finetune-operator"
 NAMESPACE = RELEASE = "finetune-operator"
 MONITORING_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 MONITORS = tuple(f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in MONITORING_KINDS)
+KINDS = (*MONITORS, "--api-versions=finetune-operator.io/v1alpha1/ClusterFineTuneRuntime")
+"""What a cluster has on which the Prometheus Operator and an earlier release are installed."""
 
 
 class HelmError(Exception):
     """What Helm says."""
 
 
-def helm(*arguments: str, values: Object | None = None) -> str:
-    """What Helm writes.
+def helm(*arguments: str, values: Object | None = None, older: bool = False) -> str:
+    """What Helm writes; `older`: that of version 3.
 
     Raises:
         HelmError: if it refuses.
     """
     given = ("--values", "-") if values is not None else ()
     text = yaml.safe_dump(values) if values is not None else None
-    command = [str(build_tools.build(())["helm"]), *arguments, *given]
+    programs = build_tools.build(build_tools.OLDER_HELM if older else ())
+    command = [str(programs["helm3" if older else "helm"]), *arguments, *given]
     result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise HelmError(result.stderr)
     return result.stdout
 
 
-def render(values: Object | None = None, *flags: str, release: str = RELEASE) -> list[Object]:
+def render(values: Object | None = None, *flags: str, release: str = RELEASE, older: bool = False) -> list[Object]:
     """Objects of the chart with these values."""
-    text = helm("template", release, str(CHART), "--namespace", NAMESPACE, *flags, values=values or {})
+    arguments = ("template", release, str(CHART), "--namespace", NAMESPACE, *flags)
+    text = helm(*arguments, values=values or {}, older=older)
     return [value for value in yaml.safe_load_all(text) if value]

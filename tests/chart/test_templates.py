@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from chart.helm import CHART, MONITORING_KINDS, MONITORS, HelmError, helm, render
+from chart.helm import CHART, KINDS, MONITORING_KINDS, HelmError, helm, render
 from finetune_api import labels
 from finetune_api.runtime import ClusterFineTuneRuntime
 from finetune_operator.operator_settings import OperatorSettings
@@ -92,6 +92,7 @@ WRONG: dict[str, tuple[Object, str]] = {
     "monitor without its CRD": ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "install that first"),
     "pod monitor without its CRD": ({"monitoring": {"podMonitor": {"enabled": True}}}, "install that first"),
     "rules without their CRD": ({"monitoring": {"rules": {"enabled": True}}}, "install that first"),
+    "runtime without its CRD": ({"runtimes": {"cpu": {"enabled": True}}}, "install once without it"),
     "threshold out of bounds": ({"monitoring": {"rules": {"thresholds": {"goodputRatio": 80}}}}, "goodputRatio"),
     "unknown threshold": ({"monitoring": {"rules": {"thresholds": {"goodput": 0.8}}}}, "goodput"),
     "alert of another name": ({"monitoring": {"rules": {"disabled": ["GpuIdle"]}}}, "disabled"),
@@ -131,7 +132,7 @@ def test_helm_finds_nothing_to_complain_of() -> None:
 @pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
 def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
     values = everything() if toggle == "everything" else TOGGLES[toggle]
-    objects = render(values, *MONITORS, f"--kube-version={version}")
+    objects = render(values, *KINDS, f"--kube-version={version}")
     assert objects
     names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects]
     assert len(set(names)) == len(names)
@@ -142,17 +143,32 @@ def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
             kubernetes_validate.validate(value, version, strict=True)
 
 
+@pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
+def test_helm_3_renders_the_same(toggle: str) -> None:
+    values = everything() if toggle == "everything" else TOGGLES[toggle]
+    flags = (*KINDS, f"--kube-version={NEWEST}")
+    assert render(values, *flags, older=True) == render(values, *flags)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_helm_3_refuses_the_same(case: str) -> None:
+    values, told = WRONG[case]
+    flags = KINDS if case == "alert that does not exist" else ()
+    with pytest.raises(HelmError, match=told):
+        render(values, *flags, f"--kube-version={NEWEST}", older=True)
+
+
 def test_what_each_toggle_does_is_seen() -> None:
     standard = render()
     for name, values in TOGGLES.items():
-        assert name == "defaults" or render(values, *MONITORS) != standard, name
+        assert name == "defaults" or render(values, *KINDS) != standard, name
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_values_are_refused_by_name(case: str) -> None:
     values, told = WRONG[case]
     with pytest.raises(HelmError, match=told):
-        render(values, *(MONITORS if case == "alert that does not exist" else ()))
+        render(values, *(KINDS if case == "alert that does not exist" else ()))
 
 
 def test_a_long_release_name_is_refused_with_the_remedy() -> None:

@@ -73,6 +73,7 @@ COMPONENTS = {
             tuple(f"github.com/moby/buildkit/cmd/{name}" for name in ("buildctl", "buildkitd")),
             ("buildctl", "buildkitd"),
         ),
+        Component("helm3", ("helm.sh/helm/v3/cmd/helm",), ("helm3",)),
         Component(
             "prometheus",
             tuple(f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")),
@@ -84,6 +85,8 @@ COMPONENTS = {
 CONTROL_PLANE = ("etcd", "kubernetes", "kwok")
 NODE = ("containerd", "coredns", "pause", "kube-router")
 MONITORING = ("prometheus",)
+OLDER_HELM = ("helm3",)
+"""kubectl's package has the newest one."""
 MANIFESTS = "manifests"
 
 
@@ -264,10 +267,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--node", action="store_true", help="also what a real node runs")
     parser.add_argument("--kueue", action="store_true", help="also Kueue")
+    parser.add_argument("--helm3", action="store_true", help="also the older Helm")
     parser.add_argument("--prometheus", action="store_true", help="also Prometheus")
     arguments = parser.parse_args()
     names = CONTROL_PLANE + (NODE if arguments.node else ()) + (("kueue",) if arguments.kueue else ())
-    names += MONITORING if arguments.prometheus else ()
+    names += (MONITORING if arguments.prometheus else ()) + (OLDER_HELM if arguments.helm3 else ())
     try:
         programs = build(names)
     except ToolsError as error:

@@ -92,6 +92,16 @@ annotations:
   verbs: [create, patch]
 {{- end -}}
 
+{{- /* A release cannot bring a kind and an object of it at once: Helm asks the cluster for all kinds beforehand. */ -}}
+{{- define "finetune-operator.needsOwnKind" -}}
+{{- $root := index . 0 -}}
+{{- $value := index . 1 -}}
+{{- $kind := "finetune-operator.io/v1alpha1/ClusterFineTuneRuntime" -}}
+{{- if not ($root.Capabilities.APIVersions.Has $kind) -}}
+{{- fail (printf "%s needs the CRD ClusterFineTuneRuntime in the cluster: install once without it, then run helm upgrade with it (helm template: --api-versions %s)" $value $kind) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "finetune-operator.needs" -}}
 {{- $root := index . 0 -}}
 {{- $kind := index . 1 -}}

@@ -60,11 +60,14 @@ class ObjectCache:
         return changed
 
     def put(self, value: Object) -> bool:
-        """Keep an object unless a newer one is kept; returns whether it tells anything new to who reads it."""
+        """Keep an object unless a newer one is kept; returns whether it tells anything new to who reads it.
+
+        One of the same version may differ: with its CRD changes what the API server serves of what it stores.
+        """
         kind: Kind = value["kind"]
         key = _key(value)
         known = self._objects[kind].get(key)
-        if known is not None and version_of(known) >= version_of(value):
+        if known is not None and version_of(known) > version_of(value):
             return False
         kept = self._objects[kind][key] = trimmed(value)
         job = _job_label(value)
