@@ -227,12 +227,13 @@ def generated_files() -> dict[Path, str]:
     """Content of every generated file of the chart, by path."""
     text = VALUES.read_text(encoding="utf-8")
     values = read_values(text)
+    rules = prometheus_rules(yaml.safe_load(text)["monitoring"])
     files = {
         CHART / "values.schema.json": json.dumps(values_schema(values), indent=2, ensure_ascii=False) + "\n",
         CHART / "README.md": readme(values),
-        MANIFESTS / "rules.yaml": prometheus_rules(yaml.safe_load(text)["monitoring"]),
+        MANIFESTS / "rules.yaml": rules,
         REFERENCE / "values.md": readme(values, VALUES_TITLE),
-        REFERENCE / "alerts.md": alerts_page(prometheus_rules(yaml.safe_load(text)["monitoring"])),
+        REFERENCE / "alerts.md": alerts_page(rules),
     }
     for name, dashboard in dashboards().items():
         files[CHART / "dashboards" / f"{name}.json"] = dashboard

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as boards
 
-from dashboards.panels import Panel, Section, board, variable
+from dashboards.panels import Panel, Section, board, quantiles, variable
 
 IN = '{namespace=~"$namespace"}'
-
-
-def quantiles(metric: str) -> tuple[tuple[str, str], ...]:
-    """Median and 95th percentile of a histogram."""
-    return tuple(
-        (f"histogram_quantile({quantile}, sum by (le) (rate({metric}_bucket{IN}[$__rate_interval])))", name)
-        for quantile, name in ((0.5, "p50"), (0.95, "p95"))
-    )
 
 
 REPLICAS = Section(
@@ -55,14 +47,14 @@ VISITS = Section(
             "Time of a visit",
             "Median and 95th percentile.",
             "s",
-            quantiles("finetune_operator_reconcile_duration_seconds"),
+            quantiles("finetune_operator_reconcile_duration_seconds", IN),
         ),
         Panel("Queue", "Jobs that wait for a visit.", "short", ((f"sum(finetune_operator_queue_depth{IN})", "jobs"),)),
         Panel(
             "Time in the queue",
             "From a change of a job to its visit: median and 95th percentile.",
             "s",
-            quantiles("finetune_operator_queue_latency_seconds"),
+            quantiles("finetune_operator_queue_latency_seconds", IN),
         ),
     ),
 )

@@ -74,6 +74,18 @@ def board(uid: str, title: str, description: str, sections: Sequence[Section]) -
     return built
 
 
+def quantiles(metric: str, selector: str, by: str = "") -> tuple[tuple[str, str], ...]:
+    """Queries for median and 95th percentile of a histogram; `by` is a label that stays."""
+    labels, legend = (f"{by}, le", f"{{{{{by}}}}} ") if by else ("le", "")
+    return tuple(
+        (
+            f"histogram_quantile({quantile}, sum by ({labels}) (rate({metric}_bucket{selector}[$__rate_interval])))",
+            f"{legend}{name}",
+        )
+        for quantile, name in ((0.5, "p50"), (0.95, "p95"))
+    )
+
+
 def variable(name: str, label: str, query: str, *, several: bool = False) -> boards.QueryVariable:
     """A variable with the values of a label; `several`: any number of them, all at first."""
     built = (

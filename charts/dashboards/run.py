@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as boards
 
-from dashboards.panels import Panel, Section, board, note, variable
+from dashboards.panels import Panel, Section, board, note, quantiles, variable
 
 JOB = '{namespace="$namespace", finetunejob="$job"}'
 SCORES = "{{metric}} {{test_set}} {{shots}}-shot"
-STEPS, SAVES = "finetune_step_duration_seconds", "finetune_checkpoint_duration_seconds"
+SAVES = "finetune_checkpoint_duration_seconds"
 REPORT = """In the workspace: `reports/report.html`. With `evaluate.publish: ConfigMap`, by its job:
 
 `kubectl get configmap ${job}-report -n ${namespace} -o jsonpath='{.data.report\\.json}'`
@@ -130,13 +130,7 @@ SPEED = Section(
             "Step time",
             "Median and 95th percentile of the optimizer steps.",
             "s",
-            tuple(
-                (
-                    f"histogram_quantile({quantile}, sum by (stage, le) (rate({STEPS}_bucket{JOB}[$__rate_interval])))",
-                    f"{{{{stage}}}} {name}",
-                )
-                for quantile, name in ((0.5, "p50"), (0.95, "p95"))
-            ),
+            quantiles("finetune_step_duration_seconds", JOB, by="stage"),
         ),
         Panel(
             "Own time of ranks",

@@ -113,6 +113,11 @@ def everything() -> Object:
     return merged
 
 
+def toggled(name: str) -> Object:
+    """Values of a toggle, or of all."""
+    return everything() if name == "everything" else TOGGLES[name]
+
+
 def joined(one: Object, other: Object) -> Object:
     """Both, where maps meet as one map."""
     both = {key: joined(one[key], other[key]) for key in one.keys() & other.keys() if isinstance(one[key], dict)}
@@ -131,7 +136,7 @@ def test_helm_finds_nothing_to_complain_of() -> None:
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
 def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
-    values = everything() if toggle == "everything" else TOGGLES[toggle]
+    values = toggled(toggle)
     objects = render(values, *KINDS, f"--kube-version={version}")
     assert objects
     names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects]
@@ -145,7 +150,7 @@ def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
 
 @pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
 def test_helm_3_renders_the_same(toggle: str) -> None:
-    values = everything() if toggle == "everything" else TOGGLES[toggle]
+    values = toggled(toggle)
     flags = (*KINDS, f"--kube-version={NEWEST}")
     assert render(values, *flags, older=True) == render(values, *flags)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster import build_tools
-from cluster.control_plane import ControlPlane, running, wait_for
+from cluster.control_plane import ControlPlane, running
+from cluster.installed import install_without_operator
 
 _numbers = itertools.count()
 
@@ -19,13 +20,7 @@ def plane(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cont
     """A control plane with the operator's CRDs, runtimes and rights installed, and no operator."""
     programs = build_tools.build(build_tools.CONTROL_PLANE)
     with running(ControlPlane(tmp_path_factory.mktemp("plane"), programs)) as plane:
-        for part in ("install", "runtimes"):
-            wait_for(
-                f"manifests/{part}",
-                lambda part=part: plane.succeeds("apply", "--server-side", "-k", str(root / "manifests" / part)),  # type: ignore[misc]
-            )
-        plane.kubectl("delete", "deployment", "-n", "finetune-operator", "finetune-operator")
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        install_without_operator(plane, root)
         yield plane
 
 

@@ -5,12 +5,8 @@ libfaketime stands between the process and the kernel: wall time is what a file 
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from cluster.control_plane import ControlPlane, wait_for
 from cluster.jobs import job, job_events, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet, run_on
 from cluster.operator_process import OperatorProcess
+from cluster.served import serving
 from finetune_api import labels
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
@@ -29,32 +26,12 @@ WATCHED_SECONDS = 8.0
 """After each jump; with a status and a question to the pods each second."""
 
 
-class Trainer(BaseHTTPRequestHandler):
-    """Rank 0 of a gang that makes progress."""
-
-    def do_GET(self) -> None:
-        step = int(time.monotonic() * 10)
-        figures = ProgressStatus(step=step, heartbeat=datetime.now(UTC), loss=1.0)
-        said = Progress(stage="prepare", attempt=1, phase="Training", progress=figures, time=datetime.now(UTC))
-        body = said.model_dump_json(by_alias=True).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def trainer() -> Iterator[None]:
-    """Answers where the operator asks the pods of the played kubelet."""
-    with ThreadingHTTPServer(("127.0.0.1", labels.PROGRESS_PORT), Trainer) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield
-        server.shutdown()
-        thread.join()
+def progress() -> bytes:
+    """What rank 0 says of a gang that makes progress."""
+    step = int(time.monotonic() * 10)
+    figures = ProgressStatus(step=step, heartbeat=datetime.now(UTC), loss=1.0)
+    said = Progress(stage="prepare", attempt=1, phase="Training", progress=figures, time=datetime.now(UTC))
+    return said.model_dump_json(by_alias=True).encode()
 
 
 class Clock:
@@ -82,7 +59,7 @@ def test_a_job_outlives_jumps_of_the_clock(plane: ControlPlane, namespace: str, 
     clock = Clock(tmp_path / "clock")
     operator = OperatorProcess(plane, name="jumping")
     operator.surrounding = clock.environment
-    with operator, trainer(), Kubelet(plane, run_on) as kubelet:
+    with operator, serving(labels.PROGRESS_PORT, progress), Kubelet(plane, run_on) as kubelet:
         plane.apply(job("timeless", namespace, failurePolicy={"hangSeconds": HANG_SECONDS}))
 
         def step() -> int:

@@ -14,9 +14,11 @@ import pytest
 from cluster import build_tools
 from cluster.control_plane import STOP_SECONDS, ControlPlane, free_ports, wait_for
 from cluster.control_plane import running as plane_running
+from cluster.installed import install_without_operator
 from cluster.jobs import job, wait_for_state
 from cluster.kubelet import Kubelet
 from cluster.operator_process import OperatorProcess
+from cluster.served import serving
 from finetune_api import labels
 from finetune_cli.dashboard.server import running_pods
 from monitoring import played
@@ -46,10 +48,11 @@ def scraped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
             ControlPlane(tmp_path_factory.mktemp("plane"), build_tools.build(build_tools.CONTROL_PLANE))
         ) as plane,
         running(server, ["operator", "run", "gpu"]),
-        played.serving(labels.PROGRESS_PORT, played.progress),
-        played.serving(0, lambda: played.gpu_figures(pods)) as gpu_port,
+        serving(labels.PROGRESS_PORT, played.progress),
+        serving(0, lambda: played.gpu_figures(pods)) as gpu_port,
     ):
-        install(plane, root)
+        install_without_operator(plane, root)
+        plane.kubectl("create", "namespace", NAMESPACE)
         with OperatorProcess(plane) as operator, Kubelet(plane, played.ending):
             server.targets("operator", f"127.0.0.1:{operator.port}", {"namespace": "finetune-operator"})
             server.targets("gpu", f"127.0.0.1:{gpu_port}", {})
@@ -60,16 +63,6 @@ def scraped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
                 wait_for_state(plane, played.BROKEN, NAMESPACE, "Failed")
                 time.sleep(LAST_SCRAPES_SECONDS)
                 yield server
-
-
-def install(plane: ControlPlane, root: Path) -> None:
-    """The CRDs, rights and runtimes, and no operator."""
-    for part in ("install", "runtimes"):
-        path = str(root / "manifests" / part)
-        wait_for(part, lambda path=path: plane.succeeds("apply", "--server-side", "-k", path))  # type: ignore[misc]
-    plane.kubectl("delete", "deployment", "-n", "finetune-operator", "finetune-operator")
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    plane.kubectl("create", "namespace", NAMESPACE)
 
 
 @contextmanager

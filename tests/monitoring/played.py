@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from cluster.kubelet import Ending, result_of
@@ -46,30 +42,6 @@ def progress() -> bytes:
     )
     said = Progress(stage="prepare", attempt=1, phase="Training", progress=figures, time=datetime.now(UTC))
     return said.model_dump_json(by_alias=True).encode()
-
-
-@contextmanager
-def serving(port: int, answer: Callable[[], bytes]) -> Iterator[int]:
-    """Answers every request on 127.0.0.1; gives the port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = answer()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
 
 
 def gpu_figures(pods: list[str]) -> bytes:

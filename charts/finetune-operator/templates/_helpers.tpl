@@ -92,23 +92,26 @@ annotations:
   verbs: [create, patch]
 {{- end -}}
 
-{{- /* A release cannot bring a kind and an object of it at once: Helm asks the cluster for all kinds beforehand. */ -}}
-{{- define "finetune-operator.needsOwnKind" -}}
-{{- $root := index . 0 -}}
-{{- $value := index . 1 -}}
-{{- $kind := "finetune-operator.io/v1alpha1/ClusterFineTuneRuntime" -}}
-{{- if not ($root.Capabilities.APIVersions.Has $kind) -}}
-{{- fail (printf "%s needs the CRD ClusterFineTuneRuntime in the cluster: install once without it, then run helm upgrade with it (helm template: --api-versions %s)" $value $kind) -}}
-{{- end -}}
-{{- end -}}
-
+{{- /* The arguments: root, API version and kind, the value, and how the kind comes into the cluster. */ -}}
 {{- define "finetune-operator.needs" -}}
 {{- $root := index . 0 -}}
 {{- $kind := index . 1 -}}
 {{- $value := index . 2 -}}
-{{- if not ($root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" $kind)) -}}
-{{- fail (printf "%s needs the CRD %s of the Prometheus Operator: install that first, or set it to false (helm template: --api-versions monitoring.coreos.com/v1/%s)" $value $kind $kind) -}}
+{{- $remedy := index . 3 -}}
+{{- if not ($root.Capabilities.APIVersions.Has $kind) -}}
+{{- fail (printf "%s needs the CRD %s %s (helm template: --api-versions %s)" $value (base $kind) $remedy $kind) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "finetune-operator.needsMonitoring" -}}
+{{- $kind := printf "monitoring.coreos.com/v1/%s" (index . 1) -}}
+{{- include "finetune-operator.needs" (list (index . 0) $kind (index . 2) "of the Prometheus Operator: install that first, or set it to false") -}}
+{{- end -}}
+
+{{- /* A release cannot bring a kind and an object of it at once: Helm asks the cluster for all kinds beforehand. */ -}}
+{{- define "finetune-operator.needsRuntimes" -}}
+{{- $kind := "finetune-operator.io/v1alpha1/ClusterFineTuneRuntime" -}}
+{{- include "finetune-operator.needs" (list (index . 0) $kind (index . 1) "in the cluster: install once without it, then run helm upgrade with it") -}}
 {{- end -}}
 
 {{- /* Groups of rules from a file of rules/, with thresholds, runbooks and labels in; disabled alerts are left out. */ -}}
@@ -116,11 +119,6 @@ annotations:
 {{- $root := index . 0 -}}
 {{- $rules := $root.Values.monitoring.rules -}}
 {{- $text := $root.Files.Get (index . 1) -}}
-{{- range $name := $rules.disabled -}}
-{{- if not (contains (printf "alert: %s\n" $name) ($root.Files.Get "rules/alerts.yaml")) -}}
-{{- fail (printf "monitoring.rules.disabled: there is no alert %s; docs/runbooks has them all" $name) -}}
-{{- end -}}
-{{- end -}}
 {{- range $name, $value := $rules.thresholds -}}
 {{- $text = $text | replace (printf "threshold(%s)" $name) (toString $value) -}}
 {{- end -}}

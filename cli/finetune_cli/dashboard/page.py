@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 
-import jinja2
-
 from finetune_api.job import FineTuneJob
 from finetune_api.progress import HistoryRow
 from finetune_api.status import FineTuneJobStatus
-from finetune_charts import content_hash, page_style
-from finetune_charts.drawing import swatch
+from finetune_charts import content_hash, page_environment, page_style
 from finetune_charts.training import training_charts
-from finetune_cli.formatting import count, duration
+from finetune_cli.formatting import duration
 
 REFRESH_SECONDS = 5
 
@@ -22,15 +19,11 @@ REFRESH_SECONDS = 5
 def render(job: FineTuneJob, histories: Mapping[str, Sequence[HistoryRow]], now: datetime, *, has_report: bool) -> str:
     """The page; `histories` are the curves by stage. It asks for itself again until the job has ended."""
     status = job.status or FineTuneJobStatus()
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(count=count, duration=duration)
-    environment.globals.update(swatch=swatch)
-    template = (resources.files(__package__) / "page.html.j2").read_text("utf-8")
+    environment = page_environment(lambda name: (resources.files(__package__) / name).read_text("utf-8"))
+    environment.filters.update(duration=duration)
     style = page_style()
     curves = [(stage, training_charts(rows)) for stage, rows in histories.items() if rows]
-    return environment.from_string(template).render(
+    return environment.get_template("page.html.j2").render(
         job=job,
         status=status,
         curves=[(stage, charts) for stage, charts in curves if charts],

@@ -18,14 +18,15 @@ from finetune_api.job import FineTuneJob
 from finetune_api.progress import HistoryRow
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
+from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
 from finetune_operator.job_metrics import JobCollector
 
 Object = dict[str, Any]
 HOST = "127.0.0.1"
 OWN_NAMES = ("127.0.0.1", "localhost")
-HISTORIES = "*-history.jsonl"
+TRAINING_STAGES = ("pretrain", "adapt")
 REPORT = Path("reports") / "report.html"
-PODS = Path(".finetune") / "objects" / "Pod"
+PODS = Path(STATE_FOLDER) / OBJECTS / "Pod"
 
 
 def application(workspace: Path) -> web.Application:
@@ -95,16 +96,18 @@ def read_object(workspace: Path) -> Object | None:
 
 def read_histories(workspace: Path) -> dict[str, list[HistoryRow]]:
     """Rows by stage, in the order of the stages; a line that is being written is left out."""
-    files = sorted((workspace / "logs").glob(HISTORIES), key=lambda path: path.stat().st_ctime)
     histories: dict[str, list[HistoryRow]] = {}
-    for path in files:
-        rows = histories.setdefault(path.name.removesuffix(HISTORIES[1:]), [])
+    for stage in TRAINING_STAGES:
+        path = workspace / "logs" / f"{stage}-history.jsonl"
+        if not path.exists():
+            continue
+        rows = histories.setdefault(stage, [])
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 rows.append(HistoryRow.model_validate_json(line))
             except ValidationError:
                 break
-    return {stage: histories[stage] for stage in ("pretrain", "adapt") if stage in histories}
+    return histories
 
 
 def running_pods(workspace: Path) -> list[Object]:

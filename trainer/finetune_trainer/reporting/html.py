@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-import jinja2
 import yaml
 
 from finetune_api.progress import HistoryRow
 from finetune_api.report import EvaluationReport, TaskReport
-from finetune_charts import content_hash, page_style
-from finetune_charts.drawing import Chart, Interval, interval_chart, swatch
+from finetune_charts import content_hash, page_environment, page_style
+from finetune_charts.drawing import Chart, Interval, interval_chart
 from finetune_charts.training import training_charts
 from finetune_trainer.reporting import sections
 from finetune_trainer.reporting.differences import word_differences
@@ -30,16 +29,10 @@ _TEMPLATES = "templates"
 def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[HistoryRow]]) -> str:
     """The page; `histories` are the curves by training stage. Pure: equal input gives equal text."""
     style, script = page_style(), _packaged("report.js")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_packaged),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_packaged)
     environment.filters.update(shots=shots_name, p=p_cell, signed=signed)
     environment.globals.update(
-        differences=word_differences, swatch=swatch, marks=VERDICT_MARKS, words=VERDICT_WORDS, sections=sections
+        differences=word_differences, marks=VERDICT_MARKS, words=VERDICT_WORDS, sections=sections
     )
     curves = [(stage, training_charts(rows)) for stage, rows in histories.items() if rows]
     return environment.get_template("report.html.j2").render(

@@ -17,6 +17,7 @@ from finetune_operator.cluster.local.store import ObjectStore, utc_now
 
 Object = dict[str, Any]
 STATE_FOLDER = ".finetune"
+OBJECTS = "objects"
 STOP_GRACE_SECONDS = 5.0
 
 
@@ -57,7 +58,7 @@ class LocalCluster:
         state = self._workspace / STATE_FOLDER
         self._lock = WorkspaceLock(state / "lock", self._workspace)
         try:
-            self._store_or_none = ObjectStore(ObjectFolder(state / "objects"), self._clock)
+            self._store_or_none = ObjectStore(ObjectFolder(state / OBJECTS), self._clock)
             self._runner = Runner(self._store, self._workspace, state, self._clock)
             for runtime in built_in_runtimes():
                 await self._store.apply(runtime)
