@@ -45,9 +45,10 @@ VISITS = Section(
         ),
         Panel(
             "Time of a visit",
-            "Median and 95th percentile.",
+            "Median and 95th percentile; each point is a visit that names its job.",
             "s",
             quantiles("finetune_operator_reconcile_duration_seconds", IN),
+            exemplars=True,
         ),
         Panel("Queue", "Jobs that wait for a visit.", "short", ((f"sum(finetune_operator_queue_depth{IN})", "jobs"),)),
         Panel(

@@ -35,6 +35,8 @@ class Panel:
     queries: tuple[tuple[str, str], ...]
     shape: Shape = "curve"
     width: int = 12
+    exemplars: bool = False
+    """Show those of the histogram behind it."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def _builder(panel: Panel) -> timeseries.Panel | stat.Panel | bargauge.Panel:
             .legend_format(legend)
             .interval(MINIMUM_INTERVAL)
         )
+        if panel.exemplars and index == 0:  # Grafana would draw those of each query, and they are the same
+            query = query.exemplar(True)
         built = built.with_target(query if panel.shape in ("curve", "stack") else query.instant())
     return built
 

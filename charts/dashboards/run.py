@@ -128,9 +128,10 @@ SPEED = Section(
         ),
         Panel(
             "Step time",
-            "Median and 95th percentile of the optimizer steps.",
+            "Median and 95th percentile of the optimizer steps; each point is a step that tells its number.",
             "s",
             quantiles("finetune_step_duration_seconds", JOB, by="stage"),
+            exemplars=True,
         ),
         Panel(
             "Own time of ranks",
@@ -143,6 +144,13 @@ SPEED = Section(
             "Step time of the slowest rank, as a multiple of the median.",
             "short",
             ((f"namespace_finetunejob:finetune_straggler:ratio{JOB}", "slowest / median"),),
+        ),
+        Panel(
+            "Model FLOPs utilization",
+            "What the model must compute, as a share of what the GPUs could; the convention says how attention counts. "
+            "Empty on CPUs, and on devices whose peak is not known.",
+            "percentunit",
+            ((f"max by (stage, convention) (finetune_mfu_ratio{JOB})", "{{stage}} {{convention}}"),),
             width=6,
         ),
         Panel(
@@ -151,6 +159,28 @@ SPEED = Section(
             "percent",
             ((f"namespace_finetunejob_pod_gpu:finetune_gpu_utilization:percent{JOB}", "{{pod}} GPU {{gpu}}"),),
             width=6,
+        ),
+    ),
+)
+MEMORY = Section(
+    "Memory",
+    (
+        Panel(
+            "Host memory of ranks",
+            "Resident memory of each rank's process; what offload keeps counts here.",
+            "bytes",
+            ((f"max by (rank) (finetune_host_memory_bytes{JOB})", "rank {{rank}}"),),
+        ),
+        Panel(
+            "GPU memory of ranks",
+            "In tensors at most, and held by torch's allocator; empty without GPUs.",
+            "bytes",
+            (
+                (
+                    f"max by (rank, kind) (finetune_device_memory_bytes{JOB})",
+                    "rank {{rank}} {{kind}}",
+                ),
+            ),
         ),
     ),
 )
@@ -238,7 +268,7 @@ def build() -> boards.Dashboard:
         "run",
         "Fine-tuning / Run",
         "One FineTuneJob from its first step to its scores.",
-        (SUMMARY, LEARNING, SPEED, SAFETY, RESULT),
+        (SUMMARY, LEARNING, SPEED, MEMORY, SAFETY, RESULT),
     )
     return (
         built.with_variable(variable("namespace", "Namespace", "label_values(kube_finetunejob_info, namespace)"))

@@ -108,12 +108,20 @@ TROUBLE = Section(
     "Trouble",
     (
         Panel(
+            "Failures by reason",
+            "Jobs that are there and failed, with the stage in which they did; the condition Succeeded tells more.",
+            "short",
+            ((f"count by (reason, stage) (kube_finetunejob_failed{IN})", "{{reason}} in {{stage}}"),),
+            "stack",
+            12,
+        ),
+        Panel(
             "Restarts by cause",
             "Of gangs of the jobs that are there.",
             "short",
             ((f"sum by (cause) (kube_finetunejob_restarts_total{IN})", "{{cause}}"),),
             "stack",
-            8,
+            12,
         ),
         Panel(
             "Lost time by cause",
@@ -121,7 +129,7 @@ TROUBLE = Section(
             "s",
             ((f"sum by (cause) (kube_finetunejob_lost_seconds_total{IN})", "{{cause}}"),),
             "stack",
-            8,
+            12,
         ),
         Panel(
             "Conditions that are false",
@@ -134,7 +142,7 @@ TROUBLE = Section(
                 ),
             ),
             "stack",
-            8,
+            12,
         ),
     ),
 )

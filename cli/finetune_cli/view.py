@@ -103,6 +103,8 @@ def _figures(progress: ProgressStatus) -> list[str]:
         words.append(f"validation {progress.validation_loss:.3f}")
     if progress.tokens_per_second:
         words.append(f"{count(progress.tokens_per_second)} tok/s")
+    if progress.mfu:
+        words.append(f"MFU {progress.mfu:.0%}")
     if progress.mixture:
         words.append("mixture " + " ".join(f"{arm}\u00a0{p:.0%}" for arm, p in progress.mixture.items()))
     return words
@@ -139,7 +141,7 @@ def change_line(job: FineTuneJob) -> dict[str, object]:
         "attempt": stage.attempt if stage else None,
     }
     if status.progress is not None and stage is not None and stage.state == "Running":
-        shown = ("step", "total_steps", "percent", "eta_seconds", "loss", "validation_loss", "tokens_per_second")
+        shown = ("step", "total_steps", "percent", "eta_seconds", "loss", "validation_loss", "tokens_per_second", "mfu")
         line |= {to_camel(name): getattr(status.progress, name) for name in shown}
     done = [s for s in status.stages if s.state in ("Succeeded", "Failed")]
     if done:

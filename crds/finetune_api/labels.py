@@ -29,6 +29,8 @@ ENV_POD_IP = "FINETUNE_POD_IP"
 ENV_PROGRESS_PORT = "FINETUNE_PROGRESS_PORT"
 """Port of local rank 0's /progress and /metrics; local rank n serves /metrics on port + n."""
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
+ENV_PEAK_FLOPS = "DEVICE_PEAK_FLOPS"
+"""Dense bfloat16 FLOP/s of one device, where the trainer does not know it; a runtime may set it."""
 
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 9400

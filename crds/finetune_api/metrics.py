@@ -80,6 +80,10 @@ JOB_CONDITION = Metric(
     "1 for the present status of a condition: true, false or unknown.", ("condition", "status"),
 )  # fmt: skip
 JOB_STAGE = Metric("job", "gauge", "kube_finetunejob_stage_info", "1 for the stage that a job is in.", ("stage",))
+JOB_FAILED = Metric(
+    "job", "gauge", "kube_finetunejob_failed",
+    "1 for the reason for which a job failed, and the stage in which it did.", ("reason", "stage"),
+)  # fmt: skip
 JOB_NODES = Metric("job", "gauge", "kube_finetunejob_nodes", "Pods of the present gang.")
 JOB_PROGRESS = Metric("job", "gauge", "kube_finetunejob_progress_ratio", "Share of the present stage that is done.")
 JOB_TOKENS = Metric("job", "gauge", "kube_finetunejob_progress_tokens", "Tokens trained on in the present stage.")
@@ -121,8 +125,22 @@ STEP_DURATION = Metric(
     "trainer", "histogram", "finetune_step_duration_seconds", "Duration of an optimizer step.", buckets=_STEP_SECONDS
 )
 RANK_STEP_SECONDS = Metric(
-    "trainer", "gauge", "finetune_rank_step_seconds", "A rank's own part of the last step.", ("rank",)
-)
+    "trainer", "gauge", "finetune_rank_step_seconds", "A rank's own part of the last step; rank 0 tells of all ranks.",
+    ("rank",),
+)  # fmt: skip
+HOST_MEMORY = Metric(
+    "trainer", "gauge", "finetune_host_memory_bytes",
+    "Resident memory of a rank's process; rank 0 tells of all ranks.", ("rank",),
+)  # fmt: skip
+DEVICE_MEMORY = Metric(
+    "trainer", "gauge", "finetune_device_memory_bytes",
+    "GPU memory of a rank by kind: allocated, reserved, peak; rank 0 tells of all ranks.", ("rank", "kind"),
+)  # fmt: skip
+MFU = Metric(
+    "trainer", "gauge", "finetune_mfu_ratio",
+    "Model FLOPs utilization, recently, by convention of counting attention: full, causal; none on CPUs.",
+    ("convention",),
+)  # fmt: skip
 CURRICULUM_PROBABILITY = Metric(
     "trainer", "gauge", "finetune_curriculum_probability", "Probability of drawing an arm.", ("arm",)
 )

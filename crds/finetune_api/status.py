@@ -75,6 +75,8 @@ class ProgressStatus(ApiModel):
     """Tokens trained on in this stage."""
     tokens_per_second: float | None = Field(default=None, ge=0)
     """Over all ranks, recently."""
+    mfu: float | None = Field(default=None, ge=0)
+    """Model FLOPs utilization, recently, attention counted in full (PaLM); none on CPUs."""
     loss: float | None = None
     """Training loss, recently."""
     validation_loss: float | None = None

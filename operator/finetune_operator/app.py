@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from aiolimiter import AsyncLimiter
 from kubernetes.aio.client import ApiClient, Configuration
+from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
 from finetune_api.problems import join_problems, problems_of
@@ -236,6 +237,7 @@ def main() -> int:
         print(f"finetune-operator: {join_problems(problems_of(error))}", file=sys.stderr)  # noqa: T201
         return 2
     set_up_logging(settings.log_level, settings.log_format)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody asks for
     try:
         return asyncio.run(_main(settings))
     except (ClusterError, OSError) as error:

@@ -62,6 +62,7 @@ def values_of(job: Object) -> Iterator[Value]:
         yield metrics.JOB_CONDITION, (condition["type"], condition["status"].lower()), 1.0
     if status.get("currentStage"):
         yield metrics.JOB_STAGE, (status["currentStage"],), 1.0
+    yield from _failure(status)
     yield from _figures(status)
     yield from _restarts(status)
     for score in (status.get("evaluation") or {}).get("scores") or ():
@@ -93,6 +94,12 @@ def _figures(status: Object) -> Iterator[Value]:
             yield metric, (), float(value)
     for cause, seconds in (goodput.get("lostSeconds") or {}).items():
         yield metrics.JOB_LOST, (cause,), float(seconds)
+
+
+def _failure(status: Object) -> Iterator[Value]:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Succeeded" and condition["status"] == "False":
+            yield metrics.JOB_FAILED, (condition.get("reason", ""), status.get("currentStage") or ""), 1.0
 
 
 def _restarts(status: Object) -> Iterator[Value]:

@@ -9,9 +9,13 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from finetune_api import metrics
-from finetune_api.metrics import Metric
+from finetune_api.metrics import COMMON_LABELS, Metric
 from finetune_operator.cluster.interface import Kind
+from finetune_operator.work_queue import Key
 from finetune_operator.workers import Result
+
+EXEMPLAR_CHARACTERS = 128
+"""OpenMetrics allows no more in names and values of an exemplar's labels."""
 
 
 class OperatorMetrics:
@@ -47,10 +51,12 @@ class OperatorMetrics:
         """A job that changed is visited after so long."""
         self._latency.observe(seconds)
 
-    def visited(self, result: Result, seconds: float) -> None:
-        """A visit has ended."""
+    def visited(self, result: Result, seconds: float, key: Key) -> None:
+        """A visit has ended; its job is the exemplar, so a slow one has a name."""
         self._reconciles.labels(result).inc()
-        self._duration.observe(seconds)
+        about = dict(zip(COMMON_LABELS["job"], key, strict=True))
+        fits = sum(map(len, (*about.keys(), *about.values()))) <= EXEMPLAR_CHARACTERS
+        self._duration.observe(seconds, exemplar=about if fits else None)
 
     def requested(self, verb: str, kind: Kind, code: int) -> None:
         """A request has been answered, or not (0)."""

@@ -17,8 +17,8 @@ DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0
 WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
 Result = Literal["success", "conflict", "error"]
-OnVisit = Callable[[Result, float], None]
-"""Told of each visit: how it ended and how many seconds it took."""
+OnVisit = Callable[[Result, float, Key], None]
+"""Told of each visit: how it ended, how many seconds it took, and of which job."""
 _log = logging.getLogger(__name__)
 
 
@@ -73,13 +73,13 @@ class Workers:
         try:
             delay = await self._visit(*key)
         except ConflictError:
-            self._on_visit("conflict", time.monotonic() - began)
+            self._on_visit("conflict", time.monotonic() - began, key)
             return random.uniform(0.01, 0.1)  # noqa: S311 - jitter
         except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
-            self._on_visit("error", time.monotonic() - began)
+            self._on_visit("error", time.monotonic() - began, key)
             return self._retry_delay(key, error)
         self._failures.pop(key, None)
-        self._on_visit("success", time.monotonic() - began)
+        self._on_visit("success", time.monotonic() - began, key)
         return delay
 
     def _retry_delay(self, key: Key, error: Exception) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,13 @@ RUN = "tiny"
 RUN_SECONDS = 240.0
 TOKENS = 400_000
 """Half a minute of training, so that Prometheus sees more of it than its end."""
+CHANGES: dict[str, Any] = {
+    "pretrain__budget": {"tokens": TOKENS},
+    "parallelism": {"nodes": 1, "processesPerNode": 2, "zero": {"stage": 2}},
+}
+"""Two ranks in one pod, of which Prometheus reaches the first."""
+PEAK_FLOPS = "1e11"
+"""Of a device that the trainer does not know: a core of this machine, roughly."""
 LAST_SCRAPES_SECONDS = 5.0
 
 
@@ -71,7 +81,9 @@ def dashboard_of_a_run(folder: Path, port: int, pods: list[str]) -> Iterator[Non
     write_tsv(folder / "ui.tsv", 800)
     workspace = folder / "runs" / RUN
     with (
-        started(folder, "run", str(manifest(folder, pretrain__budget={"tokens": TOKENS}))) as process,
+        started(
+            folder, "run", str(manifest(folder, **CHANGES)), variables={labels.ENV_PEAK_FLOPS: PEAK_FLOPS}
+        ) as process,
         started(folder, "dashboard", f"--workspace={workspace}", f"--port={port}", after=workspace / "job.json"),
     ):
         end = time.monotonic() + RUN_SECONDS
@@ -84,13 +96,18 @@ def dashboard_of_a_run(folder: Path, port: int, pods: list[str]) -> Iterator[Non
 
 @contextmanager
 def started(
-    folder: Path, command: str, *arguments: str, after: Path | None = None
+    folder: Path,
+    command: str,
+    *arguments: str,
+    after: Path | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command of `finetune`, until it is stopped by pid; `after` a file is there."""
     if after is not None:
         wait_for(str(after), after.exists)
     with (folder / f"{command}.log").open("wb") as log:
-        process = subprocess.Popen([FINETUNE, command, *arguments], cwd=folder, stdout=log, stderr=log)
+        environment = os.environ | variables
+        process = subprocess.Popen([FINETUNE, command, *arguments], cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         yield process
     finally:

@@ -96,6 +96,11 @@ class Prometheus:
         ]
         return [one for one in series if one.points]
 
+    def exemplars(self, query: str) -> list[dict[str, str]]:
+        """Labels of the exemplars of all series that a query reads."""
+        found = self.ask("query_exemplars", query=query, start=str(self.began), end=str(time.time()))
+        return [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
+
     def firing(self) -> set[str]:
         """Names of the alerts that fire now or fired."""
         return {one.labels["alertname"] for one in self.over_time('ALERTS{alertstate="firing"}')}
@@ -112,6 +117,7 @@ def running(prometheus: Prometheus, jobs: Sequence[str]) -> Iterator[Prometheus]
         f"--storage.tsdb.path={prometheus.folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{prometheus.port}",
         "--log.level=warn",
+        "--enable-feature=exemplar-storage",
     ]
     with (prometheus.folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([program, *flags], cwd=prometheus.folder, stdout=log, stderr=log)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from finetune_api import metrics
 from monitoring import played
 from monitoring.panels import filled_in, metric_queries
 from monitoring.pictures import write_pictures
@@ -52,6 +53,28 @@ def test_every_target_is_scraped_without_an_error(scraped: Prometheus) -> None:
     (run,) = scraped.over_time('up{job="run"}')
     assert run.points[-1][1] == 1
     assert {one.labels["namespace"] for one in scraped.over_time('up{job="trainer"} == 1')} == {"default"}
+
+
+def test_one_target_tells_of_all_ranks_of_a_pod(scraped: Prometheus) -> None:
+    for name in (metrics.RANK_STEP_SECONDS.name, metrics.HOST_MEMORY.name):
+        series = scraped.over_time(f'{name}{{finetunejob="tiny", stage="pretrain"}}')
+        assert {one.labels["rank"] for one in series} == {"0", "1"}, name
+        assert len({one.labels["instance"] for one in series}) == 1
+    (memory, _) = series
+    assert all(5e7 < value < 5e9 for _, value in memory.points)
+
+
+def test_what_the_devices_are_used_for_is_a_share(scraped: Prometheus) -> None:
+    series = scraped.over_time(f'{metrics.MFU.name}{{finetunejob="tiny", stage="pretrain"}}')
+    full, causal = ({one.labels["convention"]: one.points for one in series}[name] for name in ("full", "causal"))
+    assert all(0 < lower < upper < 1 for (_, lower), (_, upper) in zip(causal, full, strict=True))
+
+
+def test_exemplars_name_the_step_and_the_job(scraped: Prometheus) -> None:
+    steps = scraped.exemplars(f"{metrics.STEP_DURATION.name}_bucket")
+    assert max(int(labels["step"]) for labels in steps) > 100
+    visits = scraped.exemplars(f"{metrics.RECONCILE_DURATION.name}_bucket")
+    assert {labels["finetunejob"] for labels in visits} & {played.LIVE, played.DONE, played.BROKEN}
 
 
 def test_losses_fall_in_what_prometheus_keeps(scraped: Prometheus) -> None:

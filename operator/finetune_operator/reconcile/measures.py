@@ -74,7 +74,8 @@ def restart_progress(draft: Draft) -> None:
     """A new attempt has no heartbeat yet; step and checkpoint stay, for people."""
     old: ProgressStatus | None = draft.get("progress")
     if old is not None:
-        draft.set(progress=old.model_copy(update={"heartbeat": None, "eta_seconds": None, "tokens_per_second": None}))
+        gone = dict.fromkeys(("heartbeat", "eta_seconds", "tokens_per_second", "mfu"))
+        draft.set(progress=old.model_copy(update=gone))
 
 
 def note_checkpoint(draft: Draft, step: int, time: datetime) -> None:

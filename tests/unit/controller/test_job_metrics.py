@@ -71,6 +71,16 @@ def test_a_job_that_has_ended_after_restarts() -> None:
     assert "kube_finetunejob_stage_info" not in series
 
 
+def test_a_job_that_failed_tells_why_and_where() -> None:
+    world = World(job_object())
+    run_through(world, "prepare")
+    assert "kube_finetunejob_failed" not in exposed(world.job)
+    world.advance(50)
+    world.finish_gang(64)
+    world.settle()
+    assert exposed(world.job)["kube_finetunejob_failed"] == [({"reason": "Failed", "stage": "pretrain"}, 1.0)]
+
+
 def test_a_job_that_nobody_has_looked_at_yet_and_one_that_is_gone() -> None:
     fresh = job_object()
     fresh["metadata"]["creationTimestamp"] = "2026-01-05T09:00:00Z"

@@ -90,7 +90,7 @@ def test_a_failed_visit_comes_again_and_others_go_on(error: Exception) -> None:
             return None
 
         results: list[str] = []
-        workers = asyncio.create_task(Workers(queue, visit, 1, lambda result, _: results.append(result)).run())
+        workers = asyncio.create_task(Workers(queue, visit, 1, lambda result, *_: results.append(result)).run())
         queue.add(("a", "broken"))
         queue.add(("a", "whole"))
         await finished.wait()

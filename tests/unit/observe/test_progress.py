@@ -6,10 +6,12 @@ import http.client
 import json
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_api import metrics
@@ -45,7 +47,7 @@ def get(server: ProgressServer, path: str, method: str = "GET") -> tuple[int, by
 
 
 def value_of(reporter: ProgressReporter, name: str, **labels: str) -> float | None:
-    for family in text_string_to_metric_families(reporter.metrics.expose().decode()):
+    for family in text_string_to_metric_families(reporter.metrics.expose()[1].decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == LABELS | labels:
                 return sample.value
@@ -120,7 +122,9 @@ def test_metrics_have_the_names_of_the_contract(reporter: ProgressReporter, serv
     own = reporter.metrics
     own.add_tokens("target", 100)
     own.add_arm_tokens("mt", 100)
-    own.step_seconds(0.3, 0.2)
+    own.step_seconds(3, 0.3)
+    own.rank(0, 0.2, 5e8, {"peak": 1e9})
+    own.mfu("full", 0.4)
     own.arm("mt", 1.0, 0.1, 1.5)
     own.nonfinite_step()
     own.validation("all", 1.25)
@@ -132,6 +136,21 @@ def test_metrics_have_the_names_of_the_contract(reporter: ProgressReporter, serv
     assert {metric.name for metric in metrics.ALL_METRICS if metric.part == "trainer"} == exposed
     assert value_of(reporter, metrics.TOKENS.exposed_name, kind="target") == 100.0
     assert value_of(reporter, metrics.RANK_STEP_SECONDS.name, rank="0") == 0.2
+    assert value_of(reporter, metrics.DEVICE_MEMORY.name, rank="0", kind="peak") == 1e9
+
+
+def test_a_slow_step_can_be_found_by_its_exemplar(reporter: ProgressReporter, server: ProgressServer) -> None:
+    reporter.metrics.step_seconds(41, 0.3)
+    reporter.metrics.step_seconds(42, 700.0)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.server_address[1]}/metrics", headers={"Accept": "application/openmetrics-text"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        families = list(openmetrics_families(answer.read().decode()))  # type: ignore[no-untyped-call]
+    (steps,) = (family for family in families if family.name == metrics.STEP_DURATION.name)
+    found = {sample.exemplar.labels["step"]: sample.exemplar.value for sample in steps.samples if sample.exemplar}
+    assert found == {"41": 0.3, "42": 700.0}
 
 
 @pytest.mark.parametrize(

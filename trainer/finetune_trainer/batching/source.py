@@ -65,14 +65,15 @@ class MixtureSource:
         rows = stream.draw(layout)
         samples = [sample for row in rows for sample in row]
         micro_batches = layout.batches(stream.examples, rows)
-        used = int(stream.examples.lengths[samples].sum())
+        lengths = stream.examples.lengths[samples]
         row_tokens = layout.rows * layout.row_length
         return StepBatch(
             arm=arm,
             micro_batches=micro_batches,
             target_tokens=int(stream.examples.targets[samples].sum()),
             row_tokens=row_tokens,
-            padding_tokens=row_tokens - used,
+            padding_tokens=row_tokens - int(lengths.sum()),
+            squared_lengths=int((lengths**2).sum()),
             examples=len(samples),
             probe=self._probe(arm, rows) if self._is_measured(step) else (),
         )

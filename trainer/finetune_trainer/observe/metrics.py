@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from finetune_api import metrics
 from finetune_api.metrics import Metric
@@ -12,11 +15,10 @@ from finetune_api.plan import Plan
 class Metrics:
     """All metrics of one rank. Series of the job's labels appear with their first value."""
 
-    def __init__(self, plan: Plan, rank: int) -> None:
-        """Label values come from `plan` and `rank`."""
+    def __init__(self, plan: Plan) -> None:
+        """Label values come from `plan`."""
         self.registry = CollectorRegistry()
         self._values = (plan.job.name, plan.stage, str(plan.attempt))
-        self._rank = str(rank)
         self._step = self._gauge(metrics.STEP)
         self._loss = self._gauge(metrics.LOSS)
         self._learning_rate = self._gauge(metrics.LEARNING_RATE)
@@ -24,6 +26,9 @@ class Metrics:
         self._tokens = self._counter(metrics.TOKENS)
         self._step_duration = self._histogram(metrics.STEP_DURATION)
         self._rank_step = self._gauge(metrics.RANK_STEP_SECONDS)
+        self._host_memory = self._gauge(metrics.HOST_MEMORY)
+        self._device_memory = self._gauge(metrics.DEVICE_MEMORY)
+        self._mfu = self._gauge(metrics.MFU)
         self._probability = self._gauge(metrics.CURRICULUM_PROBABILITY)
         self._reward = self._gauge(metrics.CURRICULUM_REWARD)
         self._arm_tokens = self._counter(metrics.ARM_TOKENS)
@@ -66,10 +71,21 @@ class Metrics:
         """`kind` is target, context or padding."""
         self._tokens.labels(*self._values, kind).inc(count)
 
-    def step_seconds(self, seconds: float, own_seconds: float | None = None) -> None:
-        """Duration of a step, and of this rank's part of it without waiting for others."""
-        self._step_duration.labels(*self._values).observe(seconds)
-        self._rank_step.labels(*self._values, self._rank).set(seconds if own_seconds is None else own_seconds)
+    def step_seconds(self, step: int, seconds: float) -> None:
+        """Duration of a step; its number is the exemplar, so a slow one can be found in the log and the history."""
+        self._step_duration.labels(*self._values).observe(seconds, exemplar={"step": str(step)})
+
+    def rank(self, rank: int, own_seconds: float, host_bytes: float, device_bytes: Mapping[str, float]) -> None:
+        """A rank's own part of the last step, and its memory; `device_bytes` by kind: allocated, reserved, peak."""
+        own = (*self._values, str(rank))
+        self._rank_step.labels(*own).set(own_seconds)
+        self._host_memory.labels(*own).set(host_bytes)
+        for kind, size in device_bytes.items():
+            self._device_memory.labels(*own, kind).set(size)
+
+    def mfu(self, convention: str, ratio: float) -> None:
+        """Model FLOPs utilization, attention counted "full" or "causal"."""
+        self._mfu.labels(*self._values, convention).set(ratio)
 
     def arm(self, name: str, probability: float, reward: float | None = None, loss: float | None = None) -> None:
         """State of one arm of the mixture."""
@@ -106,6 +122,7 @@ class Metrics:
         """Score on one set."""
         self._validation_score.labels(*self._values, metric, name).set(score)
 
-    def expose(self) -> bytes:
-        """Text format."""
-        return generate_latest(self.registry)
+    def expose(self, accept: str = "") -> tuple[str, bytes]:
+        """Content type and body; OpenMetrics, which has exemplars, if the header Accept asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self.registry)

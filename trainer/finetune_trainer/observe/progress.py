@@ -26,7 +26,7 @@ class ProgressReporter:
 
     def __init__(self, plan: Plan, rank: int = 0, started: float | None = None) -> None:
         """`started` is the process' start on the clock of time.monotonic(); time until the first step is start-up."""
-        self.metrics = Metrics(plan, rank)
+        self.metrics = Metrics(plan)
         self._times = TimeAccount(self.metrics.add_time, time.monotonic() if started is None else started)
         self._plan = plan
         self._is_main = rank == 0
@@ -50,6 +50,7 @@ class ProgressReporter:
         total_steps: int | None = None,
         tokens: int | None = None,
         tokens_per_second: float | None = None,
+        mfu: float | None = None,
         loss: float | None = None,
         validation_loss: float | None = None,
         mixture: Mapping[str, float] | None = None,
@@ -65,6 +66,7 @@ class ProgressReporter:
             total_steps: of how many.
             tokens: trained on so far, over all ranks.
             tokens_per_second: over all ranks, recently.
+            mfu: model FLOPs utilization, recently, attention counted in full.
             loss: training loss per target token, recently.
             validation_loss: of the last validation.
             mixture: probability by arm.
@@ -77,6 +79,7 @@ class ProgressReporter:
             "total_steps": total_steps,
             "tokens": tokens,
             "tokens_per_second": tokens_per_second,
+            "mfu": mfu,
             "loss": loss,
             "validation_loss": validation_loss,
             "mixture": dict(mixture) if mixture is not None else None,
@@ -128,6 +131,8 @@ class ProgressReporter:
             parts.append(f"validation {status.validation_loss:.4f}")
         if status.tokens_per_second is not None:
             parts.append(f"{status.tokens_per_second:,.0f} tokens/s")
+        if status.mfu is not None:
+            parts.append(f"MFU {status.mfu:.1%}")
         if status.eta_seconds is not None:
             parts.append(f"{status.eta_seconds} s left")
         if self._message:

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
+from prometheus_client import disable_created_metrics
+
 from finetune_api import labels
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.observe.progress import ProgressReporter
@@ -15,8 +17,8 @@ from finetune_trainer.observe.progress import ProgressReporter
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 5.0
 
-Page = Callable[[], tuple[str, bytes] | None]
-"""Gives content type and body, or None if there is nothing to show."""
+Page = Callable[[str], tuple[str, bytes] | None]
+"""Gives content type and body for a header Accept, or None if there is nothing to show."""
 
 
 class ProgressServer(ThreadingHTTPServer):
@@ -78,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with a page."""
         assert isinstance(self.server, ProgressServer)  # noqa: S101 - narrows the type; nothing else serves it
         page = self.server.pages.get(self.path.partition("?")[0])
-        shown = page() if page is not None else None
+        shown = page(self.headers.get("Accept", "")) if page is not None else None
         if shown is None:
             self.send_error(404)
             return
@@ -111,15 +113,16 @@ def serve(reporter: ProgressReporter, host: str, port: int, *, is_main: bool) ->
     Raises:
         BadConfiguration: PortTaken.
     """
+    disable_created_metrics()  # one more series for each counter, which nobody asks for
     pages: dict[str, Page] = {
-        "/metrics": lambda: ("text/plain; version=0.0.4; charset=utf-8", reporter.metrics.expose()),
-        "/healthz": lambda: ("text/plain", b"ok\n"),
+        "/metrics": reporter.metrics.expose,
+        "/healthz": lambda _: ("text/plain", b"ok\n"),
     }
     if is_main:
-        pages["/progress"] = lambda: (
+        pages["/progress"] = lambda _: (
             "application/json",
             reporter.snapshot().model_dump_json(by_alias=True, exclude_none=True).encode(),
         )
-        pages[labels.REPORT_PATH] = lambda: ("application/json", reporter.report) if reporter.report else None
+        pages[labels.REPORT_PATH] = lambda _: ("application/json", reporter.report) if reporter.report else None
     actions = {labels.REPORT_PUBLISHED_PATH: reporter.mark_published} if is_main else {}
     return ProgressServer((host, port), pages, actions)

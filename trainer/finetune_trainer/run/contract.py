@@ -22,6 +22,8 @@ class StepBatch:
     """Over all ranks: rows x length, padding included."""
     padding_tokens: int
     """Over all ranks."""
+    squared_lengths: int
+    """Sum of the squared lengths of all examples, over all ranks: the pairs of tokens that attention computes."""
     examples: int
     """Over all ranks."""
     probe: Sequence[Batch] = ()

@@ -15,7 +15,9 @@ from finetune_trainer.engine.process_group import all_reduce_sum
 from finetune_trainer.errors import NonFiniteLoss, Preempted
 from finetune_trainer.run.contract import BatchSource, StepBatch
 from finetune_trainer.run.evaluation import ALL, mean_losses
-from finetune_trainer.run.reporting import RunReporter
+from finetune_trainer.run.flops import model_flops, peak_flops
+from finetune_trainer.run.ranks import RankFigures, from_slots, measure, slots
+from finetune_trainer.run.reporting import RunReporter, Utilization
 from finetune_trainer.run.schedule import learning_rate
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
 from finetune_trainer.run.snapshot import read_snapshot, write_snapshot
@@ -44,7 +46,8 @@ def train(
         Preempted: a stop was asked for; the checkpoint is saved.
         NonFiniteLoss: no finite loss for MAX_NONFINITE_STEPS steps; the weights were not touched by them.
     """
-    reporter = RunReporter(context.progress, source, history, context.is_main)
+    utilization = Utilization(model_flops(engine.model), peak_flops(context.device), context.world_size)
+    reporter = RunReporter(context.progress, source, history, context.is_main, utilization)
     state = _Run(context, engine, source, validation, settings, checkpointer, reporter).train()
     best = checkpointer.best() if settings.select_best else None
     kept = best.path if best is not None and best.step != state.step else None
@@ -63,6 +66,8 @@ class _Reduced:
     """The last checkpoint is old, by some rank's clock."""
     seconds: float
     """Rank 0's clock: all ranks must see the same budget."""
+    ranks: list[RankFigures]
+    """Every rank's own figures."""
 
 
 @dataclass
@@ -133,7 +138,7 @@ class _Run:
         before = self._probe(batch)
         loss = self.engine.accumulate(batch.micro_batches, batch.target_tokens)
         own_seconds = time.monotonic() - began
-        reduced = self._reduce(loss.loss_sum, loss.target_tokens)
+        reduced = self._reduce(loss.loss_sum, loss.target_tokens, own_seconds)
         if reduced.target_tokens != batch.target_tokens:
             raise RuntimeError(
                 f"step {self.state.step + 1}: the ranks trained on {reduced.target_tokens} target tokens, "
@@ -144,7 +149,7 @@ class _Run:
         if info.applied and batch.probe:
             self.source.feedback(batch.arm, before - self._probe(batch))
         self._count(batch, reduced, info.applied)
-        self.reporter.counted(batch, time.monotonic() - began, own_seconds, info.applied)
+        self.reporter.counted(self.state.step, batch, time.monotonic() - began, reduced.ranks, info.applied)
         due = self.checkpointer.due(self.state.step, reduced.overdue)
         if self.state.step % self.settings.validate_every_steps == 0:
             due = self._validate() or due
@@ -161,16 +166,18 @@ class _Run:
         """Loss per target token of the probe over all ranks; the reward is how far it falls in the step."""
         return mean_losses(self.engine, {ALL: batch.probe}, self.context.device)[ALL] if batch.probe else 0.0
 
-    def _reduce(self, loss_sum: torch.Tensor, target_tokens: torch.Tensor) -> _Reduced:
+    def _reduce(self, loss_sum: torch.Tensor, target_tokens: torch.Tensor, own_seconds: float) -> _Reduced:
+        context = self.context
         mine = (
-            float(self.context.stop.requested),
+            float(context.stop.requested),
             float(self.checkpointer.overdue),
-            time.monotonic() - self.started if self.context.is_main else 0.0,
+            time.monotonic() - self.started if context.is_main else 0.0,
+            *slots(measure(own_seconds, context.device), context.rank, context.world_size),
         )
         flags = torch.tensor(mine, dtype=torch.float64, device=loss_sum.device)
         vector = torch.cat((torch.stack((loss_sum.double(), target_tokens.double())), flags))
-        loss, tokens, stop, overdue, seconds = all_reduce_sum(vector).tolist()
-        return _Reduced(loss, round(tokens), stop > 0, overdue > 0, seconds)
+        loss, tokens, stop, overdue, seconds, *ranks = all_reduce_sum(vector).tolist()
+        return _Reduced(loss, round(tokens), stop > 0, overdue > 0, seconds, from_slots(ranks))
 
     def _count(self, batch: StepBatch, reduced: _Reduced, applied: bool) -> None:
         state = self.state

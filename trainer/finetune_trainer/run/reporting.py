@@ -3,37 +3,78 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_api.progress import ArmHistory, HistoryRow
+from finetune_trainer.observe.metrics import Metrics
 from finetune_trainer.observe.progress import ProgressReporter
 from finetune_trainer.run.contract import BatchSource, StepBatch
+from finetune_trainer.run.flops import ModelFlops
 from finetune_trainer.run.history import History
+from finetune_trainer.run.ranks import RankFigures
 from finetune_trainer.run.state import RunState, mean_loss
 
 _FIRST_STEPS_IN_HISTORY = 20
 _HISTORY_EVERY_STEPS = 10
+CONVENTIONS = ("full", "causal")
+"""Of counting attention in the model's FLOPs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utilization:
+    """How much of what the devices can compute the model needs."""
+
+    flops: ModelFlops
+    peak: float | None
+    """FLOP/s of one device; None: not known, and nothing is told."""
+    ranks: int
+    """Each has a device."""
+
+    def of(self, batch: StepBatch) -> dict[str, float]:
+        """Seconds that a step would take at the devices' peak, by convention."""
+        if self.peak is None:
+            return {}
+        tokens = batch.row_tokens - batch.padding_tokens
+        flops = self.flops.of_tokens(tokens, batch.squared_lengths)
+        return {name: flops[name] / (self.peak * self.ranks) for name in CONVENTIONS}
 
 
 class RunReporter:
     """Reports the steps of one run; writes history on rank 0 only."""
 
-    def __init__(self, progress: ProgressReporter, source: BatchSource, history: Path, is_main: bool) -> None:
+    def __init__(
+        self,
+        progress: ProgressReporter,
+        source: BatchSource,
+        history: Path,
+        is_main: bool,
+        utilization: Utilization,
+    ) -> None:
+        self._is_main = is_main
+        self._utilization = utilization
         self._progress = progress
         self._source = source
         self._history = History(history, is_main)
-        self._rate = _Rate()
+        self._recent = _Recent()
 
     def resumed(self, state: RunState) -> None:
         """The run goes on from `state`: later rows of the history are of steps that did not survive."""
         self._history.cut(state.step if state.step > 0 else -1)
 
-    def counted(self, batch: StepBatch, seconds: float, own_seconds: float, applied: bool) -> None:
-        """One step was done in `seconds`, `own_seconds` of them without waiting for the other ranks."""
-        self._rate.add(batch.row_tokens, seconds)
+    def counted(self, step: int, batch: StepBatch, seconds: float, ranks: Sequence[RankFigures], applied: bool) -> None:
+        """Step number `step` was done in `seconds`; `ranks` tell of each rank's part."""
+        self._recent.add(seconds, {"tokens": float(batch.row_tokens)} | self._utilization.of(batch))
         self._progress.add_time("productive", seconds)
         metrics = self._progress.metrics
-        metrics.step_seconds(seconds, own_seconds)
+        metrics.step_seconds(step, seconds)
+        if self._is_main:
+            for rank, figures in enumerate(ranks):
+                _show(metrics, rank, figures)
+        for convention in CONVENTIONS:
+            if (ratio := self._recent.per_second(convention)) is not None:
+                metrics.mfu(convention, ratio)
         metrics.add_tokens("target", batch.target_tokens)
         metrics.add_tokens("context", batch.row_tokens - batch.padding_tokens - batch.target_tokens)
         metrics.add_tokens("padding", batch.padding_tokens)
@@ -57,7 +98,8 @@ class RunReporter:
             step=state.step,
             total_steps=max(state.step, math.ceil(state.step / fraction - 1e-6)) if fraction > 0 else None,
             tokens=state.tokens,
-            tokens_per_second=self._rate.tokens_per_second,
+            tokens_per_second=_rounded(self._recent.per_second("tokens"), 1),
+            mfu=_rounded(self._recent.per_second("full"), 4),
             loss=state.loss,
             validation_loss=state.validation_loss,
             mixture={name: arm.probability for name, arm in arms.items()},
@@ -98,26 +140,41 @@ class RunReporter:
                 loss=state.loss,
                 learning_rate=rate,
                 gradient_norm=gradient_norm if finite else None,
-                tokens_per_second=self._rate.tokens_per_second,
+                tokens_per_second=_rounded(self._recent.per_second("tokens"), 1),
                 arms=arms,
                 validation_loss=validation,
             )
         )
 
 
-class _Rate:
-    """Row tokens per second over all ranks, averaged over about ten steps."""
+class _Recent:
+    """Amounts per second of training, averaged over about ten steps."""
 
     _KEEP = 0.9
 
     def __init__(self) -> None:
-        self._tokens = 0.0
         self._seconds = 0.0
+        self._amounts: dict[str, float] = {}
 
-    def add(self, tokens: int, seconds: float) -> None:
-        self._tokens = self._KEEP * self._tokens + tokens
+    def add(self, seconds: float, amounts: Mapping[str, float]) -> None:
+        """One step."""
         self._seconds = self._KEEP * self._seconds + seconds
+        for name, amount in amounts.items():
+            self._amounts[name] = self._KEEP * self._amounts.get(name, 0.0) + amount
 
-    @property
-    def tokens_per_second(self) -> float | None:
-        return round(self._tokens / self._seconds, 1) if self._seconds > 0 else None
+    def per_second(self, name: str) -> float | None:
+        """None before the first step, and for what is not known."""
+        return self._amounts[name] / self._seconds if name in self._amounts and self._seconds > 0 else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _show(metrics: Metrics, rank: int, figures: RankFigures) -> None:
+    device = {
+        "allocated": figures.allocated_bytes,
+        "reserved": figures.reserved_bytes,
+        "peak": figures.peak_bytes,
+    }
+    metrics.rank(rank, figures.own_seconds, figures.host_bytes, device if figures.reserved_bytes else {})
