@@ -47,9 +47,9 @@ SUMMARY = Section(
         ),
         Panel(
             "Tokens",
-            "Trained on in the stage that trained last; kept when its pods are gone.",
+            "Trained on, by stage; kept when its pods are gone.",
             "short",
-            ((f"kube_finetunejob_progress_tokens{JOB}", "tokens"),),
+            ((f"kube_finetunejob_stage_tokens{JOB}", "{{stage}}"),),
             "figure",
             4,
         ),
@@ -58,8 +58,8 @@ SUMMARY = Section(
             "Per target token, in nats; kept when the pods are gone.",
             "short",
             (
-                (f"kube_finetunejob_progress_loss{JOB}", "training"),
-                (f"kube_finetunejob_progress_validation_loss{JOB}", "validation"),
+                (f"kube_finetunejob_stage_loss{JOB}", "{{stage}} training"),
+                (f"kube_finetunejob_stage_validation_loss{JOB}", "{{stage}} validation"),
             ),
             "figure",
             4,

@@ -86,16 +86,17 @@ JOB_FAILED = Metric(
 )  # fmt: skip
 JOB_NODES = Metric("job", "gauge", "kube_finetunejob_nodes", "Pods of the present gang.")
 JOB_PROGRESS = Metric("job", "gauge", "kube_finetunejob_progress_ratio", "Share of the present stage that is done.")
-JOB_TOKENS = Metric("job", "gauge", "kube_finetunejob_progress_tokens", "Tokens trained on in the present stage.")
+JOB_TOKENS = Metric(
+    "job", "gauge", "kube_finetunejob_stage_tokens",
+    "Tokens trained on in a stage; the last value stays when its pods are gone.", ("stage",),
+)  # fmt: skip
 JOB_LOSS = Metric(
-    "job",
-    "gauge",
-    "kube_finetunejob_progress_loss",
-    "Last training loss per target token that the status tells, in nats.",
-)
+    "job", "gauge", "kube_finetunejob_stage_loss",
+    "Last training loss of a stage per target token, in nats; stays when its pods are gone.", ("stage",),
+)  # fmt: skip
 JOB_VALIDATION_LOSS = Metric(
-    "job", "gauge", "kube_finetunejob_progress_validation_loss",
-    "Last validation loss per target token that the status tells, in nats.",
+    "job", "gauge", "kube_finetunejob_stage_validation_loss",
+    "Validation loss of what a stage made, per target token, in nats; while it trains the last one.", ("stage",),
 )  # fmt: skip
 JOB_RESTARTS = Metric("job", "counter", "kube_finetunejob_restarts", "Restarts of gangs, by cause.", ("cause",))
 JOB_GOODPUT = Metric(

@@ -60,10 +60,12 @@ def values_of(job: Object) -> Iterator[Value]:
     yield metrics.JOB_STATE, (status.get("state", "Pending"),), 1.0
     for condition in status.get("conditions") or ():
         yield metrics.JOB_CONDITION, (condition["type"], condition["status"].lower()), 1.0
+        if (condition["type"], condition["status"]) == ("Succeeded", "False"):
+            yield metrics.JOB_FAILED, (condition["reason"], status.get("currentStage") or ""), 1.0
     if status.get("currentStage"):
         yield metrics.JOB_STAGE, (status["currentStage"],), 1.0
-    yield from _failure(status)
     yield from _figures(status)
+    yield from _trained(status)
     yield from _restarts(status)
     for score in (status.get("evaluation") or {}).get("scores") or ():
         about = (score["metric"], score["task"], str(score["shots"]))
@@ -85,9 +87,6 @@ def _figures(status: Object) -> Iterator[Value]:
     for metric, value in (
         (metrics.JOB_NODES, status.get("nodes")),
         (metrics.JOB_PROGRESS, None if percent is None else percent / 100),
-        (metrics.JOB_TOKENS, progress.get("tokens")),
-        (metrics.JOB_LOSS, progress.get("loss")),
-        (metrics.JOB_VALIDATION_LOSS, progress.get("validationLoss")),
         (metrics.JOB_GOODPUT, goodput.get("ratio")),
     ):
         if value is not None:
@@ -96,10 +95,20 @@ def _figures(status: Object) -> Iterator[Value]:
         yield metrics.JOB_LOST, (cause,), float(seconds)
 
 
-def _failure(status: Object) -> Iterator[Value]:
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "Succeeded" and condition["status"] == "False":
-            yield metrics.JOB_FAILED, (condition.get("reason", ""), status.get("currentStage") or ""), 1.0
+def _trained(status: Object) -> Iterator[Value]:
+    """Of a stage that has ended by its result, for nobody may have asked its pods in time; else by its progress."""
+    figures = {stage["name"]: stage.get("summary") or {} for stage in status.get("stages") or ()}
+    current, progress = status.get("currentStage"), status.get("progress") or {}
+    if current is not None and progress.get("tokens") is not None:  # losses alone are those of the stage before
+        figures[current] = progress | figures.get(current, {})
+    for stage, values in figures.items():
+        for metric, name in (
+            (metrics.JOB_TOKENS, "tokens"),
+            (metrics.JOB_LOSS, "loss"),
+            (metrics.JOB_VALIDATION_LOSS, "validationLoss"),
+        ):
+            if values.get(name) is not None:
+                yield metric, (stage,), float(values[name])
 
 
 def _restarts(status: Object) -> Iterator[Value]:

@@ -25,7 +25,7 @@ from cluster.served import serving
 from finetune_api import labels
 from finetune_cli.dashboard.server import running_pods
 from monitoring import played
-from monitoring.prometheus import Prometheus, running
+from monitoring.prometheus import Prometheus, from_file, from_url, running
 from training.corpus import write_tsv
 from training.test_pipeline import manifest
 
@@ -51,13 +51,17 @@ def scraped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
     folder = tmp_path_factory.mktemp("run")
     (port,) = free_ports(1)
     rules = root / "manifests" / "monitoring" / "rules.yaml"
-    server = Prometheus(tmp_path_factory.mktemp("prometheus"), [rules], f"http://127.0.0.1:{port}/targets")
+    scrapes = [
+        *map(from_file, ("operator", "run", "gpu")),
+        from_url("trainer", f"http://127.0.0.1:{port}/targets"),
+    ]
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), [rules], scrapes)
     pods: list[str] = []
     with (
         plane_running(
             ControlPlane(tmp_path_factory.mktemp("plane"), build_tools.build(build_tools.CONTROL_PLANE))
         ) as plane,
-        running(server, ["operator", "run", "gpu"]),
+        running(server),
         serving(labels.PROGRESS_PORT, played.progress),
         serving(0, lambda: played.gpu_figures(pods)) as gpu_port,
     ):

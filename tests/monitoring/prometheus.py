@@ -39,12 +39,12 @@ class Prometheus:
     Args:
         folder: for its data, configuration and log.
         rules: files of rules.
-        discovery: URL that tells where the pods of a run are.
+        scrapes: entries of `scrape_configs`.
     """
 
     folder: Path
     rules: Sequence[Path]
-    discovery: str
+    scrapes: Sequence[Object]
     port: int = 0
     began: float = field(default_factory=time.time)
 
@@ -55,20 +55,12 @@ class Prometheus:
         temporary.write_text(json.dumps([{"targets": [address], "labels": own}]))
         temporary.rename(path)
 
-    def write_config(self, jobs: Sequence[str]) -> Path:
-        """Its configuration: each job's targets in a file; labels of ours win, as the chart's monitors ask for."""
+    def write_config(self) -> Path:
+        """Its configuration."""
         config = {
             "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
             "rule_files": [str(path) for path in self.rules],
-            "scrape_configs": [
-                {
-                    "job_name": job,
-                    "honor_labels": True,
-                    "file_sd_configs": [{"files": [f"{job}.targets.json"], "refresh_interval": "1s"}],
-                }
-                for job in jobs
-            ]
-            + [{"job_name": "trainer", "http_sd_configs": [{"url": self.discovery, "refresh_interval": "1s"}]}],
+            "scrape_configs": list(self.scrapes),
         }
         path = self.folder / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -106,11 +98,22 @@ class Prometheus:
         return {one.labels["alertname"] for one in self.over_time('ALERTS{alertstate="firing"}')}
 
 
+def from_file(job: str) -> Object:
+    """A job whose targets `Prometheus.targets` tells; labels of ours win, as the chart's monitors ask for."""
+    files = {"files": [f"{job}.targets.json"], "refresh_interval": "1s"}
+    return {"job_name": job, "honor_labels": True, "file_sd_configs": [files]}
+
+
+def from_url(job: str, url: str) -> Object:
+    """A job whose targets a server tells."""
+    return {"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": "1s"}]}
+
+
 @contextmanager
-def running(prometheus: Prometheus, jobs: Sequence[str]) -> Iterator[Prometheus]:
+def running(prometheus: Prometheus) -> Iterator[Prometheus]:
     """The server, from start to stop."""
     (prometheus.port,) = free_ports(1)
-    config = prometheus.write_config(jobs)
+    config = prometheus.write_config()
     program = build_tools.build(build_tools.MONITORING)["prometheus"]
     flags = [
         f"--config.file={config}",

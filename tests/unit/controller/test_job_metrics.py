@@ -42,9 +42,9 @@ def test_a_job_that_runs() -> None:
     assert len(series["kube_finetunejob_status_condition"]) == 6
     values = {name: found[0][1] for name, found in series.items() if found[0][0] == {}}
     assert values["kube_finetunejob_progress_ratio"] == 0.35
-    assert values["kube_finetunejob_progress_tokens"] == 4000
-    assert values["kube_finetunejob_progress_loss"] == 3.25
-    assert values["kube_finetunejob_progress_validation_loss"] == 3.5
+    assert series["kube_finetunejob_stage_tokens"] == [({"stage": "pretrain"}, 4000)]
+    assert series["kube_finetunejob_stage_loss"] == [({"stage": "pretrain"}, 3.25)]
+    assert series["kube_finetunejob_stage_validation_loss"] == [({"stage": "pretrain"}, 3.5)]
     assert values["kube_finetunejob_nodes"] == 2
     assert values["kube_finetunejob_start_seconds"] == world.status.start_time.timestamp()  # type: ignore[union-attr]
     assert "kube_finetunejob_completion_seconds" not in series
@@ -69,6 +69,17 @@ def test_a_job_that_has_ended_after_restarts() -> None:
     assert (about, 19.7) in series["kube_finetunejob_evaluation_baseline_score"]
     assert "kube_finetunejob_completion_seconds" in series
     assert "kube_finetunejob_stage_info" not in series
+
+
+def test_a_stage_that_nobody_asked_in_time_keeps_its_last_values() -> None:
+    world = World(job_object())
+    run_through(world, "prepare")
+    figures = {"steps": 60.0, "tokens": 61_440.0, "loss": 4.1, "validationLoss": 4.3}
+    run_through(world, "pretrain", summary=figures)
+    series = exposed(world.job)
+    assert series["kube_finetunejob_stage_tokens"] == [({"stage": "pretrain"}, 61_440.0)]
+    assert series["kube_finetunejob_stage_loss"] == [({"stage": "pretrain"}, 4.1)]
+    assert series["kube_finetunejob_stage_validation_loss"] == [({"stage": "pretrain"}, 4.3)]
 
 
 def test_a_job_that_failed_tells_why_and_where() -> None:
