@@ -103,8 +103,8 @@ def run_cluster() -> Outcome:
 
 
 def run_chart() -> Outcome:
-    """The Helm chart: what it renders, and a life of a release on a real API server."""
-    if not _build_tools("--helm3"):
+    """The Helm chart: what it renders, what linters say, and a life of a release on a real API server."""
+    if not _build_tools("--chart"):
         return Outcome("chart", "failed", "the control plane or Helm could not be built (reason above)")
     return run_pytest("chart", "--timeout=300")
 
@@ -119,11 +119,11 @@ def run_monitoring() -> Outcome:
 
 
 def run_node() -> Outcome:
-    """The chart, and one job from `kubectl apply` to its report, on a real node, where the machine can hold one."""
+    """The chart, and one job from `kubectl apply` to its report, scraped by Prometheus, where a node can be held."""
     missing = node_requirements.missing()
     if missing:
         return Outcome("node", "skipped", f"a node cannot run here: {'; '.join(missing)}")
-    if not _build_tools("--node"):
+    if not _build_tools("--node", "--prometheus"):
         return Outcome("node", "skipped", "the node's programs could not be built here (reason above)")
     options = ("tests/e2e/test_chart.py", "--chart", "--timeout=600", "--skip-without-node")
     return replace(run_pytest("e2e/test_life.py", *options, within=node_requirements.NAMESPACES), tier="node")
@@ -134,7 +134,7 @@ def run_e2e() -> Outcome:
     missing = node_requirements.missing()
     if missing:
         return Outcome("e2e", "skipped", f"a node cannot run here: {'; '.join(missing)}")
-    if not _build_tools("--node"):
+    if not _build_tools("--node", "--prometheus"):
         return Outcome("e2e", "failed", "the node's programs could not be built (reason above)")
     missing = debian_base.missing()
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,25 @@ class HelmError(Exception):
     """What Helm says."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """A namespace of a cluster, which need not be there, and the Helm that installs in it."""
+
+    kubeconfig: Path
+    namespace: str = NAMESPACE
+    older: bool = False
+
+    def helm(self, command: str, *arguments: str, values: Object | None = None) -> str:
+        """What Helm writes.
+
+        Raises:
+            HelmError: if it refuses.
+        """
+        where = ("--namespace", self.namespace, "--kubeconfig", str(self.kubeconfig))
+        made = ("--create-namespace",) if command == "install" else ()
+        return helm(command, *arguments, *where, *made, values=values, older=self.older)
+
+
 def helm(*arguments: str, values: Object | None = None, older: bool = False) -> str:
     """What Helm writes; `older`: that of version 3.
 
@@ -39,8 +59,10 @@ def helm(*arguments: str, values: Object | None = None, older: bool = False) -> 
     return result.stdout
 
 
-def render(values: Object | None = None, *flags: str, release: str = RELEASE, older: bool = False) -> list[Object]:
+def render(
+    values: Object | None = None, *flags: str, release: str = RELEASE, chart: str = str(CHART), older: bool = False
+) -> list[Object]:
     """Objects of the chart with these values."""
-    arguments = ("template", release, str(CHART), "--namespace", NAMESPACE, *flags)
+    arguments = ("template", release, chart, "--namespace", NAMESPACE, *flags)
     text = helm(*arguments, values=values or {}, older=older)
     return [value for value in yaml.safe_load_all(text) if value]

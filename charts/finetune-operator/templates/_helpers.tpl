@@ -3,6 +3,9 @@
 {{- if gt (len $name) 52 -}}
 {{- fail (printf "the name %s has %d characters and may have 52: choose a shorter release name, or set fullnameOverride" $name (len $name)) -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "the name %s is none for a Service, which begins with a letter and has letters a-z, digits and - only: choose another release name, or set fullnameOverride" $name) -}}
+{{- end -}}
 {{- $name -}}
 {{- end -}}
 
@@ -11,12 +14,17 @@ app.kubernetes.io/name: finetune-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- /* What a label can hold of a version. */ -}}
+{{- define "finetune-operator.labelValue" -}}
+{{- regexReplaceAll "[^A-Za-z0-9]+$" (. | replace "+" "_" | trunc 63) "" -}}
+{{- end -}}
+
 {{- define "finetune-operator.labels" -}}
 {{ include "finetune-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "finetune-operator.labelValue" .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: finetune-operator
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ include "finetune-operator.labelValue" (printf "%s-%s" .Chart.Name .Chart.Version) }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
