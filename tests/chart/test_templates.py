@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from chart.helm import CHART, KINDS, MONITORING_KINDS, HelmError, helm, render
-from chart.toggles import TOGGLES, toggled
+from chart.toggles import NEWEST, OLDEST, SINCE, TOGGLES, toggled
 from finetune_api import labels
 from finetune_api.runtime import ClusterFineTuneRuntime
 from finetune_operator.operator_settings import OperatorSettings
 
 Object = dict[str, Any]
-OLDEST, NEWEST = "1.29", "1.37"
+MATRIX = [(t, version) for t in (*TOGGLES, "everything") for version in (SINCE.get(t, OLDEST), NEWEST)]
 OWN_SCHEMAS = ("CustomResourceDefinition", "ClusterFineTuneRuntime", *MONITORING_KINDS)
 """Not among those of Kubernetes' own API that the validator has."""
 WRONG: dict[str, tuple[Object, str]] = {
@@ -39,6 +39,11 @@ WRONG: dict[str, tuple[Object, str]] = {
         {"monitoring": {"rules": {"enabled": True, "disabled": ["FineTuneJobLazy"]}}},
         "FineTuneJobLazy",
     ),
+    "prefix of images that ends within a name": ({"imagePolicy": {"prefixes": ["registry.example.com"]}}, "prefixes"),
+    "runtime that the image policy refuses": (
+        {"imagePolicy": {"enabled": True}, "runtimes": {"cpu": {"enabled": True}}},
+        "runtimes.cpu.image: localhost/.* is not what imagePolicy allows",
+    ),
     "long name": ({"fullnameOverride": "x" * 53}, "52"),
 }
 
@@ -48,12 +53,15 @@ def one(objects: list[Object], kind: str, name: str = "finetune-operator") -> Ob
     return found
 
 
+NEED_KINDS = ("alert that does not exist", "runtime that the image policy refuses")
+"""Cases that are about an object of a kind that the cluster must have first."""
+
+
 def test_helm_finds_nothing_to_complain_of() -> None:
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("toggle", [*TOGGLES, "everything"])
+@pytest.mark.parametrize(("toggle", "version"), MATRIX)
 def test_kubernetes_takes_what_is_rendered(toggle: str, version: str) -> None:
     values = toggled(toggle)
     objects = render(values, *KINDS, f"--kube-version={version}")
@@ -74,10 +82,16 @@ def test_helm_3_renders_the_same(toggle: str) -> None:
     assert render(values, *flags, older=True) == render(values, *flags)
 
 
+@pytest.mark.parametrize("toggle", SINCE)
+def test_an_older_kubernetes_is_refused_by_name(toggle: str) -> None:
+    with pytest.raises(HelmError, match=f"needs Kubernetes {SINCE[toggle]}, this is v{OLDEST}"):
+        render(TOGGLES[toggle], f"--kube-version={OLDEST}")
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_helm_3_refuses_the_same(case: str) -> None:
     values, told = WRONG[case]
-    flags = KINDS if case == "alert that does not exist" else ()
+    flags = KINDS if case in NEED_KINDS else ()
     with pytest.raises(HelmError, match=told):
         render(values, *flags, f"--kube-version={NEWEST}", older=True)
 
@@ -92,7 +106,7 @@ def test_what_each_toggle_does_is_seen() -> None:
 def test_wrong_values_are_refused_by_name(case: str) -> None:
     values, told = WRONG[case]
     with pytest.raises(HelmError, match=told):
-        render(values, *(KINDS if case == "alert that does not exist" else ()))
+        render(values, *(KINDS if case in NEED_KINDS else ()))
 
 
 def test_a_long_release_name_is_refused_with_the_remedy() -> None:

@@ -15,6 +15,7 @@ TOGGLES: dict[str, Object] = {
     "three replicas": {"replicas": 3},
     "no policies": {"networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "digest": {"image": {"registry": "", "digest": DIGEST}, "imagePullSecrets": [{"name": "registry"}]},
+    "image policy": {"imagePolicy": {"enabled": True, "prefixes": ["registry.example.com/ml/"]}},
     "settings": {"config": {"httpPort": 9090, "logLevel": "DEBUG", "writesPerSecond": 50.5, "networkPolicies": False}},
     "metadata": {"commonLabels": {"team": "ml"}, "commonAnnotations": {"contact": "ml@example.com"}},
     "placement": {
@@ -66,12 +67,16 @@ TOGGLES: dict[str, Object] = {
     "runtimes": {"runtimes": {"cpu": {"enabled": True}, "cuda": {"enabled": True}}},
 }
 
+OLDEST, NEWEST = "1.29", "1.37"
+SINCE = {"image policy": "1.30"}
+"""Toggles that need a newer Kubernetes than the chart."""
+
 
 def everything() -> Object:
     """All toggles at once, as far as they go together."""
     merged: Object = {}
     for name, values in TOGGLES.items():
-        if name not in ("no CRDs", "no roles", "namespaces", "account of others", "no policies"):
+        if name not in ("no CRDs", "no roles", "namespaces", "account of others", "no policies", "image policy"):
             merged = joined(merged, values)
     return merged
 

@@ -122,6 +122,20 @@ annotations:
 {{- include "finetune-operator.needs" (list (index . 0) $kind (index . 1) "in the cluster: install once without it, then run helm upgrade with it") -}}
 {{- end -}}
 
+{{- /* The image policy would refuse what the release itself brings; the arguments: root, image, and its value. */ -}}
+{{- define "finetune-operator.allowedImage" -}}
+{{- $policy := (index . 0).Values.imagePolicy -}}
+{{- $image := index . 1 -}}
+{{- $isFromThere := not $policy.prefixes -}}
+{{- range $policy.prefixes -}}
+{{- $isFromThere = or $isFromThere (hasPrefix . $image) -}}
+{{- end -}}
+{{- $hasDigest := regexMatch "@sha256:[0-9a-f]{64}$" $image -}}
+{{- if and $policy.enabled (not (and $isFromThere (or $hasDigest (not $policy.requireDigest)))) -}}
+{{- fail (printf "%s: %s is not what imagePolicy allows" (index . 2) $image) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Groups of rules from a file of rules/, with thresholds, runbooks and labels in; disabled alerts are left out. */ -}}
 {{- define "finetune-operator.ruleGroups" -}}
 {{- $root := index . 0 -}}
