@@ -80,8 +80,8 @@ test-image: $(STAMP) ## Build the operator's image without a registry, look into
 tools: $(STAMP) ## Build the control plane and the node of the tests from Go modules, once per user
 	@$(BIN)/python tests/cluster/build_tools.py --node
 
-cluster: $(STAMP) ## Start a Kubernetes cluster with the operator and open a shell in it (as root)
-	@PYTHONPATH=tests $(BIN)/python -m e2e.developer_cluster
+cluster: $(STAMP) ## Start a Kubernetes cluster with the operator (BARE=1: without) and open a shell in it (as root)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.developer_cluster $(if $(BARE),--bare)
 
 image: $(BIN)/uv ## Build the images of the operator and the trainer (docs/images.md)
 	@PYTHONPATH=tests $(BIN)/python -m image.build_images $(TARGETS) $(if $(VARIANT),--variant $(VARIANT)) \
