@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from chart.helm import helm
 from cluster.control_plane import ControlPlane, wait_for
 
 Object = dict[str, Any]
@@ -24,11 +25,18 @@ def install_operator(plane: ControlPlane, root: Path) -> None:
     plane.kubectl("wait", "--for=condition=Available", deployment, "-n", "finetune-operator", "--timeout=90s")
 
 
-def install_chart(plane: ControlPlane, root: Path) -> str:
-    """`helm install` as the chart's README types it; returns its notes. The operator is ready."""
-    place = ("--namespace", "finetune-operator", "--kubeconfig", str(plane.kubeconfig()))
-    chart = str(root / "charts" / "finetune-operator")
-    return helm("install", "finetune-operator", chart, *place, "--create-namespace", "--wait", "--timeout", "90s")
+def install_chart(plane: ControlPlane, root: Path) -> None:
+    """Type what the platform team's page says, from install to helm test; the operator is ready then."""
+    page = (root / "docs" / "tasks" / "platform-team.md").read_text(encoding="utf-8")
+    typed = page.partition("## Install\n\n```sh\n")[2].partition("```")[0]
+    assert typed.count("helm") > 2, page
+    programs = plane.programs["kubectl"].parent
+    environment = os.environ | {"KUBECONFIG": str(plane.kubeconfig()), "PATH": f"{programs}:{os.environ['PATH']}"}
+    result = subprocess.run(
+        ["sh", "-e"], input=typed, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Phase:          Succeeded" in result.stdout, result.stdout
 
 
 def namespace_with_workspace(name: str, folder: Path) -> list[Object]:
