@@ -25,8 +25,8 @@ from finetune_operator.cluster.kubernetes import CachingCluster, KubernetesClust
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
 from finetune_operator.cluster.resources import RESOURCES
 from finetune_operator.controller import Controller
+from finetune_operator.exposition import expose
 from finetune_operator.health import HealthServer
-from finetune_operator.job_metrics import JobCollector
 from finetune_operator.leader import Leadership
 from finetune_operator.metrics import OperatorMetrics
 from finetune_operator.operator_settings import OperatorSettings
@@ -57,7 +57,6 @@ class OperatorProcess:
         limiter = AsyncLimiter(settings.write_burst, settings.write_burst / settings.writes_per_second)
         self._live = KubernetesCluster(self._api, settings.namespaces, limiter.acquire, self.metrics.requested)
         self._cache = ObjectCache(self._live)
-        self.metrics.registry.register(JobCollector(lambda: self._cache.all("FineTuneJob")))
         self._poller = ProgressPoller(self._queue.add, settings.status_interval_seconds)
         self._controller = Controller(
             CachingCluster(self._live, self._cache),
@@ -81,7 +80,7 @@ class OperatorProcess:
         self._state = "starting"
         """What it waits for; empty: it serves."""
         self.health = HealthServer(
-            settings.http_host, settings.http_port, self._unhealthy, lambda: self._state, self.metrics.registry
+            settings.http_host, settings.http_port, self._unhealthy, lambda: self._state, self._expose
         )
 
     async def run(self) -> None:
@@ -202,6 +201,9 @@ class OperatorProcess:
                 self._queue.add(job)
         elif (key := job_of(kind, value)) is not None:
             self._queue.add(key)
+
+    def _expose(self, accept: str) -> tuple[str, bytes]:
+        return expose(self.metrics.registry, self._cache.all("FineTuneJob"), accept)
 
     def _unhealthy(self) -> str:
         longest = self._workers.longest_visit_seconds()

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 Check = Callable[[], str]
 """What is wrong; empty if nothing is."""
+Expose = Callable[[str], tuple[str, bytes]]
+"""Content type and body of the metrics for a header Accept."""
 
 
 class HealthServer:
@@ -21,13 +21,13 @@ class HealthServer:
         port: port to listen on; 0: any, see `port`.
         healthy: a process that says something here should be killed.
         ready: a process that says something here does not serve yet.
-        registry: metrics.
+        expose: metrics; it is called in a thread.
     """
 
-    def __init__(self, host: str, port: int, healthy: Check, ready: Check, registry: CollectorRegistry) -> None:
+    def __init__(self, host: str, port: int, healthy: Check, ready: Check, expose: Expose) -> None:
         self._host = host
         self.port = port
-        self._registry = registry
+        self._expose = expose
         app = web.Application()
         app.add_routes(
             [
@@ -54,9 +54,7 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        # Ten thousand jobs take a second or two, in which the others go on.
-        body = await asyncio.to_thread(encode, self._registry)
+        content_type, body = await asyncio.to_thread(self._expose, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
 
 from finetune_api import metrics
 from finetune_api.metrics import Metric
@@ -16,41 +12,6 @@ from finetune_api.metrics import Metric
 Object = dict[str, Any]
 Value = tuple[Metric, tuple[str, ...], float]
 """(metric, values of its own labels, value)."""
-
-
-class JobCollector(Collector):
-    """Families of all jobs.
-
-    Args:
-        jobs: all FineTuneJobs as the API server has them; they are read from a thread.
-    """
-
-    def __init__(self, jobs: Callable[[], Iterable[Object]]) -> None:
-        self._jobs = jobs
-
-    def describe(self) -> Iterable[Family]:
-        """The families, without the jobs."""
-        return _families().values()
-
-    def collect(self) -> Iterable[Family]:
-        """Each family with the series of all jobs."""
-        families = _families()
-        for job in self._jobs():
-            metadata = job["metadata"]
-            own = (metadata["namespace"], metadata["name"])
-            for metric, labels, value in values_of(job):
-                families[metric].add_metric((*own, *labels), value)
-        return families.values()
-
-
-def _families() -> dict[Metric, GaugeMetricFamily | CounterMetricFamily]:
-    return {
-        metric: (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(
-            metric.name, metric.help, labels=metric.all_labels
-        )
-        for metric in metrics.ALL_METRICS
-        if metric.part == "job"
-    }
 
 
 def values_of(job: Object) -> Iterator[Value]:

@@ -14,9 +14,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
-from finetune_operator.job_metrics import JobCollector
+from finetune_operator.exposition import expose
 from unit.reconcile.test_lifecycle import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
@@ -28,18 +27,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 10_000])
     world = World(job_object())
-    run_through(world, "prepare", "pretrain", "evaluate", evaluation=evaluation("None"))
+    run_through(world, "prepare", "pretrain", summary={"tokens": 61_440.0, "loss": 4.1234, "validationLoss": 4.3456})
+    run_through(world, "evaluate", evaluation=evaluation("None"))
     print("| jobs | format | series | MB | seconds |\n|---:|---|---:|---:|---:|")
     for count in parser.parse_args().jobs:
         jobs = [json.loads(json.dumps(world.job)) for _ in range(count)]
         for index, job in enumerate(jobs):
             job["metadata"]["name"] = f"job-{index:05d}"
-        registry = CollectorRegistry()
-        registry.register(JobCollector(lambda jobs=jobs: jobs))  # type: ignore[misc]
         for name, accept in ACCEPTS.items():
-            encode, _ = choose_encoder(accept)
             began = time.perf_counter()
-            body = encode(registry)
+            _, body = expose(CollectorRegistry(), jobs, accept)
             seconds = time.perf_counter() - began
             series = sum(not line.startswith(b"#") for line in body.splitlines())
             print(f"| {count:,} | {name} | {series:,} | {len(body) / 1e6:.1f} | {seconds:.2f} |")

@@ -22,7 +22,7 @@ from cluster.control_plane import wait_for
 from cluster.jobs import status
 from e2e import node_requirements
 from e2e.installed import IMAGES, TRAINER_USER, volume_with_claim
-from e2e.jobs import small_job, wait_for_end, wait_for_step, write_corpus
+from e2e.jobs import small_job, wait_for_end, write_corpus
 from e2e.real_node import RealNode, plane_for_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +71,8 @@ def measure(folder: Path) -> None:
             plane.apply(job)
         with step("its first pod runs", began):
             wait_for("the pod", lambda: status(plane, NAME, TEAM).get("state") == "Running")
-        with step("the status tells of training", began):
-            wait_for_step(plane, NAME, TEAM, 1)
+        with step("its data is prepared", began):
+            wait_for("pretrain", lambda: status(plane, NAME, TEAM).get("currentStage") == "pretrain")
         with step("the report is in the status", began):
             wait_for_end(plane, NAME, TEAM)
         print(f"\n{plane.kubectl('get', 'ftj', '-n', TEAM)}")

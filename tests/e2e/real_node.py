@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ class RealNode:
         """State and logs."""
         return self.plane.folder
 
+    def __post_init__(self) -> None:
+        self._sockets = Path(tempfile.mkdtemp(prefix="shims-", dir="/tmp"))
+        """containerd takes no path of more than 42 characters for those of its shims."""
+
     def start(self) -> None:
         """Network, control plane, containerd, kubelet, DNS, NetworkPolicies; returns when the node is ready."""
         self._make_network()
@@ -91,6 +96,7 @@ class RealNode:
         self.plane.stop()
         _run("ip", "link", "delete", BRIDGE)
         _remove_cgroups()
+        shutil.rmtree(self._sockets)
 
     def crash(self) -> None:
         """As if the power failed: every process of kubelet, containerd and the pods is gone at once."""
@@ -186,7 +192,7 @@ address = '{self._socket}'
 [plugins.'io.containerd.server.v1.ttrpc']
 address = '{self._socket}.ttrpc'
 [plugins.'io.containerd.shim.v1.manager']
-socket_dir = '{self.folder}/shims'
+socket_dir = '{self._sockets}'
 [plugins.'io.containerd.internal.v1.opt']
 path = '{self.folder}/opt'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]

@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from pydantic import ValidationError
 
 from finetune_api import labels
@@ -19,7 +18,7 @@ from finetune_api.progress import HistoryRow
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
 from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
-from finetune_operator.job_metrics import JobCollector
+from finetune_operator.exposition import expose
 
 Object = dict[str, Any]
 HOST = "127.0.0.1"
@@ -32,8 +31,6 @@ PODS = Path(STATE_FOLDER) / OBJECTS / "Pod"
 def application(workspace: Path) -> web.Application:
     """Pages about the run in `workspace`."""
     app = web.Application(middlewares=[_own_names_only])
-    registry = CollectorRegistry()
-    registry.register(JobCollector(lambda: filter(None, [read_object(workspace)])))
 
     async def page(_: web.Request) -> web.Response:
         value = read_object(workspace)
@@ -57,8 +54,9 @@ def application(workspace: Path) -> web.Application:
         return web.json_response(read_object(workspace) or {})
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        jobs = filter(None, [read_object(workspace)])
+        content_type, body = expose(CollectorRegistry(), jobs, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def targets(_: web.Request) -> web.Response:
         return web.json_response(running_pods(workspace))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from finetune_api.metrics import ALL_METRICS, JOB_INFO
-from finetune_operator.job_metrics import JobCollector
+from finetune_operator.exposition import job_families
 from unit.reconcile.test_lifecycle import evaluation, report, run_through
 from unit.reconcile.world import World, job_object
 
@@ -17,9 +15,7 @@ Object = dict[str, Any]
 
 def exposed(*jobs: Object) -> dict[str, list[tuple[dict[str, str], float]]]:
     """Labels and value of all series by name; parsed as a Prometheus would."""
-    registry = CollectorRegistry()
-    registry.register(JobCollector(lambda: jobs))
-    families = text_string_to_metric_families(generate_latest(registry).decode())
+    families = text_string_to_metric_families(job_families(jobs, is_open=False).decode())
     found: dict[str, list[tuple[dict[str, str], float]]] = {}
     for sample in (sample for family in families for sample in family.samples):
         own = {key: value for key, value in sample.labels.items() if key not in ("namespace", "finetunejob")}
@@ -99,8 +95,3 @@ def test_a_job_that_nobody_has_looked_at_yet_and_one_that_is_gone() -> None:
         "kube_finetunejob_info", "kube_finetunejob_state", "kube_finetunejob_created_seconds",
     }  # fmt: skip
     assert exposed() == {}
-
-
-def test_every_family_of_the_reference_is_served_and_no_other() -> None:
-    families = {family.name for family in JobCollector(lambda: ()).describe()}
-    assert families == {metric.name for metric in ALL_METRICS if metric.part == JOB_INFO.part}
