@@ -8,9 +8,10 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -33,6 +34,7 @@ from finetune_operator.operator_settings import OperatorSettings
 from finetune_operator.progress.poller import ProgressPoller
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS
 from finetune_operator.recorder import SeriesRecorder
+from finetune_operator.served_namespaces import ServedNamespaces
 from finetune_operator.transport import WATCHED, watch
 from finetune_operator.work_queue import WorkQueue, job_of
 from finetune_operator.workers import Workers
@@ -41,7 +43,9 @@ STUCK_SECONDS = 300.0
 """A visit that takes so long is a bug that a restart may cure."""
 RELIST_QUIET_SECONDS = 1.0
 FIRST_LIST_SECONDS = 10.0
-FILL_RETRY_SECONDS = 1.0
+REREAD_RETRY_SECONDS = 5.0
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Between tries to read the cluster; the last one again and again."""
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +77,7 @@ class OperatorProcess:
         )
         self._workers = Workers(self._queue, self._controller.sync, settings.workers, self.metrics.visited)
         self._kinds = [kind for kind in SELECTORS if RESOURCES[kind].is_served(settings.namespaces)]
+        self._namespaces = ServedNamespaces(settings.namespaces, self._kinds, self._live.refusal)
         self._relisted = asyncio.Event()
         self._stop = asyncio.Event()
         """Set by a signal."""
@@ -119,19 +124,34 @@ class OperatorProcess:
         await Leadership(self._api, s.lease_name, s.namespace, s.identity, s.lease_seconds).run(self._act)
 
     async def _act(self) -> None:
-        """Fill the cache, watch, work."""
+        """Serve, and begin anew when other namespaces may be read than before."""
         self.metrics.leads(is_leader=True)
-        self._state = "filling the cache"
+        try:
+            served_others = True
+            while served_others:
+                self._state = "reading the cluster"
+                await self._keep_trying("which namespaces may be read is not known", self._choose_namespaces)
+                served_others = await self._act_in(self._namespaces.now)
+        finally:
+            self.metrics.leads(is_leader=False)
+
+    async def _choose_namespaces(self) -> None:
+        await self._namespaces.look()
+        if self._namespaces.problem:
+            raise ClusterError(self._namespaces.problem)
+        self._live.namespaces = self._namespaces.now
+
+    async def _act_in(self, namespaces: tuple[str, ...]) -> bool:
+        """Fill the cache, watch, work; returns whether it ended because other namespaces may be read now."""
         began = time.monotonic()
-        await self._fill_all()
+        await self._keep_trying("the cache is not filled", lambda: self._fill(self._kinds))
         ready = asyncio.Event()
         stop = asyncio.Event()
         self._watching_since = time.monotonic()
-        watching = asyncio.create_task(
-            watch(self._configuration, self._settings.namespaces, self._on_change, stop, ready)
-        )
-        tasks = (self._workers.run(), self._poller.run(), self._resync(), self._reread_children())
-        others = [asyncio.create_task(task) for task in tasks]
+        watching = asyncio.create_task(watch(self._configuration, namespaces, self._on_change, stop, ready))
+        resync = asyncio.create_task(self._resync())
+        tasks = (self._workers.run(), self._poller.run(), self._reread_children())
+        others = [resync, *(asyncio.create_task(task) for task in tasks)]
         await asyncio.wait(
             (watching, ready_task := asyncio.create_task(ready.wait())), return_when=asyncio.FIRST_COMPLETED
         )
@@ -143,8 +163,8 @@ class OperatorProcess:
             done, _ = await asyncio.wait((watching, *others), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            return resync in done
         finally:
-            self.metrics.leads(is_leader=False)
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
@@ -153,15 +173,17 @@ class OperatorProcess:
                 async with asyncio.timeout(5):
                     await watching
 
-    async def _fill_all(self) -> None:
-        while True:
+    async def _keep_trying(self, what: str, read: Callable[[], Awaitable[None]]) -> None:
+        """Until the API server gives what is asked; /readyz and the log say what is missing."""
+        for seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
-                await self._fill(self._kinds)
+                await read()
             except ClusterError as error:
-                _log.warning("the cache is not filled: %s", error)
-                await asyncio.sleep(FILL_RETRY_SECONDS)
+                self._state = f"{what}: {error}"
+                _log.warning("%s", self._state)
             else:
                 return
+            await asyncio.sleep(seconds)
 
     async def _fill(self, kinds: Iterable[Kind]) -> None:
         for kind in kinds:
@@ -179,14 +201,24 @@ class OperatorProcess:
                 _log.warning("the children are not read: %s", error)
 
     async def _resync(self) -> None:
-        """Read everything anew now and then, and after kopf had to list again: a watch may have missed deletions."""
+        """Read everything anew now and then, and after kopf had to list again: a watch may have missed deletions.
+
+        Ends when other namespaces may be read than before.
+        """
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.resync_seconds * random.uniform(0.8, 1.2)):  # noqa: S311
                     await self._relisted.wait()
                     await asyncio.sleep(RELIST_QUIET_SECONDS)
             self._relisted.clear()
-            await self._fill_all()
+            try:
+                if await self._namespaces.look():
+                    return
+                await self._fill(self._kinds)
+            except ClusterError as error:
+                _log.warning("not all was read anew: %s", error)
+                await asyncio.sleep(REREAD_RETRY_SECONDS)
+                self._relisted.set()
 
     def _on_change(self, kind: Kind, change: ChangeType | None, value: dict[str, Any]) -> None:
         self.metrics.heard(kind)

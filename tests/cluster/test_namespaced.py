@@ -51,7 +51,7 @@ def served(plane: ControlPlane, parts: Path, tmp_path_factory: pytest.TempPathFa
         }
     )
     yield name
-    plane.kubectl("delete", "namespace", name, NAMESPACED, "--wait=false")
+    plane.kubectl("delete", "namespace", name, NAMESPACED, "--timeout=60s")
 
 
 def layer(folder: Path, namespace: str, base: Path, *patches: tuple[str, list[Object]]) -> None:
@@ -67,17 +67,22 @@ def layer(folder: Path, namespace: str, base: Path, *patches: tuple[str, list[Ob
     (folder / "kustomization.yaml").write_text(json.dumps(value), encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def operator(plane: ControlPlane, served: str) -> Iterator[OperatorProcess]:
-    """It serves one namespace, and looks at everything often."""
+def operator_of(plane: ControlPlane, *namespaces: str, replica: str = NAMESPACED) -> OperatorProcess:
+    """Looks at everything often."""
     settings = {
         "KUBECONFIG": str(plane.kubeconfig(NAMESPACED)),
         "NAMESPACE": NAMESPACED,
-        "NAMESPACES": served,
+        "NAMESPACES": ",".join(namespaces),
         "CHILDREN_SECONDS": "1",
         "RESYNC_SECONDS": "5",
     }
-    with OperatorProcess(plane, name=NAMESPACED, **settings) as operator:
+    return OperatorProcess(plane, name=replica, **settings)
+
+
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, served: str) -> Iterator[OperatorProcess]:
+    """It serves one namespace."""
+    with operator_of(plane, served) as operator:
         yield operator
 
 

@@ -59,6 +59,10 @@ class InvalidObjectError(ClusterError):
     """422: the object breaks its schema or a rule; the message lists every problem."""
 
 
+class ForbiddenError(InvalidObjectError):
+    """403: no right to do that, or a policy of the cluster is against it."""
+
+
 class StorageError(ClusterError):
     """The cluster cannot keep what it was told: disk full, no permission, damaged files."""
 

@@ -19,6 +19,7 @@ from finetune_operator.cluster.interface import (
     FIELD_MANAGER,
     ClusterError,
     ConflictError,
+    ForbiddenError,
     InvalidObjectError,
     Kind,
     NotFoundError,
@@ -33,7 +34,7 @@ APPLY = "application/apply-patch+yaml"
 REQUEST_TIMEOUT_SECONDS = 30.0
 PAGE = 100
 """Objects of one answer of a list: few, since parsed whole they are the peak of the memory."""
-_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class KubernetesCluster:
 
     Args:
         api: the client, with its credentials.
-        namespaces: where to read namespaced kinds; empty: everywhere.
+        namespaces: where to read namespaced kinds; empty: everywhere. The attribute may be changed.
         throttle: awaited before each write; bounds their rate.
         observer: told of each request.
     """
@@ -85,7 +86,7 @@ class KubernetesCluster:
         observer: Observer = lambda *_: None,
     ) -> None:
         self._api = api
-        self._namespaces = namespaces
+        self.namespaces = namespaces
         self._throttle = throttle
         self._observer = observer
 
@@ -101,9 +102,21 @@ class KubernetesCluster:
 
     async def pages(self, kind: Kind, selector: str = "") -> AsyncIterator[Listed]:
         """All objects of a kind that a label selector finds, as `kubectl get -l` takes it, a part at a time."""
-        for place in (self._namespaces or (None,)) if RESOURCES[kind].namespaced else (None,):
+        for place in (self.namespaces or (None,)) if RESOURCES[kind].namespaced else (None,):
             async for page in self._pages(kind, place, selector):
                 yield page
+
+    async def refusal(self, kind: Kind, namespace: str) -> str | None:
+        """What the API server says against listing a kind in a namespace; None: nothing.
+
+        Raises:
+            ClusterError: if it does not answer.
+        """
+        try:
+            await self._request("GET", kind, RESOURCES[kind].path(namespace), {"limit": "1"})
+        except ForbiddenError as error:
+            return str(error)
+        return None
 
     async def _pages(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[Listed]:
         resource = RESOURCES[kind]
@@ -197,6 +210,8 @@ def _error(status: int, data: bytes, request: str, retry_after: str | None) -> C
         return NotFoundError(message)
     if status == HTTPStatus.CONFLICT:
         return ConflictError(message)
+    if status == HTTPStatus.FORBIDDEN:
+        return ForbiddenError(message)
     if status in _REFUSED:
         return InvalidObjectError(message)
     error = ClusterError(message)
