@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import build_tools
-from cluster.control_plane import LOOPBACK, STOP_SECONDS, free_ports, wait_for
+from cluster.control_plane import LOOPBACK, free_ports, wait_for
+from cluster.processes import beside
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,7 @@ def running(folder: Path) -> Iterator[Registry]:
     """A registry, from start to stop; `folder` gets its log."""
     (port,) = free_ports(1)
     program = build_tools.build(build_tools.REGISTRY)["registry"]
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([str(program), str(port)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
+    with beside([program, str(port)], folder / "registry.log"):
         registry = Registry(port)
         wait_for("the registry", registry.is_ready)
         yield registry
-    finally:
-        process.terminate()
-        process.wait(STOP_SECONDS)

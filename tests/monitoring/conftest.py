@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from cluster import build_tools
-from cluster.control_plane import STOP_SECONDS, ControlPlane, free_ports, wait_for
+from cluster.control_plane import ControlPlane, free_ports, wait_for
 from cluster.control_plane import running as plane_running
 from cluster.installed import install_without_operator
 from cluster.jobs import job, wait_for_state
 from cluster.kubelet import Kubelet
 from cluster.operator_process import OperatorProcess
+from cluster.processes import beside
 from cluster.served import serving
 from finetune_api import labels
 from finetune_cli.dashboard.server import running_pods
@@ -109,12 +110,6 @@ def started(
     """A command of `finetune`, until it is stopped by pid; `after` a file is there."""
     if after is not None:
         wait_for(str(after), after.exists)
-    with (folder / f"{command}.log").open("wb") as log:
-        environment = os.environ | variables
-        process = subprocess.Popen([FINETUNE, command, *arguments], cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
+    log = folder / f"{command}.log"
+    with beside([FINETUNE, command, *arguments], log, folder, os.environ | variables) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(STOP_SECONDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -17,7 +16,8 @@ from typing import Any
 import yaml
 
 from cluster import build_tools
-from cluster.control_plane import STOP_SECONDS, free_ports, wait_for
+from cluster.control_plane import free_ports, wait_for
+from cluster.processes import beside
 
 Object = dict[str, Any]
 SCRAPE_SECONDS = 1
@@ -122,14 +122,9 @@ def running(prometheus: Prometheus) -> Iterator[Prometheus]:
         "--log.level=warn",
         "--enable-feature=exemplar-storage",
     ]
-    with (prometheus.folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen([program, *flags], cwd=prometheus.folder, stdout=log, stderr=log)
-    try:
+    with beside([program, *flags], prometheus.folder / "prometheus.log", prometheus.folder):
         wait_for("Prometheus", lambda: _is_ready(prometheus.port))
         yield prometheus
-    finally:
-        process.terminate()
-        process.wait(STOP_SECONDS)
 
 
 def _is_ready(port: int) -> bool:

@@ -59,6 +59,10 @@ class RunReporter:
         self._history = History(history, is_main)
         self._recent = _Recent()
 
+    @property
+    def _tokens_per_second(self) -> float | None:
+        return _rounded(self._recent.per_second("tokens"), 1)
+
     def resumed(self, state: RunState) -> None:
         """The run goes on from `state`: later rows of the history are of steps that did not survive."""
         self._history.cut(state.step if state.step > 0 else -1)
@@ -98,7 +102,7 @@ class RunReporter:
             step=state.step,
             total_steps=max(state.step, math.ceil(state.step / fraction - 1e-6)) if fraction > 0 else None,
             tokens=state.tokens,
-            tokens_per_second=_rounded(self._recent.per_second("tokens"), 1),
+            tokens_per_second=self._tokens_per_second,
             mfu=_rounded(self._recent.per_second("full"), 4),
             loss=state.loss,
             validation_loss=state.validation_loss,
@@ -140,7 +144,7 @@ class RunReporter:
                 loss=state.loss,
                 learning_rate=rate,
                 gradient_norm=gradient_norm if finite else None,
-                tokens_per_second=_rounded(self._recent.per_second("tokens"), 1),
+                tokens_per_second=self._tokens_per_second,
                 arms=arms,
                 validation_loss=validation,
             )
