@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,19 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from finetune_api.model import ScratchModel
+from finetune_api.model import Parallelism, ScratchModel
 from finetune_api.plan import Plan
-from finetune_trainer.batching.examples import Tokens
+from finetune_api.training import Optimizer
+from finetune_trainer.batching import ArmExamples
+from finetune_trainer.context import StageContext
+from finetune_trainer.curriculum import ArmFacts
+from finetune_trainer.engine import Engine, create_engine
 from finetune_trainer.models import scratch_model
+from finetune_trainer.objectives.causal_lm import CausalLM, Documents
+from finetune_trainer.objectives.interface import Tokens
+from finetune_trainer.objectives.pairs import PairExamples, PairTokens, fitting_rows
+from finetune_trainer.objectives.translation import Translation
+from finetune_trainer.prompts.interface import Lengths, Prompt
 
 VOCABULARY = 128
 BOS, EOS, PAD = 1, 2, 0
@@ -29,7 +39,7 @@ class TinyTokenizer:
 
 
 class TinyTexts:
-    """Tokenised texts in memory (`batching.examples.TokenTexts`): every token depends on the one before it."""
+    """Tokenised texts in memory (`objectives.pairs.TokenTexts`): every token depends on the one before it."""
 
     def __init__(self, number: int, mean_length: float = 12.0, seed: int = 0, longest: int = 60) -> None:
         generator = np.random.default_rng(seed)
@@ -50,14 +60,46 @@ class TinyTexts:
         return self._texts[index]
 
 
-class TinyPrompt:
-    """A prompt of two tokens around the source, and an end after the target."""
+class TinyPrompt(Prompt):
+    """A prompt of two tokens around the source, and an end after the target; an example has no place in it."""
 
-    def prompt(self, source_tokens: Tokens) -> Tokens:
-        return np.concatenate(([BOS], source_tokens, [3])).astype(np.int32)
+    stop_ids = frozenset({EOS})
 
-    def target(self, target_tokens: Tokens) -> Tokens:
-        return np.concatenate((target_tokens, [EOS])).astype(np.int32)
+    def prompt(self, source: Tokens, example: tuple[Tokens, Tokens] | None = None) -> Tokens:
+        assert example is None
+        return np.concatenate(([BOS], source, [3])).astype(np.int32)
+
+    def target(self, target: Tokens) -> Tokens:
+        return np.concatenate((target, [EOS])).astype(np.int32)
+
+    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
+        assert example is None or not len(example)
+        return 2 + source + target + 1
+
+
+def documents(texts: TinyTexts, longest: int) -> ArmExamples:
+    """Texts as an arm of language modelling."""
+    return ArmExamples(CausalLM(), Documents(texts, BOS, EOS, longest))
+
+
+def translations(sources: TinyTexts, targets: TinyTexts, longest: int) -> ArmExamples:
+    """Pairs as an arm of translation."""
+    tokens = PairTokens(sources, targets)
+    return ArmExamples(Translation(), PairExamples(TinyPrompt(), tokens, fitting_rows(TinyPrompt(), tokens, longest)))
+
+
+def same_facts(arms: Mapping[str, ArmExamples]) -> dict[str, ArmFacts]:
+    """Arms that start with equal weights."""
+    return {name: ArmFacts(1.0, len(arm.examples), int(arm.examples.lengths.sum())) for name, arm in arms.items()}
+
+
+def tiny_engine(model: torch.nn.Module, parallelism: Parallelism, optimizer: Optimizer) -> Engine:
+    """The engine of a stage with both objectives."""
+    plan = tiny_plan(Path())
+    spec = plan.spec.model_copy(update={"parallelism": parallelism})
+    context = StageContext.single(plan.model_copy(update={"spec": spec}))
+    losses = {objective.name: objective.loss for objective in (CausalLM(), Translation())}
+    return create_engine(context, model, losses, optimizer)
 
 
 def tiny_model(seed: int = 0, layers: int = 2, hidden: int = 32) -> PreTrainedModel:

@@ -6,9 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import Direction, ModelReference, Name, Ratio, UriReference
+from finetune_api.registries import METHODS, PROMPTS, TASKS
 from finetune_api.training import Batch, Optimizer
+
+AdaptMethod = Annotated[str, OneOf(METHODS)]
+TaskType = Annotated[str, OneOf(TASKS)]
+Template = Annotated[str, OneOf(PROMPTS)]
 
 
 class Fuse(ApiModel):
@@ -52,7 +57,7 @@ class AdaptTask(ApiModel):
         ),
     )
 
-    type: Literal["Translation", "Generation", "QuestionAnswering", "Classification"] = "Translation"
+    type: TaskType = "Translation"
     """Task type."""
     source: Name
     """A source of spec.data; its training split is used."""
@@ -78,7 +83,7 @@ class Retrieval(ApiModel):
 class Prompts(ApiModel):
     """How examples become text."""
 
-    template: Literal["AdaptiveMT"] = "AdaptiveMT"
+    template: Template = "AdaptiveMT"
     """`English: ...\\nSpanish: ...` as in Moslem et al. 2023."""
     shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
     """Each segment becomes one prompt per entry: 0 = without, 1 = with the best fuzzy match."""
@@ -104,9 +109,6 @@ class EarlyStopping(ApiModel):
     """What is watched."""
     patience: int = Field(default=3, ge=1, le=1000)
     """Validations without improvement."""
-
-
-AdaptMethod = Literal["Full", "LoRA", "QLoRA", "DoRA", "HeadOnly", "FixEmbeddings", "TopLayers"]
 
 
 class Adapt(ApiModel):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 GROUP = "finetune-operator.io"
 VERSION = "v1alpha1"
@@ -36,6 +37,17 @@ class CelRule:
     def is_transition(self) -> bool:
         """Whether the rule compares with the stored object and so runs on updates only."""
         return "oldSelf" in self.rule
+
+
+class OneOf:
+    """Annotation of a string that is one of the names of a table; an enumeration in schemas, as Literal is."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """What Literal of the names would be."""
+        return core_schema.literal_schema(list(self.names))
 
 
 class ApiModel(BaseModel):

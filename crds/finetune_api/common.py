@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel, CelRule
-
-Stage = Literal["prepare", "pretrain", "fuse", "adapt", "align", "evaluate", "export"]
-STAGES: tuple[Stage, ...] = ("prepare", "pretrain", "fuse", "adapt", "align", "evaluate", "export")
-"""All stages, in the order in which they run."""
+from finetune_api.registries import STORES
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 """A DNS-1123 label."""
@@ -33,7 +30,8 @@ Direction = Annotated[
 ]
 """Translation direction, source language first: en-es, en-pt-BR."""
 Uri = Annotated[
-    str, Field(min_length=1, max_length=1024, pattern=r"""^((hf|pvc|file|s3)://)?[^\s\p{C}\p{Z}$`;|&<>"'\\]+$""")
+    str,
+    Field(min_length=1, max_length=1024, pattern=rf"""^(({"|".join(STORES)})://)?[^\s\p{{C}}\p{{Z}}$`;|&<>"'\\]+$"""),
 ]
 """hf://, pvc://, file:// or s3://. In local mode a plain path is also allowed: relative to the manifest."""
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import URI_RULES, LanguageCode, Name, Ratio, Uri
+from finetune_api.registries import SOURCE_FORMATS
 
 SourceType = Literal["Parallel", "Text", "QuestionAnswering"]
-SourceFormat = Literal["tsv", "csv", "jsonl", "parquet", "moses", "text", "tmx", "gettext", "huggingface"]
+SourceFormat = Annotated[str, OneOf(SOURCE_FORMATS)]
 Role = Literal["Train", "Validation", "Test"]
 
 

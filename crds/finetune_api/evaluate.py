@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.adapt import TaskType
+from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import Direction, ModelReference, Name, Ratio
+from finetune_api.registries import METRICS
 
-Metric = Literal["BLEU", "chrF++", "chrF", "TER", "EM", "F1", "Accuracy", "Perplexity"]
+Metric = Annotated[str, OneOf(METRICS)]
 
 
 class EvaluationTask(ApiModel):
@@ -25,7 +27,7 @@ class EvaluationTask(ApiModel):
 
     name: Name
     """Name of the task in reports."""
-    type: Literal["Translation", "Generation", "QuestionAnswering", "Classification"] = "Translation"
+    type: TaskType = "Translation"
     """Task type."""
     source: Name
     """A source of spec.data: its test split, or the whole source if its role is Test."""

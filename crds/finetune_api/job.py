@@ -8,11 +8,12 @@ from pydantic import Field
 
 from finetune_api.adapt import Adapt, Align, Fuse
 from finetune_api.base import ApiModel, CelRule
-from finetune_api.common import STAGES, DnsName, Name, Stage
+from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
 from finetune_api.meta import ObjectMeta
 from finetune_api.model import Elastic, Model, Parallelism
+from finetune_api.stages import STAGES, Stage
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.training import Checkpoint, Pretrain
 

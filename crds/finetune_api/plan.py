@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.common import Stage
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.stages import Stage
 
 
 class PlanJob(ApiModel):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.common import Stage
+from finetune_api.stages import Stage
 from finetune_api.status import ProgressStatus
 
 Phase = Literal[
@@ -70,3 +71,17 @@ class HistoryRow(ApiModel):
     arms: dict[str, ArmHistory] = Field(default_factory=dict)
     validation_loss: dict[str, float] = Field(default_factory=dict)
     """By validation set; `all` is the token-weighted mean."""
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """All whole rows of a `history.jsonl`."""
+    rows = (parse_history_row(line) for line in path.read_text(encoding="utf-8").split("\n"))
+    return [row for row in rows if row is not None]
+
+
+def parse_history_row(line: str) -> HistoryRow | None:
+    """One line of a history; None if it is cut off."""
+    try:
+        return HistoryRow.model_validate_json(line)
+    except ValueError:
+        return None

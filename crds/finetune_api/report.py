@@ -32,22 +32,7 @@ class Score(ApiModel):
     p_value: float | None = Field(default=None, ge=0.0, le=1.0)
     """Paired bootstrap against the baseline."""
     verdict: Verdict | None = None
-    """By the significance level asked for; for TER lower is better."""
-
-
-class Diagnostics(ApiModel):
-    """Rates of ways to fail, each a share of the segments."""
-
-    off_target: float = Field(ge=0.0, le=1.0)
-    """Output that looks like the source language."""
-    copies: float = Field(ge=0.0, le=1.0)
-    """Output equal to the source."""
-    empty: float = Field(ge=0.0, le=1.0)
-    """Empty output."""
-    repetition: float = Field(ge=0.0, le=1.0)
-    """Output with a looping n-gram."""
-    length_ratio: float = Field(ge=0.0)
-    """Characters of all hypotheses / characters of all references."""
+    """By the significance level asked for, and the metric's direction."""
 
 
 class Bucket(ApiModel):
@@ -71,9 +56,9 @@ class SegmentExample(ApiModel):
     hypothesis: str
     baseline: str
     score: float
-    """Segment chrF++ of the hypothesis."""
+    """Segment metric of the hypothesis."""
     baseline_score: float
-    """Segment chrF++ of the baseline."""
+    """Segment metric of the baseline."""
 
 
 class TaskReport(ApiModel):
@@ -88,8 +73,9 @@ class TaskReport(ApiModel):
     hypotheses: str
     """Path of the TSV (source, reference, hypothesis, baseline), relative to the workspace."""
     scores: list[Score]
-    diagnostics: Diagnostics
-    baseline_diagnostics: Diagnostics | None = None
+    diagnostics: dict[str, float] = Field(default_factory=dict)
+    """Ways to fail by name: rows of `registries.DIAGNOSTICS` that the task counts."""
+    baseline_diagnostics: dict[str, float] | None = None
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
     most_improved: list[SegmentExample] = Field(default_factory=list)
@@ -101,18 +87,11 @@ class ModelDescription(ApiModel):
     """What was scored."""
 
     name: str
-    """For people: adapted, pretrain, or a URI."""
+    """For people: adapted, pretrained, or a URI."""
     path: str
     """Artifact path or URI."""
     parameters: int | None = Field(default=None, ge=0)
     """Weights in the model."""
-
-
-class BaselineDescription(ApiModel):
-    """What it was compared with."""
-
-    name: str
-    model: ModelDescription
 
 
 class GateCheck(ApiModel):
@@ -139,7 +118,8 @@ class EvaluationReport(ApiModel):
     verdict: str
     """One sentence."""
     model: ModelDescription
-    baseline: BaselineDescription
+    baseline: ModelDescription | None = None
+    """What it was compared with, if anything; without it scores have no baseline, delta, p-value and verdict."""
     notes: list[str] = Field(default_factory=list)
     """What a reader must know beside the figures: no baseline, examples left out, ..."""
     tasks: list[TaskReport]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel, is_finite
-from finetune_api.common import Stage
 from finetune_api.report import EvaluationSummary, ScoreSummary
+from finetune_api.stages import Stage
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes' limit."""

@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.common import Stage
 from finetune_api.meta import Condition
 from finetune_api.report import EvaluationSummary
+from finetune_api.stages import Stage
 
 StageState = Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"]
 JobState = Literal["Pending", "Running", "Restarting", "Suspended", "Succeeded", "Failed"]

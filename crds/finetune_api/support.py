@@ -1,23 +1,43 @@
-"""What the API can say and this version cannot do yet: refused, never ignored."""
+"""What the API can say and this version cannot do yet: refused, never ignored.
+
+Names come from the tables of `registries` and `stages`; only settings that no table has are listed here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
+from finetune_api.registries import (
+    CURRICULA,
+    METHODS,
+    METRICS,
+    OBJECTIVES,
+    PROMPTS,
+    SOURCE_FORMATS,
+    STORES,
+    TASKS,
+    Entry,
+    implemented,
+)
+from finetune_api.stages import PIPELINE
 
 NOT_SUPPORTED = "NotSupported"
-_STRATEGIES = ("Fixed", "FAIR")
-_METRICS = ("BLEU", "chrF", "chrF++", "TER")
+HUB = "hf"
+"""Data sets of the hub are read by name, so they need no store."""
 
 
 def unsupported(spec: FineTuneJobSpec) -> list[Problem]:
     """Every setting of `spec` that this version does not implement."""
     return [
-        *_unsupported_blocks(spec),
-        *_unsupported_data(spec),
-        *_unsupported_pretrain(spec),
-        *_unsupported_adapt(spec),
-        *_unsupported_evaluate(spec),
+        *_blocks(spec),
+        *_data(spec),
+        *_models(spec),
+        *_pretrain(spec),
+        *_adapt(spec),
+        *_evaluate(spec),
     ]
 
 
@@ -25,83 +45,122 @@ def _problem(field: str, what: str, instead: str) -> Problem:
     return Problem(f"spec.{field}", f"{what} is not supported yet: {instead}", NOT_SUPPORTED)
 
 
-def _unsupported_blocks(spec: FineTuneJobSpec) -> list[Problem]:
-    return [
-        _problem(block, f"the {block} block", "remove it")
-        for block in ("fuse", "align", "export", "elastic")
-        if getattr(spec, block) is not None
-    ]
+def _name(field: str, name: str, entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    """A problem if `name` is in the API only."""
+    if entries[name].implementation is None:
+        yield _problem(field, name, f"use {_either(implemented(entries))}")
 
 
-def _unsupported_data(spec: FineTuneJobSpec) -> list[Problem]:
-    problems = []
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _flags(flags: Iterable[tuple[bool, str, str, str]]) -> Iterator[Problem]:
+    """Problems of settings that no table has: (whether it is set, field, what, what to do instead)."""
+    return (_problem(field, what, instead) for is_set, field, what, instead in flags if is_set)
+
+
+def _blocks(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    stages = [name for name, stage in PIPELINE.items() if stage.implementation is None]
+    for block in (*stages, "elastic"):
+        if getattr(spec, block) is not None:
+            yield _problem(block, f"the {block} block", "remove it")
+
+
+def _data(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, source in enumerate(spec.data.sources):
         field = f"data.sources[{index}]"
         if source.type == "QuestionAnswering":
-            problems.append(_problem(f"{field}.type", "QuestionAnswering", "use Parallel or Text"))
-        if source.uri.startswith("s3://"):
-            problems.append(_problem(f"{field}.uri", "s3://", "copy the corpus to a volume and use file://"))
-    if spec.data.clean.language_id:
-        problems.append(_problem("data.clean.languageId", "language identification", "use false"))
-    if spec.data.clean.redact_personal_data:
-        problems.append(_problem("data.clean.redactPersonalData", "redaction", "use false"))
-    if spec.data.deduplicate.near is not None:
-        problems.append(_problem("data.deduplicate.near", "near-duplicate removal", "remove it"))
-    if spec.data.split.folds:
-        problems.append(_problem("data.split.folds", "cross-validation", "use 0"))
-    return problems
+            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel or Text")
+        yield from _store(f"{field}.uri", source.uri, "the corpus", and_hub=_may_be_on_hub(source))
+        if source.format is not None:
+            yield from _name(f"{field}.format", source.format, SOURCE_FORMATS)
+    data = spec.data
+    yield from _flags(
+        (
+            (data.clean.language_id, "data.clean.languageId", "language identification", "use false"),
+            (data.clean.redact_personal_data, "data.clean.redactPersonalData", "redaction", "use false"),
+            (data.deduplicate.near is not None, "data.deduplicate.near", "near-duplicate removal", "remove it"),
+            (data.split.folds > 0, "data.split.folds", "cross-validation", "use 0"),
+        )
+    )
 
 
-def _unsupported_pretrain(spec: FineTuneJobSpec) -> list[Problem]:
+def _may_be_on_hub(source: DataSource) -> bool:
+    return source.format in (None, "huggingface")
+
+
+def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    baseline = spec.evaluate.baseline.model if spec.evaluate else None
+    encoder = spec.adapt.prompts.retrieval.encoder if spec.adapt else None
+    for field, reference in (
+        ("model.from", spec.model.from_),
+        ("evaluate.baseline.model", baseline),
+        ("adapt.prompts.retrieval.encoder", encoder),
+    ):
+        if reference is not None:
+            yield from _store(f"{field}.uri", reference.uri, "the model")
+
+
+def _store(field: str, uri: str, what: str, *, and_hub: bool = False) -> Iterator[Problem]:
+    scheme, separator, _ = uri.partition("://")
+    if not separator or (and_hub and scheme == HUB) or scheme in implemented(STORES):
+        return
+    usable = _either([f"{name}://" for name in implemented(STORES)])
+    yield _problem(field, f"{scheme}://", f"copy {what} to a volume and use {usable}")
+
+
+def _pretrain(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if spec.pretrain is None:
-        return []
-    problems = [
-        _problem(f"pretrain.objectives[{i}].type", "Denoising", "use CausalLM or Translation")
-        for i, objective in enumerate(spec.pretrain.objectives)
-        if objective.type == "Denoising"
-    ]
-    strategy = spec.pretrain.curriculum.strategy
-    if strategy not in _STRATEGIES:
-        problems.append(_problem("pretrain.curriculum.strategy", strategy, f"use one of {', '.join(_STRATEGIES)}"))
-    return problems
+        return
+    for index, objective in enumerate(spec.pretrain.objectives):
+        yield from _name(f"pretrain.objectives[{index}].type", objective.type, OBJECTIVES)
+    yield from _name("pretrain.curriculum.strategy", spec.pretrain.curriculum.strategy, CURRICULA)
 
 
-def _unsupported_adapt(spec: FineTuneJobSpec) -> list[Problem]:
+def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
     adapt = spec.adapt
     if adapt is None:
-        return []
-    problems = []
-    if adapt.method not in ("LoRA", "Full"):
-        problems.append(_problem("adapt.method", adapt.method, "use LoRA or Full"))
-    if adapt.task.type != "Translation":
-        problems.append(_problem("adapt.task.type", adapt.task.type, "use Translation"))
-    if adapt.hints is not None:
-        problems.append(_problem("adapt.hints", "hints", "remove it"))
-    if adapt.prompts.dictionary is not None:
-        problems.append(_problem("adapt.prompts.dictionary", "dictionary hints", "remove it"))
-    if any(shots not in (0, 1) for shots in adapt.prompts.shots):
-        problems.append(_problem("adapt.prompts.shots", "more than one shot", "use 0 and 1"))
-    return problems
+        return
+    yield from _name("adapt.method", adapt.method, METHODS)
+    yield from _name("adapt.task.type", adapt.task.type, TASKS)
+    yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
+    many = any(shots not in (0, 1) for shots in adapt.prompts.shots)
+    yield from _flags(
+        (
+            (adapt.hints is not None, "adapt.hints", "hints", "remove it"),
+            (adapt.prompts.dictionary is not None, "adapt.prompts.dictionary", "dictionary hints", "remove it"),
+            (many, "adapt.prompts.shots", "more than one shot", "use 0 and 1"),
+        )
+    )
 
 
-def _unsupported_evaluate(spec: FineTuneJobSpec) -> list[Problem]:
+def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     evaluate = spec.evaluate
     if evaluate is None:
-        return []
-    problems = []
+        return
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
-        if task.type != "Translation":
-            problems.append(_problem(f"{field}.type", task.type, "use Translation"))
+        yield from _name(f"{field}.type", task.type, TASKS)
         if any(shots not in (0, 1) for shots in task.shots):
-            problems.append(_problem(f"{field}.shots", "more than one shot", "use 0 and 1"))
-        problems.extend(
-            _problem(f"{field}.metrics", metric, f"use one of {', '.join(_METRICS)}")
-            for metric in task.metrics
-            if metric not in _METRICS
+            yield _problem(f"{field}.shots", "more than one shot", "use 0 and 1")
+        for metric in task.metrics:
+            yield from _metric(f"{field}.metrics", metric, task.type)
+    yield from _flags(
+        (
+            (
+                evaluate.baseline.job_ref is not None,
+                "evaluate.baseline.jobRef",
+                "a job as baseline",
+                "use baseline.model",
+            ),
+            (evaluate.bias is not None, "evaluate.bias", "bias probes", "remove it"),
         )
-    if evaluate.baseline.job_ref is not None:
-        problems.append(_problem("evaluate.baseline.jobRef", "a job as baseline", "use baseline.model"))
-    if evaluate.bias is not None:
-        problems.append(_problem("evaluate.bias", "bias probes", "remove it"))
-    return problems
+    )
+
+
+def _metric(field: str, metric: str, task: str) -> Iterator[Problem]:
+    """A metric that is not there, or that says nothing of such a task."""
+    fitting = [name for name in implemented(METRICS) if task in METRICS[name].tasks]
+    if metric not in fitting and fitting:
+        yield _problem(field, f"{metric} of {task}", f"use {_either(fitting)}")

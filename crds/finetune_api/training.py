@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import Direction, LanguageCode, Name, Ratio
+from finetune_api.registries import CURRICULA, OBJECTIVES
 
 Schedule = Literal["Constant", "Cosine", "WarmupStableDecay"]
-ObjectiveType = Literal["CausalLM", "Denoising", "Translation"]
-Strategy = Literal["Fixed", "Temperature", "EXP3", "EXP3S", "FAIR", "ODM", "DoReMi"]
+ObjectiveType = Annotated[str, OneOf(OBJECTIVES)]
+Strategy = Annotated[str, OneOf(CURRICULA)]
 
 
 class Optimizer(ApiModel):

@@ -16,19 +16,19 @@ import torch
 
 from finetune_api.model import Parallelism, ScratchModel, Zero
 from finetune_api.training import Batch, Checkpoint, Curriculum, Optimizer
-from finetune_trainer.batching import Documents, ExampleSet, MixtureSource, Translations, make_layout
+from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import create_curriculum
-from finetune_trainer.engine import create_engine
+from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import scratch_model
-from finetune_trainer.objectives import block_mask
+from finetune_trainer.objectives.next_token import block_mask
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts, tiny_plan
+from tiny import PAD, TinyTexts, documents, same_facts, tiny_engine, tiny_plan, translations
 
 VOCABULARY = 4096
 LENGTH = 128
@@ -51,18 +51,18 @@ def new_model() -> torch.nn.Module:
     return scratch_model(SPEC, Vocabulary(), 0)
 
 
-def arms() -> dict[str, ExampleSet]:
+def arms() -> dict[str, ArmExamples]:
     """Texts of 22 tokens on average, as in the quickstart."""
     first, second = TinyTexts(4000, 22, 1, 110), TinyTexts(4000, 22, 2, 50)
     third = TinyTexts(4000, 22, 3, 50)
-    return {"en": Documents(first, BOS, EOS, LENGTH), "en-es": Translations(second, third, TinyPrompt(), LENGTH)}
+    return {"en": documents(first, LENGTH), "en-es": translations(second, third, LENGTH)}
 
 
 def new_source(strategy: Curriculum) -> MixtureSource:
     """Both arms, half of the steps each."""
     examples = arms()
-    layout = make_layout(BATCH, StageContext.single(tiny_plan(Path())), 1, PAD)
-    return MixtureSource(examples, create_curriculum(strategy, dict.fromkeys(examples, 1.0)), strategy, layout, 3)
+    layout = make_layout(BATCH, Ranks(), 1, PAD)
+    return MixtureSource(examples, create_curriculum(strategy, same_facts(examples)), strategy, layout, 3)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -80,11 +80,10 @@ def plain_loop() -> float:
 
     def step(number: int) -> None:
         for batch in batches[number]:
-            mask = block_mask(batch.position_ids)
-            logits = model(
-                input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask, use_cache=False
-            ).logits
-            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten())
+            ids, labels, positions = (batch.tensors[name] for name in ("input_ids", "labels", "position_ids"))
+            mask = block_mask(positions)
+            logits = model(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).logits
+            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
             torch.autograd.backward(loss / len(batches[number]))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -101,8 +100,7 @@ def plain_loop() -> float:
 
 def our_loop(parallelism: Parallelism, strategy: Curriculum) -> float:
     """The whole loop: drawing, packing, rewards, metrics, history; without validation and checkpoints."""
-    engine = create_engine(new_model(), parallelism, OPTIMIZER, torch.device("cpu"))
-    settings = TrainSettings(OPTIMIZER, Budget(tokens=BATCH.global_tokens), validate_every_steps=10**6)
+    engine = tiny_engine(new_model(), parallelism, OPTIMIZER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         context = StageContext.single(tiny_plan(folder))
@@ -110,7 +108,7 @@ def our_loop(parallelism: Parallelism, strategy: Curriculum) -> float:
         def run(steps: int) -> None:
             checkpointer = Checkpointer(folder / f"checkpoints{steps}", Checkpoint(every_steps=10**6), context)
             budget = Budget(tokens=steps * BATCH.global_tokens)
-            chosen = TrainSettings(settings.optimizer, budget, settings.validate_every_steps)
+            chosen = TrainSettings(BATCH, OPTIMIZER, strategy, budget, 3, PAD, validate_every_steps=10**6)
             train(context, engine, new_source(strategy), {}, chosen, checkpointer, folder / f"history{steps}.jsonl")
 
         run(1)

@@ -15,11 +15,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from finetune_trainer.artifacts import write_artifact
 from finetune_trainer.checkpoint import Checkpointer
-from finetune_trainer.context import StageContext
+from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadData, Preempted
-from finetune_trainer.stages import StageOutcome
+from finetune_trainer.workspace.artifacts import write_artifact
 
 STEPS = 20
 MISBEHAVE_AT = 5
@@ -28,7 +27,7 @@ MISBEHAVE_AT = 5
 def run(context: StageContext) -> StageOutcome:
     """Sum ones over all ranks, STEPS times; a checkpoint holds the total."""
     behaviours = json.loads(os.environ.get("FAKE", "{}"))
-    behaviour = behaviours.get(str(context.rank), behaviours.get("*", ""))
+    behaviour = behaviours.get(str(context.ranks.rank), behaviours.get("*", ""))
     root = context.workspace / "checkpoints" / context.plan.stage
     checkpointer = Checkpointer(root, context.plan.spec.checkpoint, context)
     latest = checkpointer.latest()
@@ -36,14 +35,14 @@ def run(context: StageContext) -> StageOutcome:
     first = latest.step + 1 if latest else 1
 
     def write(folder: Path) -> None:
-        if context.is_main:
+        if context.ranks.is_main:
             torch.save(total, folder / "total.pt")
 
     for step in range(first, STEPS + 1):
         if step == MISBEHAVE_AT:
             misbehave(behaviour)
         share = torch.tensor([1.0, float(context.stop.requested)])
-        if context.world_size > 1:
+        if context.ranks.size > 1:
             dist.all_reduce(share)
         total += share[0]
         context.progress.update(phase="Training", step=step, total_steps=STEPS, loss=float(total))
@@ -57,8 +56,8 @@ def run(context: StageContext) -> StageOutcome:
         if behaviour == "linger":
             time.sleep(0.05)
     checkpointer.wait()
-    if context.is_main:
-        with write_artifact(context, "models/pretrain", context.plan) as folder:
+    if context.ranks.is_main:
+        with write_artifact(context.workspace, "models/pretrain", context.plan) as folder:
             (folder / "total.txt").write_text(str(float(total)), encoding="utf-8")
     return StageOutcome(
         artifact="models/pretrain",

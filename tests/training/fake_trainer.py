@@ -2,10 +2,15 @@
 
 import sys
 
-from finetune_trainer.main import main
-from finetune_trainer.stages import Registry, StageEntry
+from finetune_api.stages import StageDescription
+from finetune_trainer.pod.main import main
+from finetune_trainer.stages import StageTable
 
-FAKE: Registry = {"pretrain": StageEntry("training.fake_recipe:run", "models/pretrain")}
+FAKE: StageTable = {
+    "pretrain": StageDescription(
+        implementation="training.fake_recipe:run", parts=(), produces="model", artifact="models/pretrain"
+    )
+}
 
 if __name__ == "__main__":
-    sys.exit(main(registry=FAKE))
+    sys.exit(main(table=FAKE))

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.model import Parallelism, Zero
-from finetune_trainer.context import StageContext
+from finetune_api.progress import read_history
+from finetune_trainer.context import StageContext, StageOutcome, StopFlag
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.engine import create_engine
 from finetune_trainer.errors import Preempted
 from finetune_trainer.models import scratch_model
-from finetune_trainer.run.history import read_history
-from finetune_trainer.signals import StopFlag
-from finetune_trainer.stages import StageOutcome, pretrain
+from finetune_trainer.objectives.causal_lm import CausalLM
+from finetune_trainer.stages import pretrain
 
 RESULTS = "parity.json"
 HISTORY = "models/pretrain/history.jsonl"
@@ -44,15 +44,15 @@ def run(context: StageContext) -> StageOutcome:
     """Every engine, undisturbed and resumed, and the same batch in more micro-batches."""
     results: dict[str, Any] = {}
     for name, parallelism in ENGINES.items():
-        if context.world_size == 1 and name not in ("DDP", "ZeRO-2"):
+        if context.ranks.size == 1 and name not in ("DDP", "ZeRO-2"):
             continue
         results[name] = _losses(_variant(context, name, parallelism))
         results[f"{name} resumed"] = _losses(_variant(context, f"{name} resumed", parallelism), interrupted=True)
     for name in ("DDP", "ZeRO-2", "ZeRO-3"):
-        if context.world_size > 1:
+        if context.ranks.size > 1:
             results[f"{name} in 4"] = _losses(_variant(context, f"{name} in 4", ENGINES[name], micro_batch=2))
     results["deviation"] = _initial_deviation(context)
-    if context.is_main:
+    if context.ranks.is_main:
         (context.workspace / RESULTS).write_text(json.dumps(results))
     return StageOutcome(artifact=None)
 
@@ -91,5 +91,6 @@ def _initial_deviation(context: StageContext) -> dict[str, float]:
     assert settings is not None
     data = PreparedData.open(Path(context.plan.workspace), context.plan.inputs["prepare"])
     model = scratch_model(spec.model.scratch, data.tokenizer(), 0)
-    engine = create_engine(model, ENGINES["ZeRO-3"], settings.optimizer, context.device)
+    losses = {CausalLM.name: CausalLM().loss}
+    engine = create_engine(_variant(context, "deviation", ENGINES["ZeRO-3"]), model, losses, settings.optimizer)
     return {name: float(value.std()) for name, value in engine.full_state_dict().items() if value.ndim == 2}

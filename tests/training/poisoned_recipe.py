@@ -9,8 +9,9 @@ from unittest.mock import patch
 from torch import Tensor, nn
 
 from finetune_trainer import engine
-from finetune_trainer.context import StageContext
-from finetune_trainer.stages import StageOutcome, pretrain
+from finetune_trainer.context import StageContext, StageOutcome
+from finetune_trainer.run import stage
+from finetune_trainer.stages import pretrain
 
 FIRST_STEP = 6
 
@@ -32,5 +33,5 @@ def run(context: StageContext) -> StageOutcome:
             created.model.get_submodule("model.norm").register_forward_hook(poison)
         return created
 
-    with patch.object(pretrain, "create_engine", create_poisoned):
+    with patch.object(stage, "create_engine", create_poisoned):
         return pretrain.run(context)

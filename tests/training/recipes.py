@@ -2,10 +2,13 @@
 
 import sys
 
-from finetune_trainer.main import main
-from finetune_trainer.stages import Registry, StageEntry
+from finetune_api.stages import StageDescription
+from finetune_trainer.pod.main import main
+from finetune_trainer.stages import StageTable
 
 if __name__ == "__main__":
     recipe = sys.argv.pop(1)
-    REGISTRY: Registry = {"pretrain": StageEntry(recipe, "models/pretrain")}
-    sys.exit(main(registry=REGISTRY))
+    TABLE: StageTable = {
+        "pretrain": StageDescription(implementation=recipe, parts=(), produces="model", artifact="models/pretrain")
+    }
+    sys.exit(main(table=TABLE))

@@ -20,18 +20,18 @@ from transformers import AutoTokenizer
 
 from finetune_api.model import ScratchModel
 from finetune_api.plan import Plan
-from finetune_api.progress import HistoryRow
+from finetune_api.progress import HistoryRow, read_history
 from finetune_api.stage_result import StageResult
-from finetune_trainer.adaptation.data import ONE_SHOT, ZERO_SHOT, build_data
-from finetune_trainer.batching import make_layout, validation_batches
+from finetune_trainer.batching import ArmExamples, make_layout, validation_batches
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.models import load_model, save_model, scratch_model
-from finetune_trainer.objectives import causal_loss
+from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.retrieval import FuzzyIndex
-from finetune_trainer.run.history import read_history
 from finetune_trainer.stages import adapt, prepare
+from finetune_trainer.tasks.translation.training import ONE_SHOT, ZERO_SHOT, training_data
 from training import prepared
 from training.conftest import GangRun, StartGang
 from training.corpus import pairs, write_tsv
@@ -138,14 +138,14 @@ def validation_loss(folder: Path, workspace: Path, plan: Plan) -> float:
     settings = plan.spec.adapt
     assert settings is not None
     data = PreparedData.open(workspace, plan.inputs["prepare"])
-    layout = make_layout(settings.batch, StageContext.single(plan), 1, data.pad_id)
-    model = load_model(folder).eval()
+    layout = make_layout(settings.batch, Ranks(), 1, data.pad_id)
+    model = load_model(folder, "artifact").eval()
     loss, tokens = 0.0, 0
-    for examples in build_data(settings, data).validation.values():
-        for batch in validation_batches(examples, layout):
+    for examples in training_data(settings, data, Ranks()).validation.values():
+        for batch in validation_batches(ArmExamples(CausalLM(), examples), layout):
             with torch.no_grad():
-                part = causal_loss(model, batch)
-            loss, tokens = loss + float(part.loss_sum), tokens + int(part.target_tokens)
+                part = CausalLM().loss(model, **batch.tensors)
+            loss, tokens = loss + float(part.loss_sum), tokens + int(part.loss_units)
     return loss / tokens
 
 
@@ -168,9 +168,11 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
             "lora_A": (8, 224), "lora_B": (64, 8)
         }  # fmt: skip
         assert all(weight.abs().max() > 1e-3 for name, weight in adapter.items() if "lora_B" in name)
-        merged = load_model(run.folder).eval()
+        merged = load_model(run.folder, "artifact").eval()
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            parts = PeftModel.from_pretrained(load_model(template / "models/pretrain"), str(run.folder / "adapter"))
+            parts = PeftModel.from_pretrained(
+                load_model(template / "models/pretrain", "base"), str(run.folder / "adapter")
+            )
         tokens = torch.arange(10, 60)[None]
         with torch.no_grad():
             assert torch.allclose(merged(tokens).logits, parts.eval()(tokens).logits, atol=1e-5)
@@ -225,7 +227,7 @@ def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rat
     folder = workspace / "models/adapt"
     assert validation_loss(folder, workspace, plan) == pytest.approx(losses[best], abs=1e-4)
     assert (folder / "adapter").exists() is (method == "LoRA")
-    assert load_model(folder).lm_head.weight.shape == (400, 64)
+    assert load_model(folder, "artifact").lm_head.weight.shape == (400, 64)
 
 
 def test_matches_come_from_the_training_split_only(template: Path) -> None:
@@ -238,7 +240,7 @@ def test_matches_come_from_the_training_split_only(template: Path) -> None:
         for name in ("train", "validation", "test")
     }  # type: ignore[misc, unused-ignore]
     assert sum(map(len, splits.values())) == len(pairs(600))
-    built = build_data(settings, data)
+    built = training_data(settings, data, Ranks())
     for examples, split in ((built.train, "train"), (built.validation[ONE_SHOT], "validation")):
         one_shot = 0
         for index in range(len(examples)):
@@ -260,7 +262,7 @@ def test_matches_are_similar_on_the_side_that_was_asked(template: Path) -> None:
         prompts = {"shots": [1], "retrieval": {"side": side}}
         settings = make_plan(template, prompts=prompts, task=ADAPT["task"] | {"maxExamples": None}).spec.adapt
         assert settings is not None
-        built = build_data(settings, data)
+        built = training_data(settings, data, Ranks())
         shown = [str(data.tokenizer().decode(built.train[i].tokens)) for i in range(len(built.train))]
         lines = [[line.partition(": ")[2] for line in text.removesuffix("</s>").split("\n")] for text in shown]
         example_of[side] = {own: example for example, _, own, _ in lines}
@@ -278,7 +280,6 @@ def test_matches_are_similar_on_the_side_that_was_asked(template: Path) -> None:
         ({"lora": {"targets": ["wq"]}}, BadConfiguration, "no linear layer named wq"),
         ({"batch": {"globalTokens": 1024, "sequenceLength": 128}}, BadConfiguration, "128 exceeds the model's 96"),
         ({"batch": {"globalTokens": 64, "sequenceLength": 8}}, BadData, "none of .* segments fits into 8 tokens"),
-        ({"method": "DoRA"}, BadConfiguration, "DoRA is not supported yet"),
         (
             {"prompts": {"retrieval": {"encoder": {"uri": "file:///nowhere"}}}},
             BadConfiguration,

@@ -17,14 +17,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from finetune_api.model import ScratchModel
 from finetune_api.plan import Plan
 from finetune_api.report import EvaluationReport
-from finetune_trainer.artifacts import find_artifact
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted, StageFailure
-from finetune_trainer.evaluation.testset import load_test_sets, sample_rows
 from finetune_trainer.models import save_model, scratch_model
-from finetune_trainer.prompts import AdaptiveMtPrompt
+from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
 from finetune_trainer.stages import evaluate, prepare
+from finetune_trainer.tasks.translation.test_set import load_test_set
+from finetune_trainer.workspace.artifacts import find_artifact
 from training import prepared
 from training.conftest import StartGang
 from training.corpus import write_tsv
@@ -132,6 +133,7 @@ def test_what_was_learnt_shows_and_two_ranks_say_what_one_says(workspace: Path, 
     assert [s.verdict for s in zero_shot.scores] == ["Better"] * 3
     assert zero_shot.scores[0].p_value is not None
     assert zero_shot.scores[0].p_value < 0.05
+    assert report.baseline is not None
     assert (report.model.name, report.baseline.name) == ("adapted", "pretrained")
     assert report.verdict.startswith("The adapted model is better than its baseline")
     assert outcome.evaluation is not None
@@ -164,7 +166,7 @@ def test_a_model_that_was_only_pretrained_has_no_baseline(workspace: Path) -> No
     inputs = {"prepare": DATA, "pretrain": "models/pretrain"}
     outcome = evaluate.run(StageContext.single(make_plan(workspace, inputs=inputs, task={"maxSegments": 5})))
     report = read_report(workspace)
-    assert (report.model.name, report.baseline.name, report.baseline.model.path) == ("pretrained", "none", "")
+    assert (report.model.name, report.baseline) == ("pretrained", None)
     assert "no baseline" in report.verdict
     assert "baseline.model" in report.notes[0]
     assert all(s.verdict is None and s.baseline is None for t in report.tasks for s in t.scores)
@@ -181,6 +183,7 @@ def test_a_named_baseline_and_a_gate_that_fails(workspace: Path) -> None:
     plan = make_plan(workspace, task={"maxSegments": 6, "shots": [0]}, **changes)
     outcome = evaluate.run(StageContext.single(plan))
     report = read_report(workspace)
+    assert report.baseline is not None
     assert report.baseline.name == f"file://{workspace / 'models/adapt'}"
     assert [s.verdict for s in report.tasks[0].scores] == ["NoDifference"] * 3  # a model against itself
     assert outcome.evaluation is not None
@@ -191,7 +194,7 @@ def test_a_named_baseline_and_a_gate_that_fails(workspace: Path) -> None:
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
     plan = make_plan(workspace)
     data = PreparedData.open(workspace, DATA)
-    (test_set,) = load_test_sets(plan.spec, data)
+    test_set = load_test_set(plan.spec, data, 0)
     assert test_set.examples is not None
     train = data.pairs("ui", "train")
     known = set(zip(train.text("en"), train.text("es"), strict=True))
@@ -202,12 +205,12 @@ def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
 
 def test_the_sample_is_fixed_by_content() -> None:
     keys = np.random.default_rng(0).permutation(1000).astype(np.uint64)
-    rows = sample_rows(keys, 10)
+    rows = fixed_sample(keys, 10)
     assert sorted(keys[rows]) == list(range(10))
     assert list(rows) == sorted(rows)
     moved = np.roll(keys, 17)
-    assert set(moved[sample_rows(moved, 10)]) == set(keys[rows])
-    assert list(sample_rows(keys[:3], 10)) == [0, 1, 2]
+    assert set(moved[fixed_sample(moved, 10)]) == set(keys[rows])
+    assert list(fixed_sample(keys[:3], 10)) == [0, 1, 2]
 
 
 def broken_model(workspace: Path) -> None:
@@ -222,7 +225,7 @@ def scratch_sources(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "changes", "error", "message"),
     [
-        (broken_model, {}, BadConfiguration, "holds no tokenizer"),
+        (broken_model, {}, BadConfiguration, "has no tokenizer"),
         (None, {"baseline": {"model": {"uri": "file:///nowhere"}}}, BadConfiguration, "/nowhere is not a model folder"),
         (None, {"baseline": {"model": {"uri": "s3://a/b"}}}, BadConfiguration, "s3:// is not supported"),
         (None, {"task": {"direction": "de-es"}}, BadConfiguration, "direction is de-es, but source 'ui'.*en and es"),

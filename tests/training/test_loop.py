@@ -10,26 +10,29 @@ import torch
 
 from finetune_api.adapt import EarlyStopping
 from finetune_api.model import Parallelism
+from finetune_api.progress import read_history
 from finetune_api.training import Batch, Checkpoint, Curriculum, Optimizer
-from finetune_trainer.batching import (
-    Documents,
-    ExampleSet,
-    MixtureSource,
-    Translations,
-    make_layout,
-    validation_batches,
-)
+from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
+from finetune_trainer.batching.interface import StepBatch
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import create_curriculum
-from finetune_trainer.engine import Engine, create_engine
+from finetune_trainer.engine import Engine
 from finetune_trainer.errors import NonFiniteLoss, Preempted
-from finetune_trainer.run.contract import StepBatch
-from finetune_trainer.run.history import read_history
 from finetune_trainer.run.loop import MAX_NONFINITE_STEPS, train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
-from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts, parameters, tiny_model, tiny_plan
+from tiny import (
+    PAD,
+    TinyTexts,
+    documents,
+    parameters,
+    same_facts,
+    tiny_engine,
+    tiny_model,
+    tiny_plan,
+    translations,
+)
 
 ROW_TOKENS = 8 * 64
 STEPS = 24
@@ -44,8 +47,10 @@ class Laboratory:
         self.folder = folder
         self.history = folder / "history.jsonl"
         self.policy = Checkpoint(every_steps=5, async_=False)
-        self.settings = TrainSettings(OPTIMIZER, Budget(tokens=STEPS * ROW_TOKENS), validate_every_steps=8)
         self.curriculum = Curriculum(strategy="FAIR", update_every_steps=2)
+        self.settings = TrainSettings(
+            BATCH, OPTIMIZER, self.curriculum, Budget(tokens=STEPS * ROW_TOKENS), 3, PAD, validate_every_steps=8
+        )
         self.engine: Engine
         self.source: MixtureSource
         self.context = self.new_context()
@@ -53,20 +58,20 @@ class Laboratory:
     def new_context(self) -> StageContext:
         return StageContext.single(tiny_plan(self.folder), self.folder)
 
-    def arms(self, seed: int) -> dict[str, ExampleSet]:
+    def arms(self, seed: int) -> dict[str, ArmExamples]:
         return {
-            "en": Documents(TinyTexts(200, seed=seed), BOS, EOS, 64),
-            "mt:en-es": Translations(TinyTexts(90, 8, seed, 25), TinyTexts(90, 8, seed, 25), TinyPrompt(), 64),
+            "en": documents(TinyTexts(200, seed=seed), 64),
+            "mt:en-es": translations(TinyTexts(90, 8, seed, 25), TinyTexts(90, 8, seed, 25), 64),
         }
 
     def run(self, disturb: Any = None) -> TrainOutcome:
         """Run to the end; `disturb(step, engine, context)` is called before each batch is drawn."""
         self.context = self.new_context()
-        layout = make_layout(BATCH, self.context, 1, PAD)
+        layout = make_layout(BATCH, self.context.ranks, 1, PAD)
         arms = self.arms(0)
-        curriculum = create_curriculum(self.curriculum, dict.fromkeys(arms, 1.0))
+        curriculum = create_curriculum(self.curriculum, same_facts(arms))
         self.source = MixtureSource(arms, curriculum, self.curriculum, layout, seed=3)
-        self.engine = create_engine(tiny_model(), Parallelism(engine="DDP"), OPTIMIZER, torch.device("cpu"))
+        self.engine = tiny_engine(tiny_model(), Parallelism(engine="DDP"), OPTIMIZER)
         held_out = self.arms(1).items()
         validation: ValidationSets = {name: validation_batches(examples, layout) for name, examples in held_out}
         checkpointer = Checkpointer(self.folder / "checkpoints", self.policy, self.context)
@@ -250,11 +255,11 @@ def test_early_stopping_returns_the_best_weights(tmp_path: Path) -> None:
     final = parameters(laboratory.engine.model)
     laboratory.engine.model.load_state_dict(outcome.weights(laboratory.engine), strict=False)
     assert not torch.equal(final, parameters(laboratory.engine.model))
-    layout = make_layout(BATCH, laboratory.context, 1, PAD)
+    layout = make_layout(BATCH, laboratory.context.ranks, 1, PAD)
     sums = [
         laboratory.engine.evaluate(validation_batches(examples, layout)) for examples in laboratory.arms(1).values()
     ]
-    loss = sum(float(part.loss_sum) for part in sums) / sum(int(part.target_tokens) for part in sums)
+    loss = sum(float(part.loss_sum) for part in sums) / sum(int(part.loss_units) for part in sums)
     assert loss == pytest.approx(min(losses), abs=1e-5)
 
 

@@ -13,8 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from finetune_api.plan import Plan
-from finetune_trainer.artifacts import find_artifact
-from finetune_trainer.run.history import read_history
+from finetune_api.progress import read_history
+from finetune_trainer.workspace.artifacts import find_artifact
 from training.conftest import GangRun, StartGang
 from training.prepared import make_plan, prepare_data, pretrain_spec
 

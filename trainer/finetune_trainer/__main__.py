@@ -2,7 +2,7 @@
 
 import sys
 
-from finetune_trainer.main import main
+from finetune_trainer.pod.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api import labels
-from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
+from finetune_api.stages import Stage
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.plan import layout
 from finetune_operator.reconcile.pods import pod_template

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from finetune_api.common import Stage
 from finetune_api.problems import join_problems
+from finetune_api.stages import Stage
 from finetune_api.status import JobState
 from finetune_operator.reconcile import measures
 from finetune_operator.reconcile.endings import keep_ended, succeed_job

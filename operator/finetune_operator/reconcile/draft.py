@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.meta import Condition, ConditionStatus
+from finetune_api.stages import Stage
 from finetune_api.status import (
     CONDITION_TYPES,
     MAX_STATUS_BYTES,

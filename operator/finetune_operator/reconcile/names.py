@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from finetune_api import labels
 from finetune_api.base import API_VERSION, GROUP
-from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
+from finetune_api.stages import Stage
 
 PARALLELISM = f"{GROUP}/parallelism"
 """Annotation of a Job: the layout of its gang, to tell a resize."""

@@ -7,22 +7,11 @@ import json
 from typing import Any
 
 from finetune_api import labels
-from finetune_api.common import STAGES, Stage
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
+from finetune_api.stages import PIPELINE, STAGES, Stage
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile.settings import Settings
-
-SINGLE_PROCESS_STAGES: frozenset[Stage] = frozenset(("prepare", "export"))
-_PARTS: dict[Stage, tuple[str, ...]] = {
-    # The parallel layout belongs to a training stage: checkpoints of another world size cannot be resumed.
-    "pretrain": ("model", "pretrain", "parallelism"),
-    "fuse": ("model", "fuse", "parallelism"),
-    "adapt": ("model", "adapt", "parallelism"),
-    "align": ("model", "align", "parallelism"),
-    "evaluate": ("evaluate",),
-    "export": ("export",),
-}
 
 
 def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
@@ -34,7 +23,7 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     value = spec.to_json_object()
     digest = ""
     for name in spec.stages():
-        parts = _prepare_parts(value) if name == "prepare" else {part: value[part] for part in _PARTS[name]}
+        parts = {path.rpartition(".")[2]: _part(value, path) for path in PIPELINE[name].parts}
         document = {"stage": name, "after": digest, "parts": parts}
         digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         if name == stage:
@@ -42,22 +31,23 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     return digest
 
 
-def _prepare_parts(value: dict[str, Any]) -> dict[str, Any]:
-    """Corpora, cleaning and the tokenizer; not the rest of the model, so that sizes can be tried on the same data."""
-    model = value["model"]
-    return {"data": value["data"], "tokenizer": model.get("tokenizer"), "from": model.get("from")}
+def _part(value: Any, path: str) -> Any:
+    """What stands at `model.tokenizer`; None if nothing does."""
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def gang_size(spec: FineTuneJobSpec, stage: Stage) -> tuple[int, int]:
     """(pods, processes per pod) of a stage."""
-    if stage in SINGLE_PROCESS_STAGES:
+    if not PIPELINE[stage].distributed:
         return 1, 1
     return spec.parallelism.nodes, spec.parallelism.processes_per_node
 
 
 def layout(spec: FineTuneJobSpec, stage: Stage) -> str:
     """Layout of a stage's gang in words; a running gang with another one is replaced."""
-    if stage in SINGLE_PROCESS_STAGES:
+    if not PIPELINE[stage].distributed:
         return "1x1"
     p = spec.parallelism
     return f"{p.nodes}x{p.processes_per_node} {p.engine} zero{p.zero.stage} offload-{p.zero.offload} {p.precision}"

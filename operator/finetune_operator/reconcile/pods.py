@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api import labels
-from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.runtime import RuntimeSpec
+from finetune_api.stages import Stage
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.claims import named_claims
 from finetune_operator.reconcile.plan import gang_size, workspace_path

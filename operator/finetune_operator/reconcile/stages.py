@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from finetune_api.common import Stage
 from finetune_api.stage_result import StageResult
+from finetune_api.stages import Stage
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import measures, names
 from finetune_operator.reconcile.endings import end_stage_failed, fail_job

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from finetune_api.common import Stage
 from finetune_api.problems import Problem
 from finetune_api.runtime import RuntimeSpec, pod_runtime
+from finetune_api.stages import Stage
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.children import read_snapshot

@@ -19,16 +19,19 @@ from finetune_api.stage_result import (
 from finetune_api.support import unsupported
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PRETRAIN: dict[str, Any] = {
+    "budget": {"tokens": 1000},
+    "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
+}
+ADAPT: dict[str, Any] = {"task": {"source": "ui", "direction": "en-es"}}
+TASK: dict[str, Any] = {"name": "t", "source": "ui", "direction": "en-es"}
 
 
 def manifest(**spec: Any) -> dict[str, Any]:
     minimal: dict[str, Any] = {
         "model": {"scratch": {"layers": 2, "hidden": 64, "heads": 4, "kvHeads": 2}},
         "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "file:///ui.tsv"}]},
-        "pretrain": {
-            "budget": {"tokens": 1000},
-            "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
-        },
+        "pretrain": PRETRAIN,
     }
     return {
         "apiVersion": "finetune-operator.io/v1alpha1",
@@ -89,6 +92,40 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
         "spec.evaluate.tasks[0].shots",
     }  # fmt: skip
     assert all(p.reason == "NotSupported" for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"adapt": ADAPT | {"method": "DoRA"}}, "adapt.method", "DoRA is not supported yet: use Full or LoRA"),
+        ({"adapt": ADAPT | {"hints": {"style": "TIM"}}}, "adapt.hints", "hints is not supported yet: remove it"),
+        (
+            {"pretrain": PRETRAIN | {"curriculum": {"strategy": "EXP3"}}},
+            "pretrain.curriculum.strategy",
+            "EXP3 is not supported yet: use Fixed or FAIR",
+        ),
+        (
+            {"evaluate": {"tasks": [TASK | {"metrics": ["BLEU", "F1"]}]}},
+            "evaluate.tasks[0].metrics",
+            "F1 of Translation is not supported yet: use BLEU, chrF++, chrF or TER",
+        ),
+        (
+            {"evaluate": {"tasks": [TASK], "baseline": {"model": {"uri": "s3://a/b"}}}},
+            "evaluate.baseline.model.uri",
+            "s3:// is not supported yet: copy the model to a volume and use pvc:// or file://",
+        ),
+        (
+            {"evaluate": {"tasks": [TASK], "baseline": {"model": {"uri": "gs://a/b"}}}},
+            "evaluate.baseline.model.uri",
+            "gs:// is not supported yet: copy the model to a volume and use pvc:// or file://",
+        ),
+    ],
+)
+def test_names_that_no_version_has_are_refused_with_those_there_are(
+    changes: dict[str, Any], field: str, message: str
+) -> None:
+    problems = unsupported(FineTuneJob.from_json_object(manifest(**changes)).spec)
+    assert [(p.field, p.message) for p in problems] == [(f"spec.{field}", message)]
 
 
 def test_a_supported_job_has_no_such_problem() -> None:

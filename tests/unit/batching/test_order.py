@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_trainer.batching.order import EpochOrder, uniform
+from finetune_trainer.batching.order import EpochOrder
+from finetune_trainer.hashing import keyed_uniform
 
 
 @given(size=st.integers(1, 3000), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))
@@ -47,8 +48,8 @@ def test_large_orders_need_no_memory() -> None:
 
 
 def test_uniform_is_uniform_and_repeatable() -> None:
-    values = [uniform(3, "arm", step) for step in range(4000)]
-    assert values == [uniform(3, "arm", step) for step in range(4000)]
+    values = [keyed_uniform(f"3/arm/{step}") for step in range(4000)]
+    assert values == [keyed_uniform(f"3/arm/{step}") for step in range(4000)]
     assert np.mean(values) == pytest.approx(0.5, abs=0.02)
     assert 0.0 <= min(values) <= max(values) < 1.0
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -10,51 +9,40 @@ import pytest
 import torch
 
 from finetune_api.training import Batch, Curriculum
-from finetune_trainer.batching import (
-    Documents,
-    ExampleSet,
-    MixtureSource,
-    Translations,
-    make_layout,
-    validation_batches,
-)
+from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
 from finetune_trainer.batching.stream import ArmStream
 from finetune_trainer.curriculum import create_curriculum
+from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.objectives import IGNORED
-from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts
-
-
-@dataclass
-class Place:
-    rank: int = 0
-    world_size: int = 1
-
+from finetune_trainer.objectives.next_token import IGNORED
+from tiny import PAD, TinyTexts, documents, same_facts, translations
 
 BATCH = Batch(global_tokens=16 * 64, sequence_length=64)
 PADDED = BATCH.model_copy(update={"packing": False})
 
 
-def arms() -> dict[str, ExampleSet]:
+def arms() -> dict[str, ArmExamples]:
     return {
-        "en": Documents(TinyTexts(300), BOS, EOS, 64),
-        "mt:en-es": Translations(TinyTexts(200, 8, 1, 25), TinyTexts(200, 8, 2, 25), TinyPrompt(), 64),
+        "en": documents(TinyTexts(300), 64),
+        "mt:en-es": translations(TinyTexts(200, 8, 1, 25), TinyTexts(200, 8, 2, 25), 64),
     }
 
 
 def source(
-    place: Place | None = None, batch: Batch = BATCH, strategy: Any = "Fixed", **curriculum: Any
+    ranks: Ranks | None = None, batch: Batch = BATCH, strategy: Any = "Fixed", **curriculum: Any
 ) -> MixtureSource:
     settings = Curriculum(strategy=strategy, **curriculum)
-    layout = make_layout(batch, place or Place(), 1, PAD)
-    return MixtureSource(arms(), create_curriculum(settings, {"en": 1.0, "mt:en-es": 1.0}), settings, layout, seed=3)
+    layout = make_layout(batch, ranks or Ranks(), 1, PAD)
+    return MixtureSource(arms(), create_curriculum(settings, same_facts(arms())), settings, layout, seed=3)
 
 
 def contents(batches: Any) -> Counter[tuple[int, ...]]:
     """The examples of some micro-batches."""
     found: Counter[tuple[int, ...]] = Counter()
     for batch in batches:
-        for ids, labels, positions in zip(batch.input_ids, batch.labels, batch.position_ids, strict=True):
+        whole = torch.arange(batch.tensors["labels"].shape[1]).expand_as(batch.tensors["labels"])
+        names = (batch.tensors["input_ids"], batch.tensors["labels"], batch.tensors.get("position_ids", whole))
+        for ids, labels, positions in zip(*names, strict=True):
             starts = [*torch.nonzero(positions == 0).flatten().tolist(), len(ids)]
             for start, end in pairwise(starts):
                 if (labels[start:end] != IGNORED).any():
@@ -65,12 +53,12 @@ def contents(batches: Any) -> Counter[tuple[int, ...]]:
 
 @pytest.mark.parametrize("batch", [BATCH, PADDED])
 def test_two_ranks_share_what_one_rank_has(batch: Batch) -> None:
-    one, first, second = source(batch=batch), source(Place(0, 2), batch), source(Place(1, 2), batch)
+    one, first, second = source(batch=batch), source(Ranks(0, 2), batch), source(Ranks(1, 2), batch)
     for step in range(1, 12):
         whole, halves = one.draw(step), [first.draw(step), second.draw(step)]
         assert whole.arm == halves[0].arm == halves[1].arm
         assert contents(whole.micro_batches) == contents(halves[0].micro_batches) + contents(halves[1].micro_batches)
-        assert whole.target_tokens == halves[0].target_tokens
+        assert whole.loss_units == halves[0].loss_units
         assert len(halves[0].micro_batches) == len(halves[1].micro_batches)
 
 
@@ -78,16 +66,16 @@ def test_target_tokens_are_those_of_the_labels() -> None:
     stream = source()
     for step in range(1, 12):
         drawn = stream.draw(step)
-        labels = torch.cat([batch.labels for batch in drawn.micro_batches])
-        assert int((labels != IGNORED).sum()) == drawn.target_tokens
+        labels = torch.cat([batch.tensors["labels"] for batch in drawn.micro_batches])
+        assert int((labels != IGNORED).sum()) == drawn.loss_units
         assert drawn.row_tokens == labels.numel() == 16 * 64
 
 
 @pytest.mark.parametrize("batch", [BATCH, PADDED])
 def test_an_epoch_has_every_example_once(batch: Batch) -> None:
-    examples = arms()["en"]
+    examples = arms()["en"].examples
     stream = ArmStream(examples, 3, "train/en")
-    layout = make_layout(batch, Place(), 1, PAD)
+    layout = make_layout(batch, Ranks(), 1, PAD)
     drawn: list[int] = []
     while len(drawn) < 3 * len(examples):
         drawn += [sample for row in stream.draw(layout) for sample in row]
@@ -97,8 +85,8 @@ def test_an_epoch_has_every_example_once(batch: Batch) -> None:
 
 
 def test_rows_are_98_percent_full() -> None:
-    stream = ArmStream(Documents(TinyTexts(5000, 22, longest=110), BOS, EOS, 128), 3, "train/en")
-    layout = make_layout(Batch(global_tokens=32 * 128, sequence_length=128), Place(), 1, PAD)
+    stream = ArmStream(documents(TinyTexts(5000, 22, longest=110), 128).examples, 3, "train/en")
+    layout = make_layout(Batch(global_tokens=32 * 128, sequence_length=128), Ranks(), 1, PAD)
     rows = [row for _ in range(50) for row in stream.draw(layout)]
     tokens = sum(int(stream.examples.lengths[sample]) for row in rows for sample in row)
     assert tokens >= 0.98 * len(rows) * 128
@@ -113,7 +101,7 @@ def test_resume_goes_on_with_what_was_not_yet_used(batch: Batch, strategy: str) 
             drawn = stream.draw(step)
             seen.append(contents(drawn.micro_batches) + contents(drawn.probe))
             if drawn.probe:
-                stream.feedback(drawn.arm, 0.01 * step if drawn.arm == "en" else 0.02)
+                stream.feedback(drawn.arm, 2.0, 0.01 * step if drawn.arm == "en" else 0.02)
         return seen
 
     undisturbed = source(batch=batch, strategy=strategy)
@@ -149,7 +137,7 @@ def test_micro_batches_are_cut_without_changing_the_batch() -> None:
 
 def test_padded_batches_are_cut_to_their_longest_row() -> None:
     batch = PADDED.model_copy(update={"micro_batch": 4})
-    widths = [micro.input_ids.shape[1] for micro in source(batch=batch).draw(1).micro_batches]
+    widths = [micro.tensors["input_ids"].shape[1] for micro in source(batch=batch).draw(1).micro_batches]
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] < widths[0] <= 64
 
@@ -159,33 +147,32 @@ def test_padded_batches_are_cut_to_their_longest_row() -> None:
     [(16, 1, 1, 16), (64, 2, 1, 16), (24, 2, 1, 12), (34, 1, 1, 2), (64, 2, 2, 8), (64, 2, 64, 1), (12, 2, 4, 1)],
 )
 def test_auto_micro_batch(rows: int, ranks: int, divisor: int, expected: int) -> None:
-    layout = make_layout(Batch(global_tokens=rows * 8, sequence_length=8), Place(0, ranks), divisor, PAD)
+    layout = make_layout(Batch(global_tokens=rows * 8, sequence_length=8), Ranks(0, ranks), divisor, PAD)
     assert layout.micro_batch == expected
     assert layout.accumulation * expected * ranks == rows
 
 
 def test_indivisible_batches_are_refused_with_advice() -> None:
     with pytest.raises(BadConfiguration, match="not a multiple") as caught:
-        make_layout(BATCH, Place(0, 3), 1, PAD)
+        make_layout(BATCH, Ranks(0, 3), 1, PAD)
     assert caught.value.remedy == "Use 960."
     with pytest.raises(BadConfiguration, match="microBatch 3 does not divide"):
-        make_layout(BATCH.model_copy(update={"micro_batch": 3}), Place(), 1, PAD)
+        make_layout(BATCH.model_copy(update={"micro_batch": 3}), Ranks(), 1, PAD)
 
 
 def test_an_arm_without_examples_is_bad_data() -> None:
     settings = Curriculum(strategy="Fixed")
-    empty = Translations(TinyTexts(5), TinyTexts(5), TinyPrompt(), 1)
+    empty = translations(TinyTexts(5), TinyTexts(5), 1)
+    curriculum = create_curriculum(settings, same_facts({"mt": empty}))
     with pytest.raises(BadData, match="objective mt has no training examples"):
-        MixtureSource(
-            {"mt": empty}, create_curriculum(settings, {"mt": 1.0}), settings, make_layout(BATCH, Place(), 1, PAD), 3
-        )
+        MixtureSource({"mt": empty}, curriculum, settings, make_layout(BATCH, Ranks(), 1, PAD), 3)
 
 
 def test_validation_sets_are_fixed_and_shared_by_the_ranks() -> None:
-    examples = arms()["en"]
+    arm = arms()["en"]
     for batch in (BATCH, PADDED):
-        whole = validation_batches(examples, make_layout(batch, Place(), 1, PAD))
-        halves = [validation_batches(examples, make_layout(batch, Place(rank, 2), 1, PAD)) for rank in (0, 1)]
+        whole = validation_batches(arm, make_layout(batch, Ranks(), 1, PAD))
+        halves = [validation_batches(arm, make_layout(batch, Ranks(rank, 2), 1, PAD)) for rank in (0, 1)]
         assert len(halves[0]) == len(halves[1])
         assert contents(whole) == contents(halves[0]) + contents(halves[1])
-        assert 0 < sum(contents(whole).values()) <= len(examples)
+        assert 0 < sum(contents(whole).values()) <= len(arm.examples)

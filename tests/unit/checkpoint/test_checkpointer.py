@@ -11,7 +11,7 @@ import pytest
 from finetune_api.training import Checkpoint
 from finetune_trainer.checkpoint import Checkpointer, store
 from finetune_trainer.context import StageContext
-from unit.harness.plans import make_plan
+from unit.pod.plans import make_plan
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finetune_api.common import ModelReference
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import SPLITS, PreparedData
-from finetune_trainer.data.tokenizers import load_tokenizer
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted
+from finetune_trainer.models import load_tokenizer
 from finetune_trainer.stages.prepare import run
 from training.corpus import pairs, write_tsv
 
@@ -186,7 +185,7 @@ def test_a_model_folder_with_a_broken_tokenizer_is_refused(content: bytes, tmp_p
     (tmp_path / "model" / "config.json").write_text('{"model_type": "mistral"}')
     (tmp_path / "model" / "tokenizer.json").write_bytes(content)
     with pytest.raises(BadConfiguration, match="cannot be loaded"):
-        load_tokenizer(ModelReference(uri=f"file://{tmp_path}/model"))
+        load_tokenizer(tmp_path / "model", "spec.model.from")
 
 
 def test_a_test_set_stays_whole(tmp_path: Path) -> None:

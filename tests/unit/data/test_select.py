@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.data import Data, DataSource, Role, Split
-from finetune_trainer.data.select import DROPPED, TRAIN, leaked_rows, select_rows, uniform
-from finetune_trainer.data.staging import StagedSource, _row_keys, text_hash
+from finetune_trainer.data.select import DROPPED, TRAIN, leaked_rows, select_rows
+from finetune_trainer.data.staging import StagedSource, _row_keys
 from finetune_trainer.data.tally import Tally
+from finetune_trainer.hashing import text_hash, uniform
 
 WORDS = st.sampled_from([f"word{i}" for i in range(40)])
 PAIR = st.tuples(WORDS, WORDS)

@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
-from finetune_trainer.batching.collate import collate
-from finetune_trainer.batching.examples import Example
-from finetune_trainer.engine import Engine, create_engine
+from finetune_trainer.engine import Engine
 from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.objectives import Batch
-from tiny import PAD, TinyTexts, parameters, tiny_model
+from finetune_trainer.objectives.causal_lm import CausalLM
+from finetune_trainer.objectives.next_token import Example
+from tiny import PAD, TinyTexts, parameters, tiny_engine, tiny_model
 
-DDP = Parallelism(engine="DDP")
-CPU = torch.device("cpu")
 RATE = 1e-2
 
 
@@ -25,20 +24,21 @@ def batches(step: int, micro_batches: int) -> tuple[list[Batch], int]:
     texts = TinyTexts(8, seed=step)
     rows = [[Example(texts[i], 1)] for i in range(8)]
     size = 8 // micro_batches
-    cut = [collate(rows[start : start + size], 64, PAD) for start in range(0, 8, size)]
+    cut = [CausalLM().collate(rows[start : start + size], 64, PAD) for start in range(0, 8, size)]
     return cut, int((texts.lengths - 1).sum())
 
 
-def engine(seed: int = 0, **settings: Any) -> Engine:
-    return create_engine(tiny_model(seed), DDP, Optimizer(learning_rate=RATE, **settings), CPU)
+def engine(seed: int = 0, model: PreTrainedModel | None = None, precision: str = "FP32", **settings: Any) -> Engine:
+    parallelism = Parallelism.model_validate({"engine": "DDP", "precision": precision})
+    return tiny_engine(model or tiny_model(seed), parallelism, Optimizer(learning_rate=RATE, **settings))
 
 
 def step(trained: Engine, number: int, micro_batches: int = 1, apply: bool = True) -> tuple[float, float, bool]:
-    cut, target_tokens = batches(number, micro_batches)
-    loss = trained.accumulate(cut, target_tokens)
-    assert int(loss.target_tokens) == target_tokens
+    cut, loss_units = batches(number, micro_batches)
+    loss = trained.accumulate(cut, loss_units)
+    assert int(loss.loss_units) == loss_units
     info = trained.step(RATE, apply)
-    return float(loss.loss_sum) / target_tokens, info.gradient_norm, info.applied
+    return float(loss.loss_sum) / loss_units, info.gradient_norm, info.applied
 
 
 @pytest.mark.parametrize("micro_batches", [2, 4, 8])
@@ -50,11 +50,13 @@ def test_accumulation_changes_nothing(micro_batches: int) -> None:
 
 def test_gradient_is_that_of_the_mean_over_target_tokens() -> None:
     trained, model = engine(gradient_clip=0.0), tiny_model()
-    cut, target_tokens = batches(0, 1)
-    logits = model(input_ids=cut[0].input_ids, use_cache=False).logits[:, :-1]
-    torch.autograd.backward(torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].labels[:, 1:].flatten()))
+    cut, loss_units = batches(0, 1)
+    logits = model(input_ids=cut[0].tensors["input_ids"], use_cache=False).logits[:, :-1]
+    torch.autograd.backward(
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].tensors["labels"][:, 1:].flatten())
+    )
     expected = math.sqrt(sum(float(p.grad.pow(2).sum()) for p in model.parameters() if p.grad is not None))
-    trained.accumulate(cut, target_tokens)
+    trained.accumulate(cut, loss_units)
     assert trained.step(RATE).gradient_norm == pytest.approx(expected, rel=1e-4)
 
 
@@ -116,7 +118,7 @@ def test_only_trainable_weights_are_saved_and_returned(tmp_path: Path) -> None:
     model = tiny_model()
     model.requires_grad_(requires_grad=False)
     model.model.layers[0].mlp.requires_grad_(requires_grad=True)
-    trained = create_engine(model, DDP, Optimizer(learning_rate=RATE), CPU)
+    trained = engine(model=model)
     names = {f"model.layers.0.mlp.{name}_proj.weight" for name in ("gate", "up", "down")}
     assert set(trained.full_state_dict(trainable_only=True)) == names
     before = parameters(model)
@@ -129,15 +131,15 @@ def test_only_trainable_weights_are_saved_and_returned(tmp_path: Path) -> None:
 def test_evaluation_leaves_no_gradient_and_no_change() -> None:
     trained = engine()
     before = parameters(trained.model)
-    cut, target_tokens = batches(0, 4)
+    cut, loss_units = batches(0, 4)
     loss = trained.evaluate(cut)
-    assert int(loss.target_tokens) == target_tokens
+    assert int(loss.loss_units) == loss_units
     assert all(parameter.grad is None for parameter in trained.model.parameters())
     assert torch.equal(before, parameters(trained.model))
 
 
 def test_bf16_is_close_to_fp32_and_keeps_fp32_weights() -> None:
-    half = create_engine(tiny_model(), Parallelism(engine="DDP", precision="BF16"), Optimizer(learning_rate=RATE), CPU)
+    half = engine(precision="BF16")
     assert step(half, 0)[0] == pytest.approx(step(engine(), 0)[0], abs=0.05)
     assert {parameter.dtype for parameter in half.model.parameters()} == {torch.float32}
 

@@ -5,17 +5,35 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finetune_api.evaluate import Gate, GateRequirement
-from finetune_api.report import Diagnostics, GateCheck, GateResult, Score, TaskReport, Verdict
+from finetune_api.evaluate import EvaluationTask, Gate, GateRequirement
+from finetune_api.report import GateCheck, GateResult, Score, TaskReport, Verdict
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.buckets import length_buckets, similarity_buckets
-from finetune_trainer.evaluation.examples import Segments, pick_highlights
+from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.gate import check_gate, refuse_empty_requirements
-from finetune_trainer.evaluation.metrics import create_metric, score_of, segment_statistics
-from finetune_trainer.evaluation.verdict import verdict_sentence
+from finetune_trainer.evaluation.highlights import Segments, pick_highlights
+from finetune_trainer.evaluation.sentence import verdict_sentence
+from finetune_trainer.metrics import create_metric
+from finetune_trainer.tasks.translation.language import learn_profile
+from finetune_trainer.tasks.translation.task import TranslationTask
+from finetune_trainer.tasks.translation.test_set import Examples, TranslationTestSet
 from unit.evaluation.samples import corpus, damage
 
-NOTHING = Diagnostics(off_target=0, copies=0, empty=0, repetition=0, length_ratio=1)
+
+def make_test_set(sources: list[str], similarity: list[float] | None = None) -> TranslationTestSet:
+    examples = None
+    if similarity is not None:
+        examples = Examples([None] * len(sources), np.array(similarity, np.float32))
+    return TranslationTestSet(
+        task=EvaluationTask(name="en-es", source="ui", direction="en-es"),
+        sources=sources,
+        references=sources,
+        language="es",
+        direction="en-es",
+        source_language="en",
+        profile=learn_profile([], []),
+        template="AdaptiveMT",
+        examples=examples,
+    )
 
 
 def score(
@@ -29,8 +47,7 @@ def score(
 
 def task(*scores: Score, shots: int = 0) -> TaskReport:
     return TaskReport(
-        name="en-es", type="Translation", shots=shots, segments=10, hypotheses="", scores=list(scores),
-        diagnostics=NOTHING,
+        name="en-es", type="Translation", shots=shots, segments=10, hypotheses="", scores=list(scores)
     )  # fmt: skip
 
 
@@ -38,20 +55,21 @@ def test_length_buckets_hold_every_segment_once_and_score_their_part() -> None:
     sources = ["one", "one two three", "a b c d e f", " ".join("x" * 50), ""]
     references = ["uno", "uno dos tres", "a b c d e f", "x", "y"]
     metric = create_metric("chrF++", "es")
-    statistics = segment_statistics(metric, ["uno", "nada", "a b c d e f", "x", "y"], references)
-    buckets = length_buckets(sources, metric, statistics, statistics)
+    statistics = metric.statistics(["uno", "nada", "a b c d e f", "x", "y"], references)
+    grouping = TranslationTask().groupings(make_test_set(sources), 0)["length"]
+    buckets = score_buckets(grouping, metric, statistics, statistics)
     assert [(b.name, b.segments) for b in buckets] == [
         ("1–2 words", 2), ("3–5 words", 1), ("6–10 words", 1), ("41+ words", 1)
     ]  # fmt: skip
-    assert buckets[1].score == buckets[1].baseline == score_of(metric, statistics[1])
-    assert length_buckets(sources, metric, statistics, None)[0].baseline is None
+    assert buckets[1].score == buckets[1].baseline == metric.score(statistics[1])
+    assert score_buckets(grouping, metric, statistics, None)[0].baseline is None
 
 
 def test_similarity_buckets_take_both_ends() -> None:
     metric = create_metric("BLEU", "es")
-    statistics = segment_statistics(metric, ["a"] * 5, ["a"] * 5)
-    similarity = np.array([0.0, 0.31, 0.9, 1.0, 1.0000001], np.float32)
-    buckets = similarity_buckets(similarity, metric, statistics, None)
+    statistics = metric.statistics(["a"] * 5, ["a"] * 5)
+    similar = make_test_set(["a"] * 5, [0.0, 0.31, 0.9, 1.0, 1.0000001])
+    buckets = score_buckets(TranslationTask().groupings(similar, 1)["similarity"], metric, statistics, None)
     assert [(b.name, b.segments) for b in buckets] == [("0.0–0.3", 1), ("0.3–0.5", 1), ("0.9–1.0", 3)]
 
 
@@ -62,14 +80,14 @@ def test_highlights_are_what_changed_most() -> None:
     hypotheses[7], baseline[7] = references[7], "¿?"
     baseline[9], hypotheses[9] = references[9], "¿?"
     metric = create_metric("chrF++", "es")
-    statistics, before = (segment_statistics(metric, texts, references) for texts in (hypotheses, baseline))
-    found = pick_highlights(Segments(sources, references, hypotheses, baseline), statistics, before)
+    statistics, before = (metric.statistics(texts, references) for texts in (hypotheses, baseline))
+    found = pick_highlights(Segments(sources, references, hypotheses, baseline), metric, statistics, before)
     assert [e.source for e in found.most_improved] == [sources[7]]
     assert found.most_improved[0].score == 100
     assert [e.source for e in found.most_worsened] == [sources[9]]
     assert len(found.worst) == 20
     assert found.worst[0].hypothesis == "¿?"
-    alone = pick_highlights(Segments(sources, references, hypotheses, None), statistics, None)
+    alone = pick_highlights(Segments(sources, references, hypotheses, None), metric, statistics, None)
     assert (alone.most_improved, alone.most_worsened, alone.worst[0].baseline) == ([], [], "")
 
 

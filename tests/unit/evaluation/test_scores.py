@@ -14,10 +14,10 @@ import pytest
 
 from finetune_api.evaluate import Significance
 from finetune_api.report import Score
-from finetune_trainer.evaluation.metrics import create_metric, segment_statistics, signature
 from finetune_trainer.evaluation.scores import judge, score_metrics
-from finetune_trainer.evaluation.text import one_line
+from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.tsv import write_tsv
+from finetune_trainer.tasks.translation.text import one_line
 from unit.evaluation.samples import corpus, damage
 
 METRICS = ["chrF++", "BLEU", "TER"]
@@ -26,7 +26,7 @@ ARGUMENTS = ["--paired-bs", "-f", "text", "-m", "chrf", "bleu", "ter", "--chrf-w
 
 def scored(hypotheses: list[str], baseline: list[str] | None, references: list[str]) -> list[Score]:
     def statistics(texts: list[str]) -> dict[str, Any]:
-        return {name: segment_statistics(create_metric(name, "es"), texts, references) for name in METRICS}
+        return {name: create_metric(name, "es").statistics(texts, references) for name in METRICS}
 
     before = None if baseline is None else statistics(baseline)
     return score_metrics(statistics(hypotheses), before, "es", Significance())
@@ -115,11 +115,11 @@ def test_one_segment_and_empty_output_can_be_scored() -> None:
 
 
 def test_the_signature_says_how_to_repeat_the_figure() -> None:
-    assert signature(create_metric("BLEU", "es")).startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
-    assert "|tok:zh|" in signature(create_metric("BLEU", "zh-Hant"))
-    assert "|nc:6|nw:2|" in signature(create_metric("chrF++", "es"))
-    assert "|nw:0|" in signature(create_metric("chrF", "es"))
-    with pytest.raises(ValueError, match="Perplexity"):
+    assert create_metric("BLEU", "es").signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert "|tok:zh|" in create_metric("BLEU", "zh-Hant").signature
+    assert "|nc:6|nw:2|" in create_metric("chrF++", "es").signature
+    assert "|nw:0|" in create_metric("chrF", "es").signature
+    with pytest.raises(LookupError, match="Perplexity"):
         create_metric("Perplexity", "es")
 
 
@@ -137,6 +137,6 @@ def test_statistics_add_up() -> None:
     hypotheses = damage(references, 0.4, 3)
     for name in METRICS:
         metric = create_metric(name, "es")
-        whole = segment_statistics(metric, hypotheses, references)
-        parts = [segment_statistics(metric, hypotheses[i::3], references[i::3]) for i in range(3)]
+        whole = metric.statistics(hypotheses, references)
+        parts = [metric.statistics(hypotheses[i::3], references[i::3]) for i in range(3)]
         assert np.allclose(whole.sum(0), sum(p.sum(0) for p in parts))

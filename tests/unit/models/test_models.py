@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from finetune_api.model import ScratchModel
-from finetune_trainer.data.locate import model_folder
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import check_fit, load_model, save_model, scratch_model
+from finetune_trainer.workspace.storage import model_folder
 from tiny import TinyTokenizer, parameters, tiny_model
 
 
@@ -44,7 +44,7 @@ def test_shape_is_as_asked_and_no_cache_in_training() -> None:
 def test_saved_models_come_back(tmp_path: Path) -> None:
     model = tiny_model()
     save_model(tmp_path / "model", model, {name: value.detach() for name, value in model.named_parameters()})
-    again = load_model(model_folder(f"file://{tmp_path}/model", "spec.model.from.uri"))
+    again = load_model(model_folder(f"file://{tmp_path}/model", "spec.model.from.uri"), "spec.model.from")
     assert torch.equal(parameters(model), parameters(again))
     assert '"use_cache": true' in (tmp_path / "model" / "config.json").read_text()
     assert model.config.use_cache is False
@@ -77,7 +77,7 @@ def test_references_that_lead_nowhere_are_refused(uri: str, message: str) -> Non
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     tiny_model().config.save_pretrained(tmp_path)
     with pytest.raises(BadConfiguration, match="cannot be loaded"):
-        load_model(tmp_path)
+        load_model(tmp_path, "spec.model.from")
 
 
 def test_a_foreign_tokenizer_and_rows_that_are_too_long_are_refused() -> None:

@@ -19,7 +19,7 @@ from finetune_api.progress import Progress
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.observe.progress import ProgressReporter
 from finetune_trainer.observe.server import MAX_CONNECTIONS, ProgressServer, _Handler, serve
-from unit.harness.plans import make_plan
+from unit.pod.plans import make_plan
 
 LABELS = {"finetunejob": "tiny", "stage": "pretrain", "attempt": "1"}
 

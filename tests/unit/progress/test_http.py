@@ -28,7 +28,7 @@ REPORT = {
     "createdAt": "2026-01-01T00:00:00Z",
     "verdict": "It is better.",
     "model": MODEL,
-    "baseline": {"name": "base", "model": MODEL},
+    "baseline": MODEL | {"name": "base"},
     "tasks": [],
 }
 

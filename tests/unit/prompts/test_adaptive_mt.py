@@ -6,7 +6,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.prompts import AdaptiveMtPrompt, language_name
+from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
+from finetune_trainer.prompts.languages import language_name
 
 TEXTS = [
     "The user opens the folder.", "El usuario abre la carpeta.", "Save changes?", "¿Guardar los cambios?",

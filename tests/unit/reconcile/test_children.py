@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api import labels
-from finetune_api.common import STAGES
 from finetune_api.job import FineTuneJob
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
+from finetune_api.stages import STAGES
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import DEFAULT_SETTINGS, Settings, names
 from finetune_operator.reconcile.children import gang_children, read_snapshot

@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 
 from finetune_api.progress import ArmHistory, HistoryRow
 from finetune_api.report import (
-    BaselineDescription,
     Bucket,
-    Diagnostics,
     EvaluationReport,
     GateCheck,
     GateResult,
@@ -18,11 +16,10 @@ from finetune_api.report import (
     SegmentExample,
     TaskReport,
 )
-from finetune_trainer.reporting.figures import NO_BASELINE
 
 HOSTILE = "<script>alert(\"x\")</script> <img src=x onerror=alert(1)> & 'quoted' {{ 7*7 }} </style>"
 MODEL = ModelDescription(name="adapted", path="models/adapt", parameters=3_012_480)
-RATES = Diagnostics(off_target=0.01, copies=0.0, empty=0.02, repetition=0.0, length_ratio=0.98)
+RATES = {"offTarget": 0.01, "copies": 0.0, "empty": 0.02, "repetition": 0.0, "lengthRatio": 0.98}
 
 
 def example(text: str) -> SegmentExample:
@@ -55,7 +52,7 @@ def report(compared: bool = True, gate: bool = True) -> EvaluationReport:
     return EvaluationReport(
         job="ui-en-es", created_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), verdict="The adapted model is better.",
         notes=[f"A note {HOSTILE}"], model=MODEL,
-        baseline=BaselineDescription(name="pretrained", model=MODEL) if compared else NO_BASELINE,
+        baseline=MODEL.model_copy(update={"name": "pretrained"}) if compared else None,
         tasks=[task(0, compared), task(1, compared)], gate=GateResult(passed=False, checks=checks) if gate else None,
         cost={"pretrain.seconds": 161.0, "pretrain.tokensPerSecond": 9800.0, "evaluate.seconds": 33.0},
         data={

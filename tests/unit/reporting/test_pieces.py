@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_api.figures import duration
 from finetune_api.progress import ArmHistory, HistoryRow
 from finetune_charts.drawing import MOST_POINTS, Series, line_chart, thin, tick_text, ticks
 from finetune_charts.training import training_charts
 from finetune_trainer.reporting.differences import Span, word_differences
-from finetune_trainer.reporting.figures import duration, number, p_cell, shots_name, signed
+from finetune_trainer.reporting.figures import number, p_cell, shots_name, signed
 from finetune_trainer.reporting.sections import cost_table, data_tables, repeat_commands
 from unit.reporting import sample
 

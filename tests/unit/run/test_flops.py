@@ -9,11 +9,11 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from finetune_api import labels
 from finetune_api.adapt import Lora
-from finetune_trainer.adaptation.lora import add_lora
+from finetune_trainer.batching.interface import StepBatch
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.run.contract import StepBatch
+from finetune_trainer.methods.lora import add_lora
 from finetune_trainer.run.flops import ModelFlops, model_flops, peak_flops
-from finetune_trainer.run.reporting import Utilization
+from finetune_trainer.run.reporter import Utilization
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def mistral() -> MistralForCausalLM:
 
 def step_batch(tokens: int, length: int, padding: int = 0) -> StepBatch:
     return StepBatch(
-        arm="en", micro_batches=(), target_tokens=tokens, row_tokens=tokens + padding, padding_tokens=padding,
+        arm="en", micro_batches=(), loss_units=tokens, row_tokens=tokens + padding, padding_tokens=padding,
         squared_lengths=tokens * length, examples=tokens // length,
     )  # fmt: skip
 

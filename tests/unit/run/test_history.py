@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune_api.progress import ArmHistory, HistoryRow
-from finetune_trainer.run.history import History, read_history
+from finetune_api.progress import ArmHistory, HistoryRow, read_history
+from finetune_trainer.run.trackers.history import History
+from unit.pod.plans import make_plan
 
 
 def row(step: int) -> HistoryRow:
@@ -12,26 +13,21 @@ def row(step: int) -> HistoryRow:
 
 
 def test_rows_after_the_step_of_the_checkpoint_are_cut(tmp_path: Path) -> None:
-    history = History(tmp_path / "logs" / "history.jsonl", is_main=True)
-    history.cut(-1)
+    path = tmp_path / "logs" / "history.jsonl"
+    history = History(make_plan(tmp_path), path)
+    history.resume(-1)
     for step in range(6):
-        history.append(row(step))
-    with history.path.open("a") as file:
+        history.log(row(step))
+    with path.open("a") as file:
         file.write('{"step": 6, "tok')
-    history.cut(3)
-    history.append(row(4))
-    assert read_history(history.path) == [row(step) for step in range(5)]
+    history.resume(3)
+    history.log(row(4))
+    assert read_history(path) == [row(step) for step in range(5)]
 
 
 def test_a_new_run_starts_empty(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.jsonl", is_main=True)
-    history.append(row(0))
-    history.cut(-1)
-    assert read_history(history.path) == []
-
-
-def test_only_rank_0_writes(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.jsonl", is_main=False)
-    history.cut(-1)
-    history.append(row(0))
-    assert not history.path.exists()
+    path = tmp_path / "history.jsonl"
+    history = History(make_plan(tmp_path), path)
+    history.log(row(0))
+    history.resume(-1)
+    assert read_history(path) == []

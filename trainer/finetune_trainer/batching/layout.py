@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from finetune_api.training import Batch as BatchSettings
-from finetune_trainer.batching.collate import collate
-from finetune_trainer.batching.examples import ExampleSet
+from finetune_trainer.batching.interface import ArmExamples
+from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.objectives import Batch
 
@@ -16,20 +15,6 @@ MAX_AUTO_MICRO_BATCH = 16
 """Rows of one forward pass that Auto never exceeds."""
 _PAD_TO = 8
 """Padded rows are cut to a multiple of this."""
-
-
-class Place(Protocol):
-    """Who we are among the ranks (`StageContext`)."""
-
-    @property
-    def rank(self) -> int:
-        """From 0."""
-        ...
-
-    @property
-    def world_size(self) -> int:
-        """Number of ranks."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,49 +36,49 @@ class Layout:
         """Forward passes of a rank in one step."""
         return self.rows // (self.world_size * self.micro_batch)
 
-    def batches(self, examples: ExampleSet, rows: Sequence[Sequence[int]]) -> list[Batch]:
+    def batches(self, arm: ArmExamples, rows: Sequence[Sequence[int]]) -> list[Batch]:
         """This rank's micro-batches of the global `rows` (sample indices); every rank gets the same number.
 
         Rows are dealt out in turn. Padded rows are sorted by length first, so that a forward pass is no longer than it
         must be on any rank.
         """
         ordered = list(rows)
+        lengths = arm.examples.lengths
         if not self.packing:
-            ordered.sort(key=lambda row: -max((int(examples.lengths[i]) for i in row), default=0))
+            ordered.sort(key=lambda row: -max((int(lengths[i]) for i in row), default=0))
         share = self.world_size * self.micro_batch
         ordered += [[]] * (-len(ordered) % share)
         mine = ordered[self.rank :: self.world_size]
         return [
-            self._collate(examples, mine[start : start + self.micro_batch])
+            self._collate(arm, mine[start : start + self.micro_batch])
             for start in range(0, len(mine), self.micro_batch)
         ]
 
-    def _collate(self, examples: ExampleSet, rows: Sequence[Sequence[int]]) -> Batch:
-        contents = [[examples[i] for i in row] for row in rows]
+    def _collate(self, arm: ArmExamples, rows: Sequence[Sequence[int]]) -> Batch:
         length = self.row_length
         if not self.packing:
-            longest = max((len(example.tokens) for row in contents for example in row), default=1)
+            longest = max((int(arm.examples.lengths[i]) for row in rows for i in row), default=1)
             length = min(length, max(2, -(-longest // _PAD_TO) * _PAD_TO))
-        return collate(contents, length, self.pad)
+        return arm.objective.collate([[arm.examples[i] for i in row] for row in rows], length, self.pad)
 
 
-def make_layout(settings: BatchSettings, place: Place, divisor: int, pad: int) -> Layout:
+def make_layout(settings: BatchSettings, ranks: Ranks, divisor: int, pad: int) -> Layout:
     """The layout that `settings` ask for, with the micro-batch divided by `divisor` (recovery from out of memory).
 
     Raises:
         BadConfiguration: if the rows do not divide among ranks and micro-batches.
     """
-    per_step = settings.sequence_length * place.world_size
+    per_step = settings.sequence_length * ranks.size
     if settings.global_tokens % per_step:
         raise BadConfiguration(
             "BatchNotDivisible",
             f"batch.globalTokens {settings.global_tokens} is not a multiple of sequenceLength x ranks = "
-            f"{settings.sequence_length} x {place.world_size}",
+            f"{settings.sequence_length} x {ranks.size}",
             f"Use {max(1, round(settings.global_tokens / per_step)) * per_step}.",
         )
     rows = settings.global_tokens // settings.sequence_length
-    micro_batch = _micro_batch(settings, rows // place.world_size, divisor)
-    return Layout(rows, settings.sequence_length, micro_batch, settings.packing, place.rank, place.world_size, pad)
+    micro_batch = _micro_batch(settings, rows // ranks.size, divisor)
+    return Layout(rows, settings.sequence_length, micro_batch, settings.packing, ranks.rank, ranks.size, pad)
 
 
 def _micro_batch(settings: BatchSettings, rows_of_rank: int, divisor: int) -> int:

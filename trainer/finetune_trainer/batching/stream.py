@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.batching.examples import ExampleSet
 from finetune_trainer.batching.layout import Layout
 from finetune_trainer.batching.order import EpochOrder
 from finetune_trainer.batching.packing import pack
+from finetune_trainer.objectives import ExampleSet
 
 _SLACK_ROWS = 0.25
 """Tokens beyond a full batch that packing may choose from, in share of a batch."""
@@ -24,7 +24,7 @@ class ArmStream:
     state is the sample counter and the pending indices: resume takes up exactly what was not yet used.
     """
 
-    def __init__(self, examples: ExampleSet, seed: int, name: str) -> None:
+    def __init__(self, examples: ExampleSet[Any], seed: int, name: str) -> None:
         self.examples = examples
         self._order = EpochOrder(seed, name, len(examples))
         self._counter = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetune_trainer.batching.examples import ExampleSet
+from finetune_trainer.batching.interface import ArmExamples
 from finetune_trainer.batching.layout import Layout
 from finetune_trainer.batching.packing import pack
 from finetune_trainer.objectives import Batch
@@ -13,15 +13,16 @@ _MAX_BATCHES = 4
 """A validation set is at most so many global batches: validating costs about as much as so many steps / 3."""
 
 
-def validation_batches(examples: ExampleSet, layout: Layout) -> list[Batch]:
+def validation_batches(arm: ArmExamples, layout: Layout) -> list[Batch]:
     """This rank's share of a fixed validation set: the first examples, always the same ones, each in one row.
 
     Every rank gets the same number of micro-batches; some rows may be empty.
     """
-    within = np.cumsum(examples.lengths) <= _MAX_BATCHES * layout.rows * layout.row_length
+    lengths = arm.examples.lengths
+    within = np.cumsum(lengths) <= _MAX_BATCHES * layout.rows * layout.row_length
     chosen = np.flatnonzero(within)
     if not layout.packing:
-        return layout.batches(examples, [[int(sample)] for sample in chosen])
-    chosen = chosen[np.argsort(-examples.lengths[chosen], kind="stable")]
-    packed, _ = pack(examples.lengths[chosen], len(chosen), layout.row_length)
-    return layout.batches(examples, [[int(chosen[position]) for position in row] for row in packed if row])
+        return layout.batches(arm, [[int(sample)] for sample in chosen])
+    chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]
+    packed, _ = pack(lengths[chosen], len(chosen), layout.row_length)
+    return layout.batches(arm, [[int(chosen[position]) for position in row] for row in packed if row])

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from finetune_api.training import Checkpoint
 from finetune_trainer.checkpoint import store
-from finetune_trainer.checkpoint.gang import Gang
 from finetune_trainer.checkpoint.store import CheckpointEntry
 from finetune_trainer.context import StageContext
 
@@ -39,7 +38,7 @@ class Checkpointer:
         self._context = context
         self._identity = identity or context.plan.fingerprint
         self._free_bytes = free_bytes
-        self._gang = Gang(context.rank, context.world_size)
+        self._ranks = context.ranks
         self._last_save = time.monotonic()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -52,7 +51,7 @@ class Checkpointer:
         """
         if step % self._policy.every_steps == 0:
             return True
-        return self._gang.any(self.overdue) if overdue is None else overdue
+        return self._ranks.any(self.overdue) if overdue is None else overdue
 
     @property
     def overdue(self) -> bool:
@@ -62,12 +61,12 @@ class Checkpointer:
     def latest(self) -> CheckpointEntry | None:
         """The newest checkpoint that is whole and belongs to this plan; collective."""
         self.wait()
-        return self._gang.from_main(lambda: store.newest_valid(self._root, self._identity))
+        return self._ranks.from_main(lambda: store.newest_valid(self._root, self._identity))
 
     def best(self) -> CheckpointEntry | None:
         """The whole checkpoint with the lowest metric; collective."""
         self.wait()
-        return self._gang.from_main(lambda: store.best_valid(self._root, self._identity))
+        return self._ranks.from_main(lambda: store.best_valid(self._root, self._identity))
 
     def save(
         self, step: int, write: Callable[[Path], None], metric: float | None = None, *, required: bool = False
@@ -87,7 +86,7 @@ class Checkpointer:
         start = time.monotonic()
         self.wait()
         self._last_save = start
-        folder = self._gang.from_main(lambda: self._begin(step))
+        folder = self._ranks.from_main(lambda: self._begin(step))
         if folder is None:
             if required:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
@@ -98,12 +97,12 @@ class Checkpointer:
             write(folder)
         except Exception as caught:  # noqa: BLE001 - told to all ranks below, then raised
             error = caught
-        problem = self._gang.first_problem(error)
+        problem = self._ranks.first_problem(error)
         if problem is not None:
-            if self._context.is_main:
+            if self._ranks.is_main:
                 shutil.rmtree(folder, ignore_errors=True)
             raise error or problem
-        if self._context.is_main:
+        if self._ranks.is_main:
             self._finish(folder, step, metric, start)
         self._context.progress.add_time("checkpoint", time.monotonic() - start)
         return True
@@ -131,7 +130,7 @@ class Checkpointer:
 
         def publish(stall: float | None = None) -> None:
             try:
-                entry = store.publish(folder, self._identity, step, metric, self._context.world_size)
+                entry = store.publish(folder, self._identity, step, metric, self._ranks.size)
                 store.prune(self._root, self._identity, self._policy.keep_last, self._policy.keep_best)
             except BaseException as caught:  # noqa: BLE001 - raised by wait()
                 self._error = caught
@@ -167,5 +166,5 @@ class Checkpointer:
     def clear(self) -> None:
         """Remove all checkpoints of the stage, once its artifact is there."""
         self.wait()
-        if self._context.is_main and self._root.exists():
+        if self._ranks.is_main and self._root.exists():
             shutil.rmtree(self._root)

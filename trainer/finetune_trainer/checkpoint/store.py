@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel
-from finetune_trainer.artifacts import looks_unchanged, sha256_file, sync_file, sync_folder, write_durably
+from finetune_trainer.workspace.files import looks_unchanged, sha256_file, sync_file, sync_folder, write_durably
 
 MANIFEST = "checkpoint.json"
 _TEMPORARY = ".writing-"

@@ -1,34 +1,21 @@
-"""Curricula: which arm is drawn next. A new strategy is one file and one line in the registry."""
+"""Curricula: which arm is drawn next. A new one is one file and its row in `finetune_api.registries.CURRICULA`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from finetune_api.registries import CURRICULA
 from finetune_api.training import Curriculum as CurriculumSettings
-from finetune_trainer.curriculum.contract import Curriculum, choose
-from finetune_trainer.curriculum.fair import Fair
-from finetune_trainer.curriculum.fixed import Fixed
-from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.curriculum.interface import ArmFacts, Curriculum, Feedback, choose
+from finetune_trainer.registry import Registry
 
-_REGISTRY: dict[str, Callable[[dict[str, float], CurriculumSettings], Curriculum]] = {
-    "Fixed": Fixed,
-    "FAIR": Fair,
-}
+__all__ = ["ArmFacts", "Curriculum", "Feedback", "choose", "create_curriculum"]
 
-
-def create_curriculum(settings: CurriculumSettings, weights: dict[str, float]) -> Curriculum:
-    """The curriculum that `settings` ask for over the arms of `weights`.
-
-    Raises:
-        BadConfiguration: if the strategy is not implemented.
-    """
-    if settings.strategy not in _REGISTRY:
-        raise BadConfiguration(
-            "NotSupported",
-            f"pretrain.curriculum.strategy: {settings.strategy} is not supported yet",
-            f"Use one of {', '.join(_REGISTRY)}.",
-        )
-    return _REGISTRY[settings.strategy](weights, settings)
+_registry: Registry[Callable[[Mapping[str, ArmFacts], CurriculumSettings], Curriculum]] = Registry(
+    __name__, "strategy", CURRICULA
+)
 
 
-__all__ = ["Curriculum", "choose", "create_curriculum"]
+def create_curriculum(settings: CurriculumSettings, arms: Mapping[str, ArmFacts]) -> Curriculum:
+    """The curriculum that `settings` ask for over `arms`."""
+    return _registry.find(settings.strategy)(arms, settings)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from finetune_api.training import Curriculum as CurriculumSettings
+from finetune_trainer.curriculum.interface import ArmFacts, Curriculum, Feedback
 
 _FLOOR = 1.0e-6
 """Smallest reward: proportional sampling needs positive ones."""
 
 
-class Fair:
+class Fair(Curriculum):
     """m[i] <- s m[i] + (1 - s) r for the arm that was trained; p[i] = (1 - e) m[i] / sum(m) + e / K.
 
     The paper was re-implemented from its description. Ours: the floor, the exploration share e, and the start. An
@@ -22,10 +24,10 @@ class Fair:
 
     learns = True
 
-    def __init__(self, weights: dict[str, float], settings: CurriculumSettings) -> None:
-        """`weights` by arm, positive."""
-        mean = sum(weights.values()) / len(weights)
-        self._weights = {arm: weight / mean for arm, weight in weights.items()}
+    def __init__(self, arms: Mapping[str, ArmFacts], settings: CurriculumSettings) -> None:
+        """See Curriculum."""
+        mean = sum(facts.weight for facts in arms.values()) / len(arms)
+        self._weights = {arm: facts.weight / mean for arm, facts in arms.items()}
         self._smoothing = settings.smoothing
         self._exploration = settings.exploration
         self._averages: dict[str, float] = {}
@@ -39,13 +41,13 @@ class Fair:
         uniform = self._exploration / len(values)
         return {arm: (1.0 - self._exploration) * value / total + uniform for arm, value in values.items()}
 
-    def observe(self, arm: str, reward: float) -> None:
+    def observe(self, feedback: Feedback) -> None:
         """See Curriculum; a reward that is not finite says nothing."""
-        if not math.isfinite(reward):
+        if feedback.reward is None or not math.isfinite(feedback.reward):
             return
-        reward = max(reward, _FLOOR)
-        before = self._averages.get(arm, reward)
-        self._averages[arm] = self._smoothing * before + (1.0 - self._smoothing) * reward
+        reward = max(feedback.reward, _FLOOR)
+        before = self._averages.get(feedback.arm, reward)
+        self._averages[feedback.arm] = self._smoothing * before + (1.0 - self._smoothing) * reward
 
     def rewards(self) -> dict[str, float]:
         """See Curriculum."""

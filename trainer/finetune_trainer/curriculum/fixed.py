@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from finetune_api.training import Curriculum as CurriculumSettings
+from finetune_trainer.curriculum.interface import ArmFacts, Curriculum
 
 
-class Fixed:
+class Fixed(Curriculum):
     """Every arm has the share of its weight, always."""
 
     learns = False
 
-    def __init__(self, weights: dict[str, float], _: CurriculumSettings) -> None:
-        """`weights` by arm, positive."""
-        total = sum(weights.values())
-        self._probabilities = {arm: weight / total for arm, weight in weights.items()}
+    def __init__(self, arms: Mapping[str, ArmFacts], _: CurriculumSettings) -> None:
+        """See Curriculum."""
+        total = sum(facts.weight for facts in arms.values())
+        self._probabilities = {arm: facts.weight / total for arm, facts in arms.items()}
 
     def probabilities(self) -> dict[str, float]:
         """See Curriculum."""
         return dict(self._probabilities)
-
-    def observe(self, arm: str, reward: float) -> None:
-        """See Curriculum; nothing is learned."""
-
-    def rewards(self) -> dict[str, float]:
-        """See Curriculum."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """See Curriculum."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See Curriculum."""

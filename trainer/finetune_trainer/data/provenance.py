@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from finetune_api.plan import Plan
-from finetune_trainer.artifacts import sha256_file
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.errors import BadData, StageFailure
+from finetune_trainer.workspace.files import sha256_file
 
 
-def source_digests(plan: Plan, workspace: Path) -> dict[str, str]:  # noqa: ARG001 - the signature of all stages
+def source_digests(plan: Plan) -> dict[str, str]:
     """sha256 by file of every source that is a file.
 
     Raises:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data import Data, Split
-from finetune_trainer.data.staging import Hashes, StagedSource
+from finetune_trainer.data.staging import StagedSource
+from finetune_trainer.hashing import Hashes, text_hash, uniform
 
 DROPPED = -1
 TRAIN, VALIDATION, TEST = range(3)
@@ -53,14 +54,6 @@ def _split_of_rows(staged: StagedSource, split: Split) -> Assignment:
     return result
 
 
-def uniform(hashes: Hashes, seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) by hash and seed (the finaliser of SplitMix64, Steele et al. 2014)."""
-    value = hashes + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((value ^ (value >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
 def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> None:
     """Train sources count as one, so that a row occurs once in all of training."""
     train = [i for i, s in enumerate(staged) if s.source.role == "Train"]
@@ -76,8 +69,7 @@ def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assig
 
 def _typed_keys(staged: StagedSource) -> Hashes:
     """Pairs and texts are different things, and so are pairs of different languages."""
-    salt = np.uint64(sum(ord(c) * 31**i for i, c in enumerate("-".join(staged.source.languages))) & (2**63 - 1))
-    return staged.keys ^ salt
+    return staged.keys ^ np.uint64(text_hash("-".join(staged.source.languages)))
 
 
 def _sides(staged: Sequence[StagedSource], assignments: Sequence[Assignment], splits: list[int]) -> Hashes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from finetune_api.data import Clean, DataSource, SourceFormat
+from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean import clean_pair, clean_pieces, held_out_rules
 from finetune_trainer.data.locate import format_of
@@ -20,10 +18,10 @@ from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources import read_source
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadData
+from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
 
 BATCH_ROWS = 4096
-LINE_FORMATS: frozenset[SourceFormat] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
-Hashes = NDArray[np.uint64]
+LINE_FORMATS: frozenset[str] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
 
 
 @dataclass(slots=True)
@@ -38,11 +36,6 @@ class StagedSource:
     sides: Hashes
     """(rows, languages): of each side."""
     tally: Tally
-
-
-def text_hash(text: str) -> int:
-    """64-bit hash of a text; letter case and white space do not count (they are single blanks already)."""
-    return int.from_bytes(hashlib.blake2b(text.casefold().encode(), digest_size=8).digest())
 
 
 def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable[[int], None]) -> StagedSource:
@@ -79,10 +72,10 @@ def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
 
 
 def _row_keys(sides: Hashes) -> Hashes:
-    """Mixes the sides' hashes; their order counts. The odd constant is 2^64 / golden ratio."""
+    """Mixes the sides' hashes; their order counts."""
     keys = sides[:, 0].copy()
     for column in range(1, sides.shape[1]):
-        keys = keys * np.uint64(0x9E3779B97F4A7C15) ^ sides[:, column]
+        keys = keys * GOLDEN ^ sides[:, column]
     return keys
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from finetune_api.training import Optimizer
-from finetune_trainer.engine.contract import StepInfo
-from finetune_trainer.engine.loss_module import LossModule, arguments
+from finetune_trainer.engine.interface import Place, StepInfo
+from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
@@ -23,28 +23,29 @@ _FILE = "engine.pt"
 class DdpEngine:
     """Weights and optimizer on every rank; bf16 by autocast over float32 weights."""
 
-    def __init__(self, model: nn.Module, settings: Optimizer, device: torch.device, bf16: bool) -> None:
+    def __init__(self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place) -> None:
+        device, bf16 = place.device, place.bf16
         self.model = model.to(device)
         self._device = device
-        self._world_size = distributed.get_world_size() if distributed.is_initialized() else 1
+        self._ranks = place.ranks
         self._optimizer = build_optimizer(self.model, settings)
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._optimizer.gradient_norm = lambda: clip_gradients(parameters, settings.gradient_clip)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-        loss = LossModule(self.model)
+        loss = LossModule(self.model, losses)
         self._loss: nn.Module = loss
-        if self._world_size > 1:
+        if self._ranks.size > 1:
             ids = [device] if device.type == "cuda" else None
             self._loss = DistributedDataParallel(loss, ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
-    def accumulate(self, micro_batches: Sequence[Batch], target_tokens: int) -> LossSum:
+    def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         """See Engine; DDP takes the mean over ranks, hence the factor."""
         self.model.train()
-        scale = self._world_size / max(target_tokens, 1)
+        scale = self._ranks.size / max(loss_units, 1)
         losses, counts = [], []
         for index, batch in enumerate(micro_batches):
             with self._synchronised(index == len(micro_batches) - 1), self._autocast:
-                loss, count = self._loss(*arguments(batch.to(self._device)))
+                loss, count = self._loss(batch.objective, **batch.to(self._device).tensors)
                 (loss * scale).backward()
             losses.append(loss.detach())
             counts.append(count)
@@ -69,18 +70,18 @@ class DdpEngine:
         """See Engine; no collectives."""
         self.model.eval()
         module = self._loss.module if isinstance(self._loss, DistributedDataParallel) else self._loss
-        loss_sum, target_tokens = torch.zeros((), device=self._device), torch.zeros((), dtype=torch.int64)
-        target_tokens = target_tokens.to(self._device)
+        loss_sum, loss_units = torch.zeros((), device=self._device), torch.zeros((), dtype=torch.int64)
+        loss_units = loss_units.to(self._device)
         for batch in micro_batches:
             with self._autocast:
-                loss, count = module(*arguments(batch.to(self._device)))
+                loss, count = module(batch.objective, **batch.to(self._device).tensors)
             loss_sum += loss
-            target_tokens += count
-        return LossSum(loss_sum, target_tokens)
+            loss_units += count
+        return LossSum(loss_sum, loss_units)
 
     def save(self, folder: Path) -> None:
         """See Engine; rank 0 writes, all ranks have the same."""
-        if distributed.is_initialized() and distributed.get_rank() != 0:
+        if not self._ranks.is_main:
             return
         names = trainable_names(self.model)
         weights = {name: value for name, value in self.model.named_parameters() if name in names}
@@ -97,4 +98,4 @@ class DdpEngine:
 
     def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
         """See Engine."""
-        return full_state_dict(self.model, trainable_only)
+        return full_state_dict(self.model, self._ranks.is_main, trainable_only)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+
 from torch import nn
 
 from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
-from finetune_trainer.engine.contract import Engine
+from finetune_trainer.context import StageContext
 from finetune_trainer.engine.ddp import DdpEngine
+from finetune_trainer.engine.interface import Engine, Place
+from finetune_trainer.engine.loss_module import Loss
+from finetune_trainer.models import wants_bf16
 
 
-def create_engine(model: nn.Module, parallelism: Parallelism, optimizer: Optimizer, device: torch.device) -> Engine:
-    """The engine that `parallelism` asks for, around `model` (on the CPU, same weights on every rank)."""
-    bf16 = wants_bf16(parallelism, device)
+def create_engine(context: StageContext, model: nn.Module, losses: Mapping[str, Loss], optimizer: Optimizer) -> Engine:
+    """The engine that the plan asks for, around `model` (on the CPU, same weights on every rank)."""
+    parallelism: Parallelism = context.plan.spec.parallelism
+    place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
     if parallelism.engine == "DDP":
-        return DdpEngine(model, optimizer, device, bf16)
+        return DdpEngine(model, losses, optimizer, place)
     from finetune_trainer.engine.zero import ZeroEngine
 
-    return ZeroEngine(model, optimizer, device, parallelism.zero, bf16)
-
-
-def wants_bf16(parallelism: Parallelism, device: torch.device) -> bool:
-    """Whether forward and backward run in bfloat16; Auto: on GPUs that have it."""
-    if parallelism.precision == "Auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return parallelism.precision == "BF16"
+    return ZeroEngine(model, losses, optimizer, place, parallelism.zero)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from torch import Tensor, nn
 
-from finetune_trainer.objectives import Batch, causal_loss
+from finetune_trainer.objectives import LossSum
+
+Loss = Callable[..., LossSum]
+"""`Objective.loss`: (model, **tensors of its batch)."""
 
 
 class LossModule(nn.Module):
-    """Wraps a language model; `forward` gives (loss sum, target tokens)."""
+    """Wraps a model; `forward` gives (loss sum, loss units) of a batch of any of the objectives."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, losses: Mapping[str, Loss]) -> None:
+        """`losses` by name of objective."""
         super().__init__()
         self.model = model
+        self._losses = dict(losses)
 
-    def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, packed: bool) -> tuple[Tensor, Tensor]:
-        """Tensors, not a Batch: the engines' wrappers look into the arguments."""
-        loss = causal_loss(self.model, Batch(input_ids, labels, position_ids, packed))
-        return loss.loss_sum, loss.target_tokens
-
-
-def arguments(batch: Batch) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """The arguments of `LossModule.forward`."""
-    return batch.input_ids, batch.labels, batch.position_ids, batch.packed
+    def forward(self, objective: str, **tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """Tensors by keyword, not a Batch: the engines' wrappers look into the arguments."""
+        loss = self._losses[objective](self.model, **tensors)
+        return loss.loss_sum, loss.loss_units

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 
 def trainable_names(model: nn.Module) -> set[str]:
@@ -12,12 +12,11 @@ def trainable_names(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def full_state_dict(model: nn.Module, trainable_only: bool = False) -> dict[str, Tensor]:
+def full_state_dict(model: nn.Module, is_main: bool, trainable_only: bool = False) -> dict[str, Tensor]:
     """Parameters (shared ones once) and buffers in full shape on the CPU of rank 0, {} elsewhere; collective.
 
     Parameters that ZeRO-3 partitions are gathered one at a time, so that no rank ever holds more than one extra.
     """
-    is_main = not distributed.is_initialized() or distributed.get_rank() == 0
     state: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         if trainable_only and not parameter.requires_grad:

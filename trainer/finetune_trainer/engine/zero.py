@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from finetune_api.model import Zero
 from finetune_api.training import Optimizer
-from finetune_trainer.engine.contract import StepInfo
-from finetune_trainer.engine.loss_module import LossModule, arguments
+from finetune_trainer.distributed import ensure_process_group
+from finetune_trainer.engine.interface import Place, StepInfo
+from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
-from finetune_trainer.engine.process_group import ensure_process_group
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
 
@@ -31,7 +31,10 @@ class ZeroEngine:
     factor in `accumulate`) and clips. `managed_gradient_accumulation: false` makes `step` the only boundary.
     """
 
-    def __init__(self, model: nn.Module, settings: Optimizer, device: torch.device, zero: Zero, bf16: bool) -> None:
+    def __init__(
+        self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place, zero: Zero
+    ) -> None:
+        device = place.device
         deepspeed = import_deepspeed(device)
         ensure_process_group(device)
         os.environ.setdefault("LOCAL_RANK", "0")
@@ -39,14 +42,14 @@ class ZeroEngine:
         self.model = model.to(device)
         self._device = device
         self._stage = zero.stage
-        self._world_size = distributed.get_world_size()
+        self._ranks = place.ranks
         self._optimizer = build_optimizer(self.model, settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._engine, self._wrapped, _, _ = deepspeed.initialize(
-                model=LossModule(self.model),
+                model=LossModule(self.model, losses),
                 optimizer=self._optimizer,
-                config=zero_config(zero, settings.gradient_clip, bf16, device),
+                config=zero_config(zero, settings.gradient_clip, place.bf16, device),
             )
         self._optimizer.gradient_norm = self._gradient_norm(settings.gradient_clip)
 
@@ -56,13 +59,13 @@ class ZeroEngine:
             return lambda: clip_gradients(parameters, clip)
         return lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001 - its only source before the step
 
-    def accumulate(self, micro_batches: Sequence[Batch], target_tokens: int) -> LossSum:
+    def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         """See Engine; DeepSpeed takes the mean over ranks, hence the factor."""
         self._engine.train()
-        scale = self._world_size / max(target_tokens, 1)
+        scale = self._ranks.size / max(loss_units, 1)
         losses, counts = [], []
         for batch in micro_batches:
-            loss, count = self._engine(*arguments(batch.to(self._device)))
+            loss, count = self._engine(batch.objective, **batch.to(self._device).tensors)
             self._engine.backward(loss * scale, scale_wrt_gas=False)
             losses.append(loss.detach())
             counts.append(count)
@@ -80,12 +83,12 @@ class ZeroEngine:
         """See Engine; ZeRO-3 gathers parameters, so every rank passes the same number of batches."""
         self._engine.eval()
         loss_sum = torch.zeros((), device=self._device)
-        target_tokens = torch.zeros((), dtype=torch.int64, device=self._device)
+        loss_units = torch.zeros((), dtype=torch.int64, device=self._device)
         for batch in micro_batches:
-            loss, count = self._engine(*arguments(batch.to(self._device)))
+            loss, count = self._engine(batch.objective, **batch.to(self._device).tensors)
             loss_sum += loss
-            target_tokens += count
-        return LossSum(loss_sum, target_tokens)
+            loss_units += count
+        return LossSum(loss_sum, loss_units)
 
     def save(self, folder: Path) -> None:
         """See Engine; frozen weights belong to the input model and are left out."""
@@ -106,7 +109,7 @@ class ZeroEngine:
 
     def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
         """See Engine."""
-        return full_state_dict(self.model, trainable_only)
+        return full_state_dict(self.model, self._ranks.is_main, trainable_only)
 
 
 def import_deepspeed(device: torch.device) -> Any:

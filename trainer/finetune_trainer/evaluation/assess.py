@@ -1,39 +1,47 @@
-"""From hypotheses to the report of one task with one shot count."""
+"""From outputs to the report of one task with one shot count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from finetune_api.evaluate import Significance
-from finetune_api.report import Bucket, TaskReport
-from finetune_trainer.evaluation.buckets import length_buckets, similarity_buckets
-from finetune_trainer.evaluation.diagnostics import diagnose
-from finetune_trainer.evaluation.examples import Segments, pick_highlights
-from finetune_trainer.evaluation.metrics import Statistics, create_metric, segment_statistics
+from finetune_api.registries import TASKS
+from finetune_api.report import TaskReport
+from finetune_trainer.distributed import Ranks
+from finetune_trainer.evaluation.buckets import score_buckets
+from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.scores import score_metrics
-from finetune_trainer.evaluation.sharding import sharded_map
-from finetune_trainer.evaluation.testset import TestSet
-
-SENTENCE_METRIC = "chrF++"
-"""Chooses the segments that are shown."""
+from finetune_trainer.metrics import Statistics, create_metric
+from finetune_trainer.tasks import TestSet, find_task
 
 
-def task_statistics(test_set: TestSet, hypotheses: Sequence[str], rank: int, world_size: int) -> dict[str, Statistics]:
-    """Segment statistics of the task's metrics, the headline first, and of chrF++. A collective: TER is slow."""
-    rows = list(zip(hypotheses, test_set.references, strict=True))
+@dataclass(frozen=True, slots=True)
+class SystemOutputs:
+    """What one system made of one task with one shot count."""
+
+    texts: list[str]
+    statistics: Mapping[str, Statistics]
+    """By metric."""
+
+
+def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> dict[str, Statistics]:
+    """Segment statistics of the task's metrics, the headline first, and of its segment metric; collective.
+
+    Ranks share the work: TER is slow.
+    """
+    rows = list(zip(outputs, test_set.references, strict=True))
     statistics = {}
-    for name in dict.fromkeys([*test_set.task.metrics, SENTENCE_METRIC]):
-        metric = create_metric(name, test_set.target_language)
+    for name in dict.fromkeys([*test_set.task.metrics, TASKS[test_set.task.type].segment_metric]):
+        metric = create_metric(name, test_set.language)
         statistics[name] = np.array(
-            sharded_map(
+            ranks.map(
                 lambda share, metric=metric: (  # type: ignore[misc]
-                    list(segment_statistics(metric, *zip(*share, strict=True))) if share else []
+                    list(metric.statistics(*zip(*share, strict=True))) if share else []
                 ),
                 rows,
-                rank,
-                world_size,
             )
         )
     return statistics
@@ -42,41 +50,51 @@ def task_statistics(test_set: TestSet, hypotheses: Sequence[str], rank: int, wor
 def assess(
     test_set: TestSet,
     shots: int,
-    segments: Segments,
-    statistics: dict[str, Statistics],
-    baseline: dict[str, Statistics] | None,
+    model: SystemOutputs,
+    baseline: SystemOutputs | None,
     significance: Significance,
     hypotheses_path: str,
 ) -> TaskReport:
     """Scores, diagnostics, buckets and examples. Pure."""
-    task = test_set.task
-    asked: dict[str, Statistics] = {name: statistics[name] for name in task.metrics}
-    headline = task.metrics[0]
-    metric = create_metric(headline, test_set.target_language)
-    parts = (metric, statistics[headline], None if baseline is None else baseline[headline])
-    buckets: dict[str, list[Bucket]] = {"length": length_buckets(segments.sources, *parts)}
-    if shots == 1 and test_set.examples is not None:
-        buckets["similarity"] = similarity_buckets(test_set.examples.similarity, *parts)
+    settings, task = test_set.task, find_task(test_set.task.type)
+    headline, shown_by = settings.metrics[0], TASKS[settings.type].segment_metric
+    metric = create_metric(headline, test_set.language)
     highlights = pick_highlights(
-        segments, statistics[SENTENCE_METRIC], None if baseline is None else baseline[SENTENCE_METRIC]
+        Segments(test_set.sources, test_set.references, model.texts, None if baseline is None else baseline.texts),
+        create_metric(shown_by, test_set.language),
+        model.statistics[shown_by],
+        None if baseline is None else baseline.statistics[shown_by],
     )
-    sides = (segments.sources, segments.references)
     return TaskReport(
-        name=task.name,
-        type=task.type,
-        direction=test_set.direction,
+        name=settings.name,
+        type=settings.type,
+        direction=settings.direction,
         shots=shots,
-        segments=len(segments.sources),
+        segments=len(test_set.sources),
         hypotheses=hypotheses_path,
         scores=score_metrics(
-            asked, None if baseline is None else {n: baseline[n] for n in asked}, test_set.target_language, significance
+            _asked(test_set, model),
+            None if baseline is None else _asked(test_set, baseline),
+            test_set.language,
+            significance,
         ),
-        diagnostics=diagnose(*sides, segments.hypotheses, test_set.profile),
-        baseline_diagnostics=(
-            None if segments.baseline is None else diagnose(*sides, segments.baseline, test_set.profile)
-        ),
-        buckets=buckets,
+        diagnostics=task.diagnose(test_set, model.texts),
+        baseline_diagnostics=None if baseline is None else task.diagnose(test_set, baseline.texts),
+        buckets={
+            kind: score_buckets(
+                grouping,
+                metric,
+                model.statistics[headline],
+                None if baseline is None else baseline.statistics[headline],
+            )
+            for kind, grouping in task.groupings(test_set, shots).items()
+        },
         most_improved=highlights.most_improved,
         most_worsened=highlights.most_worsened,
         worst=highlights.worst,
     )
+
+
+def _asked(test_set: TestSet, outputs: SystemOutputs) -> dict[str, Statistics]:
+    """Those that the manifest asks for, the headline first."""
+    return {name: outputs.statistics[name] for name in test_set.task.metrics}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finetune_api.evaluate import Gate, GateRequirement
+from finetune_api.figures import p_text
+from finetune_api.registries import METRICS
 from finetune_api.report import GateCheck, GateResult, Score, TaskReport
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.bootstrap import p_text
-from finetune_trainer.evaluation.metrics import LOWER_IS_BETTER
 from finetune_trainer.evaluation.scores import judge
 
 
@@ -36,7 +36,7 @@ def check_gate(gate: Gate, tasks: Sequence[TaskReport]) -> GateResult:
 
 def _check(need: GateRequirement, score: Score | None) -> GateCheck:
     words, failures = [], []
-    lower_is_better = need.metric in LOWER_IS_BETTER
+    lower_is_better = METRICS[need.metric].lower_is_better
     if need.minimum is not None:
         words.append(f"{'at most' if lower_is_better else 'at least'} {need.minimum:g}")
         met = score is not None and (score.score <= need.minimum if lower_is_better else score.score >= need.minimum)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ from pydantic import ValidationError
 
 from finetune_api.plan import ArtifactManifest, Plan
 from finetune_api.stage_result import StageResult
-from finetune_trainer.artifacts import read_manifest
+from finetune_trainer.workspace.artifacts import read_manifest
 
-_LIBRARIES = ("finetune-operator", "torch", "transformers", "tokenizers", "peft", "deepspeed", "faiss-cpu", "sacrebleu")
 _COST_FIGURES = ("tokens", "targetTokens", "steps", "rowsKept")
 
 
@@ -56,14 +53,3 @@ def stage_costs(manifests: Mapping[str, ArtifactManifest]) -> dict[str, float]:
         if "tokens" in result.summary and training_seconds > 0:
             costs[f"{stage}.tokensPerSecond"] = result.summary["tokens"] / training_seconds
     return costs
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from finetune_api.common import ModelReference
 from finetune_api.plan import Plan
-from finetune_trainer.data.locate import model_folder
-from finetune_trainer.data.tokenizers import TOKENIZER_FILES
-from finetune_trainer.errors import BadConfiguration
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True, slots=True)
-class SystemChoice:
-    """A model to score, not loaded yet."""
-
-    name: str
-    """For people: adapted, pretrained, or the URI."""
-    path: str
-    """As the report shows it: artifact path or URI."""
-    location: Path
-    """Folder on this machine."""
-    field: str
-    """Where the manifest names it."""
+from finetune_trainer.context import StageContext
+from finetune_trainer.models import (
+    ModelChoice,
+    check_fit,
+    load_model,
+    load_tokenizer,
+    models_of_job,
+    newest_model,
+    referenced_model,
+    wants_bf16,
+)
+from finetune_trainer.tasks import System
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What is scored and what it is compared with."""
 
-    model: SystemChoice
-    baseline: SystemChoice | None
+    model: ModelChoice
+    baseline: ModelChoice | None
     note: str = ""
     """Why there is no baseline."""
 
@@ -48,71 +39,34 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
     Raises:
         BadConfiguration: there is no model, or none where the manifest says.
     """
-    given = plan.spec.model.from_
-    original = None if given is None else _referenced(given, "spec.model.from")
-    trained = [
-        SystemChoice(name, plan.inputs[stage], workspace / plan.inputs[stage], f"the {stage} stage")
-        for stage, name in (("pretrain", "pretrained"), ("adapt", "adapted"))
-        if stage in plan.inputs
-    ]
-    systems = ([] if original is None else [original]) + trained
-    if not systems:
-        raise BadConfiguration(
-            "NoModel", "there is no model to evaluate", "add a pretrain or adapt block, or give spec.model.from"
-        )
+    newest, models = newest_model(plan, workspace), models_of_job(plan, workspace)
     named = plan.spec.evaluate.baseline.model if plan.spec.evaluate else None
     if named is not None:
-        return Comparison(systems[-1], _referenced(named, "spec.evaluate.baseline.model"))
-    if len(systems) > 1:
-        return Comparison(systems[-1], systems[-2])
+        return Comparison(newest, referenced_model(named, "spec.evaluate.baseline.model"))
+    if len(models) > 1:
+        return Comparison(newest, models[-2])
+    is_trained = plan.spec.model.from_ is None
     why = (
-        "the model was pre-trained from random weights and not adapted" if trained else "the model was not trained here"
+        "the model was pre-trained from random weights and not adapted"
+        if is_trained
+        else "the model was not trained here"
     )
-    return Comparison(
-        systems[-1], None, f"No baseline: {why}. Name one in spec.evaluate.baseline.model to compare with it."
-    )
-
-
-def _referenced(reference: ModelReference, field: str) -> SystemChoice:
-    return SystemChoice(reference.uri, reference.uri, model_folder(reference.uri, f"{field}.uri"), field)
+    return Comparison(newest, None, f"No baseline: {why}. Name one in spec.evaluate.baseline.model to compare with it.")
 
 
 def load_system(
-    system: SystemChoice, device: torch.device, dtype: torch.dtype
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model, ready to decode, and its own tokenizer.
+    context: StageContext, choice: ModelChoice, model_class: str, on_batch: Callable[[int], None]
+) -> System:
+    """The model, ready to answer, and its own tokenizer.
 
     Raises:
-        BadConfiguration: no folder, no model or no tokenizer in it, or the two do not belong together.
+        BadConfiguration: no model or no tokenizer in its folder, or the two do not belong together.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    _check_tokenizer(system)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(system.location, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(system.location, dtype=dtype, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise BadConfiguration(
-            "ModelNotReadable",
-            f"{system.field}: {system.path} cannot be loaded: {first_line}",
-            "give the folder of a causal language model as transformers saves it",
-        ) from error
-    embedded = int(model.get_input_embeddings().weight.size(0))  # type: ignore[operator]
-    if len(tokenizer) > embedded:
-        raise BadConfiguration(
-            "TokenizerMismatch",
-            f"{system.field}: the tokenizer in {system.path} has {len(tokenizer):,} tokens, the model {embedded:,}",
-            "use the tokenizer that the model was trained with",
-        )
+    plan, device = context.plan, context.device
+    dtype = torch.bfloat16 if wants_bf16(plan.spec.parallelism.precision, device) else torch.float32
+    tokenizer = load_tokenizer(choice.folder, choice.field)
+    model = load_model(choice.folder, choice.field, model_class, dtype)
+    check_fit(model, tokenizer)
     model.to(device)  # type: ignore[arg-type]
-    return model.eval(), tokenizer
-
-
-def _check_tokenizer(system: SystemChoice) -> None:
-    if not any((system.location / name).is_file() for name in TOKENIZER_FILES):
-        raise BadConfiguration(
-            "TokenizerNotFound",
-            f"{system.field}: {system.location} holds no tokenizer ({' or '.join(TOKENIZER_FILES[:2])})",
-            "save the tokenizer that the model was trained with into the same folder",
-        )
+    batch_size = plan.spec.evaluate.batch_size if plan.spec.evaluate else 1
+    return System(model.eval(), tokenizer, context.ranks, batch_size, on_batch)

@@ -1,6 +1,23 @@
-"""Building, loading and saving language models."""
+"""Models: which there are, building, loading and saving them."""
 
-from finetune_trainer.models.folder import check_fit, load_model, make_readable, save_model
+from finetune_trainer.models.folder import load_model, make_readable, save_model
+from finetune_trainer.models.lineage import ModelChoice, models_of_job, newest_model, referenced_model
+from finetune_trainer.models.precision import wants_bf16
 from finetune_trainer.models.scratch import scratch_config, scratch_model
+from finetune_trainer.models.tokenizers import check_fit, check_vocabulary, load_tokenizer
 
-__all__ = ["check_fit", "load_model", "make_readable", "save_model", "scratch_config", "scratch_model"]
+__all__ = [
+    "ModelChoice",
+    "check_fit",
+    "check_vocabulary",
+    "load_model",
+    "load_tokenizer",
+    "make_readable",
+    "models_of_job",
+    "newest_model",
+    "referenced_model",
+    "save_model",
+    "scratch_config",
+    "scratch_model",
+    "wants_bf16",
+]

@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from finetune_trainer.errors import BadConfiguration
 
 READABLE = 0o644
 
 
-def load_model(folder: Path) -> PreTrainedModel:
-    """A causal language model in float32 on the CPU, ready to be trained (no cache).
+def load_model(
+    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A model on the CPU, ready to be trained (no cache).
+
+    Args:
+        folder: as transformers saves it.
+        field: where the manifest names it, for messages.
+        model_class: the class of transformers that adds the task's head.
+        dtype: of the weights.
 
     Raises:
         BadConfiguration: if the folder cannot be loaded.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+        model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
+            folder, dtype=dtype, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadConfiguration(
-            "ModelNotLoadable",
-            f"{folder} cannot be loaded as a causal language model: {str(error).splitlines()[0]}",
-            "Check config.json and the safetensors files.",
+            "ModelNotReadable",
+            f"{field}: {folder} cannot be loaded by {model_class}: {(str(error).strip().splitlines() or ['?'])[0]}",
+            "Give the folder of a model as transformers saves it: config.json and the safetensors files.",
         ) from error
     model.config.use_cache = False
     return model
-
-
-def check_fit(model: PreTrainedModel, tokenizer: Sized, sequence_length: int) -> None:
-    """Refuse a tokenizer or rows that the model was not made for.
-
-    Raises:
-        BadConfiguration: if a token has no embedding, or a row has more tokens than positions.
-    """
-    vocabulary = int(model.config.vocab_size)
-    if len(tokenizer) > vocabulary:
-        raise BadConfiguration(
-            "TokenizerDoesNotFit",
-            f"the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,} embeddings",
-            "Use the tokenizer that belongs to the model: tokenizer.from: model.",
-        )
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if longest is not None and sequence_length > longest:
-        raise BadConfiguration(
-            "SequenceTooLong",
-            f"batch.sequenceLength {sequence_length:,} exceeds the model's {longest:,} positions",
-            f"Use at most {longest}.",
-        )
 
 
 def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -> None:

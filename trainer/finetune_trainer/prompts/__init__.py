@@ -1,7 +1,22 @@
-"""Prompts, as tokens."""
+"""Prompts, as tokens: a new template is one file and its row in `finetune_api.registries.PROMPTS`."""
 
-from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
-from finetune_trainer.prompts.languages import language_name
-from finetune_trainer.prompts.segments import leading_ids
+from collections.abc import Callable
 
-__all__ = ["AdaptiveMtPrompt", "language_name", "leading_ids"]
+from transformers import PreTrainedTokenizerBase
+
+from finetune_api.registries import PROMPTS
+from finetune_trainer.prompts.interface import Prompt, TokenIds
+from finetune_trainer.registry import Registry
+
+__all__ = ["Prompt", "TokenIds", "create_prompt"]
+
+_registry: Registry[Callable[[PreTrainedTokenizerBase, str], Prompt]] = Registry(__name__, "template", PROMPTS)
+
+
+def create_prompt(template: str, tokenizer: PreTrainedTokenizerBase, direction: str) -> Prompt:
+    """The prompts of one template and one direction, source first: en-es.
+
+    Raises:
+        BadConfiguration: if a language has no name or the tokenizer no end-of-sequence token.
+    """
+    return _registry.find(template)(tokenizer, direction)

@@ -10,18 +10,16 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.common import direction_languages
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.prompts.interface import Lengths, Prompt, TokenIds
 from finetune_trainer.prompts.languages import language_name
 from finetune_trainer.prompts.segments import encode_inside, leading_ids, newline_ids
 
-TokenIds = npt.NDArray[np.int32]
 
-
-class AdaptiveMtPrompt:
+class AdaptiveMtPrompt(Prompt):
     """Composes prompts of one direction."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str) -> None:
@@ -54,12 +52,7 @@ class AdaptiveMtPrompt:
         """Tokens that the model has to produce: the translation and the end of the sequence."""
         return self._join(target, self._end)
 
-    def length(
-        self,
-        source: npt.NDArray[np.int64],
-        target: npt.NDArray[np.int64],
-        example: npt.NDArray[np.int64] | None = None,
-    ) -> npt.NDArray[np.int64]:
+    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
         """Tokens of prompt and target together, from the lengths of the texts; `example`: source plus translation."""
         length = len(self._source) + source + len(self._target) + target + len(self._end)
         return length if example is None else length + example + len(self._target) + len(self._again)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from finetune_api.report import BaselineDescription, EvaluationReport, ModelDescription
-from finetune_trainer.evaluation.bootstrap import p_text
+from finetune_api.figures import p_text
 
-NO_BASELINE = BaselineDescription(name="none", model=ModelDescription(name="none", path=""))
-"""The baseline of a report that compares with nothing; its scores have no baseline, delta, pValue and verdict."""
 VERDICT_MARKS = {"Better": "▲", "Worse": "▼", "NoDifference": "="}
 VERDICT_WORDS = {"Better": "better", "Worse": "worse", "NoDifference": "no difference"}
-
-
-def is_compared(report: EvaluationReport) -> bool:
-    """Whether there is a baseline."""
-    return report.baseline != NO_BASELINE
 
 
 def shots_name(shots: int) -> str:
@@ -41,16 +33,6 @@ def number(value: float) -> str:
     if size >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """`48 s`, `2 min 41 s`, `3 h 05 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def percent(share: float) -> str:

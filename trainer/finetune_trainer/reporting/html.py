@@ -8,6 +8,7 @@ from importlib import resources
 import yaml
 
 from finetune_api.progress import HistoryRow
+from finetune_api.registries import METRICS, TASKS
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_charts import content_hash, page_environment, page_style
 from finetune_charts.drawing import Chart, Interval, interval_chart
@@ -17,7 +18,6 @@ from finetune_trainer.reporting.differences import word_differences
 from finetune_trainer.reporting.figures import (
     VERDICT_MARKS,
     VERDICT_WORDS,
-    is_compared,
     p_cell,
     shots_name,
     signed,
@@ -32,12 +32,17 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
     environment = page_environment(_packaged)
     environment.filters.update(shots=shots_name, p=p_cell, signed=signed)
     environment.globals.update(
-        differences=word_differences, marks=VERDICT_MARKS, words=VERDICT_WORDS, sections=sections
+        differences=word_differences,
+        marks=VERDICT_MARKS,
+        words=VERDICT_WORDS,
+        sections=sections,
+        metrics=METRICS,
+        tasks=TASKS,
     )
     curves = [(stage, training_charts(rows)) for stage, rows in histories.items() if rows]
     return environment.get_template("report.html.j2").render(
         report=report,
-        compared=is_compared(report),
+        compared=report.baseline is not None,
         tables=_score_tables(report.tasks),
         intervals=_interval_charts(report.tasks),
         curves=[(stage, charts) for stage, charts in curves if charts],
@@ -71,7 +76,7 @@ def _interval_chart(metric: str, group: Sequence[TaskReport]) -> Chart:
         for score in task.scores
         if score.metric == metric
     ]
-    better = "lower is better" if metric == "TER" else "higher is better"
+    better = "lower is better" if METRICS[metric].lower_is_better else "higher is better"
     return interval_chart(metric, rows, f"{metric}, {better}")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from finetune_api.registries import TASKS
 from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
-from finetune_trainer.reporting.figures import VERDICT_WORDS, is_compared, p_cell, shots_name, signed
+from finetune_trainer.reporting.figures import VERDICT_WORDS, p_cell, shots_name, signed
 from finetune_trainer.reporting.sections import Table, bucket_tables, cost_table, diagnostics_table, repeat_commands
 
 _EXAMPLES = 3
@@ -15,7 +16,7 @@ def render_markdown(report: EvaluationReport) -> str:
     """The whole page; text from data is escaped, so that it cannot become markup."""
     blocks = [f"# {_escape(report.job)}: evaluation", f"**{_escape(report.verdict)}**"]
     blocks += [f"> {_escape(note)}" for note in report.notes]
-    against = _escape(report.baseline.name) if is_compared(report) else "none"
+    against = "none" if report.baseline is None else _escape(report.baseline.name)
     blocks.append(
         f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
         f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
@@ -40,7 +41,10 @@ def _task(task: TaskReport) -> list[str]:
         blocks += [f"### {title}", _table(table)]
     for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
         if examples:
-            blocks += [f"### {title}", "\n".join(_example(example) for example in examples[:_EXAMPLES])]
+            blocks += [
+                f"### {title}",
+                "\n".join(_example(example, TASKS[task.type].segment_metric) for example in examples[:_EXAMPLES]),
+            ]
     blocks.append(f"All segments: `{task.hypotheses}`")
     return blocks
 
@@ -58,9 +62,9 @@ def _score_row(score: Score) -> list[str]:
     ]
 
 
-def _example(example: SegmentExample) -> str:
+def _example(example: SegmentExample, metric: str) -> str:
     lines = [
-        f"- chrF++ {example.baseline_score:.0f} → {example.score:.0f}",
+        f"- {metric} {example.baseline_score:.0f} → {example.score:.0f}",
         f"  - source: {_escape(example.source)}",
         f"  - reference: {_escape(example.reference)}",
         f"  - baseline: {_escape(example.baseline) or '(empty)'}",

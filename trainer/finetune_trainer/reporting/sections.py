@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_api.report import Diagnostics, EvaluationReport, TaskReport
-from finetune_trainer.reporting.figures import duration, number, percent
+from finetune_api.figures import duration
+from finetune_api.registries import DIAGNOSTICS
+from finetune_api.report import EvaluationReport, TaskReport
+from finetune_trainer.metrics import create_metric
+from finetune_trainer.reporting.figures import number, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +22,6 @@ class Table:
 
 
 _MOST_ITEMS = 8
-DIAGNOSTICS = (
-    ("off_target", "Off target", "looks like the source language"),
-    ("copies", "Copies", "equal to the source"),
-    ("empty", "Empty", "no output"),
-    ("repetition", "Repetition", "the same words over and over"),
-    ("length_ratio", "Length ratio", "characters of output / reference; 1 is right"),
-)
 
 
 def diagnostics_table(task: TaskReport) -> Table:
@@ -33,14 +29,16 @@ def diagnostics_table(task: TaskReport) -> Table:
     systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
     shown = [(name, values) for name, values in systems if values is not None]
     rows = [
-        [title, *(_diagnostic(values, field) for _, values in shown), meaning] for field, title, meaning in DIAGNOSTICS
+        [DIAGNOSTICS[name].title, *(_diagnostic(name, values) for _, values in shown), DIAGNOSTICS[name].meaning]
+        for name in task.diagnostics
     ]
     return Table(["Failure", *(name for name, _ in shown), "Meaning"], rows)
 
 
-def _diagnostic(values: Diagnostics, field: str) -> str:
-    value = float(getattr(values, field))
-    return f"{value:.2f}" if field == "length_ratio" else percent(value)
+def _diagnostic(name: str, values: Mapping[str, float]) -> str:
+    if name not in values:
+        return "–"
+    return f"{values[name]:.2f}" if DIAGNOSTICS[name].unit == "Ratio" else percent(values[name])
 
 
 def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:
@@ -153,15 +151,10 @@ def _words(key: str) -> str:
 
 
 def repeat_commands(report: EvaluationReport) -> list[str]:
-    """Command lines that compute the first figure again, from the TSV and from the manifest."""
+    """Command lines that compute the first task's figures again, from the TSV and from the manifest."""
     commands = ["finetune run job.yaml   # spec below; the same seeds, data and number of ranks give the same report"]
-    if report.tasks and report.tasks[0].scores:
-        task = report.tasks[0]
-        path = task.hypotheses
-        flags = {"BLEU": "-m bleu", "chrF": "-m chrf", "chrF++": "-m chrf --chrf-word-order 2", "TER": "-m ter"}
-        tokenizer = next((p[4:] for s in task.scores for p in s.signature.split("|") if p.startswith("tok:")), "13a")
+    for task in report.tasks[:1]:
         for score in task.scores:
-            extra = f" -tok {tokenizer}" if score.metric == "BLEU" and tokenizer != "13a" else ""
-            columns = f"<(tail -n +2 {path} | cut -f 2) -i <(tail -n +2 {path} | cut -f 3)"
-            commands.append(f"sacrebleu {columns} {flags.get(score.metric, '')}{extra} -b -w 4")
+            command = create_metric(score.metric, "").command(task.hypotheses, score.signature)
+            commands += [command] if command is not None else []
     return commands

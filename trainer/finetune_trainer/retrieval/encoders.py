@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.common import UriReference
-from finetune_trainer.data.locate import model_folder
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.workspace.storage import model_folder
 
 Vectors = npt.NDArray[np.float32]
 _LONGEST = 512

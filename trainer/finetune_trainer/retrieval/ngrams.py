@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from finetune_trainer.hashing import GOLDEN, mix
 from finetune_trainer.retrieval.encoders import Vectors
 
 Features = npt.NDArray[np.uint64]
@@ -68,7 +69,7 @@ def _count_ngrams(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], Features
         starts = np.flatnonzero(left >= size)
         value = np.full(len(starts), size, np.uint64)
         for offset in range(size):
-            value = _mix(value ^ points[starts + offset])
+            value = mix((value ^ points[starts + offset]) + GOLDEN)
         rows.append(owner[starts])
         features.append(value)
     return _unique(np.concatenate(rows), np.concatenate(features))
@@ -83,11 +84,3 @@ def _unique(
     first[1:] = (rows[1:] != rows[:-1]) | (features[1:] != features[:-1])
     starts = np.flatnonzero(first)
     return rows[starts], features[starts], np.diff(starts, append=len(rows))
-
-
-def _mix(values: Features) -> Features:
-    """The finaliser of SplitMix64 (Steele et al. 2014): every bit of the input reaches every bit of the output."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from finetune_trainer.batching.interface import BatchSource, StepBatch
 from finetune_trainer.engine import Engine
-from finetune_trainer.engine.process_group import all_reduce_sum
 from finetune_trainer.errors import NonFiniteLoss, Preempted
-from finetune_trainer.run.contract import BatchSource, StepBatch
-from finetune_trainer.run.evaluation import ALL, mean_losses
 from finetune_trainer.run.flops import model_flops, peak_flops
-from finetune_trainer.run.ranks import RankFigures, from_slots, measure, slots
-from finetune_trainer.run.reporting import RunReporter, Utilization
+from finetune_trainer.run.rank_figures import RankFigures, from_slots, measure, slots
+from finetune_trainer.run.reporter import RunReporter, Utilization
 from finetune_trainer.run.schedule import learning_rate
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
 from finetune_trainer.run.snapshot import read_snapshot, write_snapshot
 from finetune_trainer.run.state import RunState
+from finetune_trainer.run.trackers import open_trackers
+from finetune_trainer.run.validate import ALL, mean_losses
 
 if TYPE_CHECKING:
     from finetune_trainer.checkpoint import Checkpointer
@@ -46,11 +46,12 @@ def train(
         Preempted: a stop was asked for; the checkpoint is saved.
         NonFiniteLoss: no finite loss for MAX_NONFINITE_STEPS steps; the weights were not touched by them.
     """
-    utilization = Utilization(model_flops(engine.model), peak_flops(context.device), context.world_size)
-    reporter = RunReporter(context.progress, source, history, context.is_main, utilization)
+    utilization = Utilization(model_flops(engine.model), peak_flops(context.device), context.ranks.size)
+    trackers = open_trackers(context.plan, history)
+    reporter = RunReporter(context.progress, source, trackers, context.ranks.is_main, utilization)
     state = _Run(context, engine, source, validation, settings, checkpointer, reporter).train()
     best = checkpointer.best() if settings.select_best else None
-    kept = best.path if best is not None and best.step != state.step else None
+    kept = best if best is not None and best.step != state.step else None
     return TrainOutcome(state, history, kept)
 
 
@@ -59,7 +60,7 @@ class _Reduced:
     """What the ranks tell each other in a step: its one collective beside the engine's own."""
 
     loss_sum: float
-    target_tokens: int
+    loss_units: int
     stop: bool
     """Some rank was asked to stop."""
     overdue: bool
@@ -108,7 +109,7 @@ class _Run:
     def _resume(self) -> None:
         entry = self.checkpointer.latest()
         if entry is not None:
-            self.state, source = read_snapshot(entry.path, self.engine, self.context.rank)
+            self.state, source = read_snapshot(entry.path, self.engine, self.context.ranks.rank)
             self.source.load_state_dict(source)
             self.saved_step = self.state.step
         self.reporter.resumed(self.state)
@@ -136,18 +137,19 @@ class _Run:
         self.validated = {}
         batch = self.source.draw(self._data_step + 1)
         before = self._probe(batch)
-        loss = self.engine.accumulate(batch.micro_batches, batch.target_tokens)
+        loss = self.engine.accumulate(batch.micro_batches, batch.loss_units)
         own_seconds = time.monotonic() - began
-        reduced = self._reduce(loss.loss_sum, loss.target_tokens, own_seconds)
-        if reduced.target_tokens != batch.target_tokens:
+        reduced = self._reduce(loss.loss_sum, loss.loss_units, own_seconds)
+        if reduced.loss_units != batch.loss_units:
             raise RuntimeError(
-                f"step {self.state.step + 1}: the ranks trained on {reduced.target_tokens} target tokens, "
-                f"the batch has {batch.target_tokens}"
+                f"step {self.state.step + 1}: the ranks trained on {reduced.loss_units} loss units, "
+                f"the batch has {batch.loss_units}"
             )
         rate = learning_rate(self.settings.optimizer, self._fraction(batch))
         info = self.engine.step(rate, apply=math.isfinite(reduced.loss_sum))
-        if info.applied and batch.probe:
-            self.source.feedback(batch.arm, before - self._probe(batch))
+        if info.applied:
+            reward = before - self._probe(batch) if batch.probe else None
+            self.source.feedback(batch.arm, reduced.loss_sum / max(reduced.loss_units, 1), reward)
         self._count(batch, reduced, info.applied)
         self.reporter.counted(self.state.step, batch, time.monotonic() - began, reduced.ranks, info.applied)
         due = self.checkpointer.due(self.state.step, reduced.overdue)
@@ -163,21 +165,24 @@ class _Run:
             self._save()
 
     def _probe(self, batch: StepBatch) -> float:
-        """Loss per target token of the probe over all ranks; the reward is how far it falls in the step."""
-        return mean_losses(self.engine, {ALL: batch.probe}, self.context.device)[ALL] if batch.probe else 0.0
+        """Loss per unit of the probe over all ranks; the reward is how far it falls in the step."""
+        return self._mean_losses({ALL: batch.probe})[ALL] if batch.probe else 0.0
 
-    def _reduce(self, loss_sum: torch.Tensor, target_tokens: torch.Tensor, own_seconds: float) -> _Reduced:
+    def _mean_losses(self, sets: ValidationSets) -> dict[str, float]:
+        return mean_losses(self.engine, sets, self.context.device, self.context.ranks)
+
+    def _reduce(self, loss_sum: torch.Tensor, loss_units: torch.Tensor, own_seconds: float) -> _Reduced:
         context = self.context
         mine = (
             float(context.stop.requested),
             float(self.checkpointer.overdue),
-            time.monotonic() - self.started if context.is_main else 0.0,
-            *slots(measure(own_seconds, context.device), context.rank, context.world_size),
+            time.monotonic() - self.started if context.ranks.is_main else 0.0,
+            *slots(measure(own_seconds, context.device), context.ranks.rank, context.ranks.size),
         )
         flags = torch.tensor(mine, dtype=torch.float64, device=loss_sum.device)
-        vector = torch.cat((torch.stack((loss_sum.double(), target_tokens.double())), flags))
-        loss, tokens, stop, overdue, seconds, *ranks = all_reduce_sum(vector).tolist()
-        return _Reduced(loss, round(tokens), stop > 0, overdue > 0, seconds, from_slots(ranks))
+        vector = torch.cat((torch.stack((loss_sum.double(), loss_units.double())), flags))
+        loss, units, stop, overdue, seconds, *ranks = context.ranks.sum(vector).tolist()
+        return _Reduced(loss, round(units), stop > 0, overdue > 0, seconds, from_slots(ranks))
 
     def _count(self, batch: StepBatch, reduced: _Reduced, applied: bool) -> None:
         state = self.state
@@ -188,7 +193,7 @@ class _Run:
         state.seconds = reduced.seconds
         if applied:
             state.nonfinite_in_a_row = 0
-            state.record(batch.arm, reduced.loss_sum, reduced.target_tokens)
+            state.record(batch.arm, reduced.loss_sum, reduced.loss_units)
         else:
             state.nonfinite_steps += 1
             state.nonfinite_in_a_row += 1
@@ -208,7 +213,8 @@ class _Run:
         """Validate; returns whether a checkpoint must be kept for it."""
         began = time.monotonic()
         self.context.progress.update(phase="Validating")
-        self.validated = mean_losses(self.engine, self.validation, self.context.device)
+        self.validated = self._mean_losses(self.validation)
+        self.source.validated(self.validated)
         self.reporter.validated(self.validated, time.monotonic() - began)
         loss = self.validated.get(ALL)
         if loss is None:
@@ -224,7 +230,7 @@ class _Run:
         with_weights = self.settings.select_best and metric is not None
 
         def write(folder: Path) -> None:
-            write_snapshot(folder, self.engine, self.state, source, self.context.rank, with_weights)
+            write_snapshot(folder, self.engine, self.state, source, self.context.ranks.rank, with_weights)
 
         self.context.progress.update(phase="Checkpointing")
         if self.checkpointer.save(self.state.step, write, metric, required=required):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from finetune_api.adapt import EarlyStopping
-from finetune_api.training import Optimizer
+from finetune_api.training import Batch, Curriculum, Optimizer
+from finetune_trainer import objectives
+from finetune_trainer.checkpoint import CheckpointEntry
 from finetune_trainer.engine import Engine
-from finetune_trainer.objectives import Batch
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.snapshot import read_weights
 from finetune_trainer.run.state import RunState
 
-ValidationSets = dict[str, Sequence[Batch]]
+ValidationSets = Mapping[str, Sequence[objectives.Batch]]
 """This rank's share of each validation set; the same number of batches on every rank."""
 
 
@@ -24,12 +25,19 @@ ValidationSets = dict[str, Sequence[Batch]]
 class TrainSettings:
     """How to train."""
 
+    batch: Batch
     optimizer: Optimizer
+    curriculum: Curriculum
     budget: Budget
+    seed: int
+    pad: int
+    """Token that fills rows up."""
     validate_every_steps: int
     early_stopping: EarlyStopping | None = None
     select_best: bool = False
     """The result is the checkpoint with the lowest validation loss, not the last one."""
+    trains_adapter: bool = False
+    """The result is the trained weights alone; else all weights."""
     skip_steps: int = 0
     """Plan.skip_steps."""
 
@@ -40,8 +48,13 @@ class TrainOutcome:
 
     state: RunState
     history: Path
-    best: Path | None
-    """Checkpoint folder of the best weights, if they are not the engine's."""
+    best: CheckpointEntry | None
+    """Checkpoint of the best weights, if they are not the engine's."""
+
+    @property
+    def best_step(self) -> int:
+        """Step of the weights that `weights` returns."""
+        return self.state.step if self.best is None else self.best.step
 
     def summary(self) -> dict[str, float]:
         """Keys as in StageResult.summary."""
@@ -68,5 +81,5 @@ class TrainOutcome:
         """The result's weights in full shape on rank 0 ({} elsewhere); collective."""
         weights = engine.full_state_dict(trainable_only)
         if self.best is not None and weights:
-            weights |= read_weights(self.best)
+            weights |= read_weights(self.best.path)
         return weights

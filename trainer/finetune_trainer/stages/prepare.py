@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from finetune_api.data import DataSource
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.model import TrainTokenizer
 from finetune_api.progress import Phase
-from finetune_trainer.artifacts import write_artifact
-from finetune_trainer.context import StageContext
-from finetune_trainer.data.locate import source_files
-from finetune_trainer.data.prepared import INDEX, REPORT, SPLITS, TOKENIZER, PairSplit
+from finetune_trainer.context import StageContext, StageOutcome
+from finetune_trainer.data.prepared import INDEX, REPORT, TOKENIZER, PairSplit
 from finetune_trainer.data.provenance import source_digests
+from finetune_trainer.data.report import sources_report, summary_figures, summary_line
 from finetune_trainer.data.select import Assignment, leaked_rows, select_rows
 from finetune_trainer.data.staging import StagedSource, stage_source
-from finetune_trainer.data.tokenizers import TextsByLanguage, make_tokenizer
-from finetune_trainer.data.writing import count_words, encode_splits, write_splits
+from finetune_trainer.data.tokenizers import TextsByLanguage, train_tokenizer
+from finetune_trainer.data.writing import encode_splits, write_splits
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted
 from finetune_trainer.prompts.languages import language_name
-from finetune_trainer.stages import StageOutcome
+from finetune_trainer.stages import artifact_path
+from finetune_trainer.workspace.artifacts import write_artifact
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 DEFAULT_CONTEXT_LENGTH = 1024
 
@@ -35,10 +39,10 @@ def run(context: StageContext) -> StageOutcome:
     began = time.monotonic()
     plan = context.plan
     data = plan.spec.data
-    artifact = f"data/{plan.fingerprint[:16]}"
-    digests = source_digests(plan, context.workspace)
+    artifact = artifact_path(plan)
+    digests = source_digests(plan)
     with (
-        write_artifact(context, artifact, plan, digests) as folder,
+        write_artifact(context.workspace, artifact, plan, digests) as folder,
         tempfile.TemporaryDirectory(dir=folder, prefix=".staging-") as staging,
     ):
         staged = _stage_all(context, Path(staging))
@@ -50,10 +54,7 @@ def run(context: StageContext) -> StageOutcome:
             for s, a in zip(staged, assignments, strict=True)
         }
         _alive(context, phase="Writing", message="training the tokenizer")
-        model = plan.spec.model
-        context_length = model.scratch.context_length if model.scratch else DEFAULT_CONTEXT_LENGTH
-        texts = _training_texts(folder, data.sources)
-        tokenizer = make_tokenizer(model, texts, _prompt_names(data.sources), context_length)
+        tokenizer = _tokenizer(plan.spec, folder)
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
             source.name: encode_splits(
@@ -69,13 +70,11 @@ def run(context: StageContext) -> StageOutcome:
             "sources": {s.name: {"languages": s.languages, "splits": sizes[s.name]} for s in data.sources},
         }
         (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-        report = _report(staged, sizes, tokens, digests, folder)
+        report = sources_report(staged, sizes, tokens, digests, folder)
         (folder / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     seconds = time.monotonic() - began
-    summary = _summary(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}
-    return StageOutcome(
-        artifact=artifact, summary=summary, message=_message(staged), evaluation=None, productive_seconds=seconds
-    )
+    summary = summary_figures(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}
+    return StageOutcome(artifact=artifact, summary=summary, message=summary_line(staged), productive_seconds=seconds)
 
 
 def _stage_all(context: StageContext, folder: Path) -> list[StagedSource]:
@@ -120,6 +119,19 @@ def _check_leaks(staged: Sequence[StagedSource], assignments: Sequence[Assignmen
         raise AssertionError(f"{leaked} training rows share a side with validation or test")
 
 
+def _tokenizer(spec: FineTuneJobSpec, folder: Path) -> PreTrainedTokenizerFast:
+    """The pretrained model's own, or a new one."""
+    if spec.model.from_ is not None:
+        from finetune_trainer.models import load_tokenizer, referenced_model  # they import torch
+
+        return load_tokenizer(referenced_model(spec.model.from_, "spec.model.from").folder, "spec.model.from.uri")
+    tokenizer, scratch = spec.model.tokenizer, spec.model.scratch
+    settings = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
+    context_length = scratch.context_length if scratch else DEFAULT_CONTEXT_LENGTH
+    sources = spec.data.sources
+    return train_tokenizer(settings, _training_texts(folder, sources), _prompt_names(sources), context_length)
+
+
 def _training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
     """A reader of the training split of each language, over all sources that have it."""
 
@@ -138,58 +150,3 @@ def _prompt_names(sources: Sequence[DataSource]) -> dict[str, str]:
         with suppress(BadConfiguration):
             names[language] = language_name(language)
     return names
-
-
-def _report(
-    staged: Sequence[StagedSource],
-    sizes: dict[str, dict[str, int]],
-    tokens: dict[str, dict[str, int]],
-    digests: dict[str, str],
-    folder: Path,
-) -> dict[str, Any]:
-    sources = []
-    for item in staged:
-        source = item.source
-        own = source_files(source) if not source.uri.startswith("hf://") else []
-        sources.append(
-            {
-                "name": source.name,
-                "type": source.type,
-                "languages": source.languages,
-                "role": source.role,
-                "uri": source.uri,
-                "license": source.license,
-                "sha256": {f: d for f, d in digests.items() if any(Path(f).is_relative_to(p) for p in own)},
-                "splits": sizes[source.name],
-                "trainingTokens": tokens[source.name],
-                "trainingWords": count_words(folder / "sources" / source.name, source.languages),
-                **item.tally.to_json(),
-            }
-        )
-    return {"sources": sources, "message": _message(staged)}
-
-
-def _summary(staged: Sequence[StagedSource], sizes: dict[str, dict[str, int]], vocabulary: int) -> dict[str, float]:
-    dropped = _dropped(staged)
-    return {
-        "rowsRead": sum(s.tally.read for s in staged),
-        "rowsKept": sum(s.tally.kept for s in staged),
-        "vocabularySize": vocabulary,
-        **{split: sum(size[split] for size in sizes.values()) for split in SPLITS},
-        **{f"dropped.{rule}": count for rule, count in dropped.most_common()},
-    }
-
-
-def _dropped(staged: Sequence[StagedSource]) -> Counter[str]:
-    return sum((s.tally.dropped for s in staged), Counter())
-
-
-def _message(staged: Sequence[StagedSource]) -> str:
-    """`8,012 pairs kept of 9,377 (612 duplicate, 41 in test, 712 other)`."""
-    dropped = _dropped(staged)
-    other = dropped.total() - dropped["duplicate"] - dropped["inTest"]
-    words = {"duplicate": dropped["duplicate"], "in test": dropped["inTest"], "other": other}
-    unit = "pairs" if all(s.source.type == "Parallel" for s in staged) else "rows"
-    detail = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
-    kept, read = (sum(getattr(s.tally, name) for s in staged) for name in ("kept", "read"))
-    return f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from finetune_api.data import DataSource
-from finetune_trainer.data.locate import local_path
+from finetune_trainer.data.locate import source_path
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources.fields import row_of_record
 from finetune_trainer.errors import BadConfiguration, BadData
@@ -29,7 +29,7 @@ def read_huggingface(source: DataSource) -> Iterator[Row | Malformed]:
             name = source.uri.removeprefix("hf://")
             rows = datasets.load_dataset(name, source.subset, split=split, streaming=True)
         else:
-            saved = datasets.load_from_disk(str(local_path(source.uri)))
+            saved = datasets.load_from_disk(str(source_path(source)))
             rows = _split_of(saved, split, source) if isinstance(saved, datasets.DatasetDict) else saved
         # Records are fetched, and files opened, only as they are asked for.
         for number, record in enumerate(rows, 1):

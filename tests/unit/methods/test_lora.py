@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from finetune_api.adapt import Lora
+from finetune_trainer.engine.state import full_state_dict
+from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.methods.lora import add_lora, linear_layers, merged_model, save_adapter
+from finetune_trainer.models import ModelChoice, save_model
+from finetune_trainer.models import load_model as load
+
+SETTINGS = Lora(rank=4, alpha=8, dropout=0.1, targets=["q_proj", "v_proj", "down_proj"])
+TOKENS = torch.arange(3, 43)[None]
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    return load(folder, "spec.model.from")
+
+
+def trained(base: Path, settings: Lora = SETTINGS) -> PeftModel:
+    """A model whose update is not zero."""
+    model = add_lora(load_model(base), settings, seed=1, base="models/pretrain")
+    torch.manual_seed(2)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model.eval()
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        value: torch.Tensor = model.eval()(input_ids=TOKENS, use_cache=False).logits
+    return value
+
+
+def test_nothing_changes_before_training_and_only_the_update_is_trained(base: Path) -> None:
+    plain = logits(load_model(base))
+    model = add_lora(load_model(base), SETTINGS, seed=1, base="b")
+    assert torch.equal(logits(model), plain)
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert len(names) == 2 * 3 * 2
+    assert all("lora_" in name for name in names)
+
+
+def test_the_first_halves_depend_on_the_seed_alone(base: Path) -> None:
+    def halves(seed: int) -> list[torch.Tensor]:
+        torch.manual_seed(int.from_bytes(base.name.encode()[:2]) + len(made))
+        made.append(add_lora(load_model(base), SETTINGS, seed, "b"))
+        return [parameter for name, parameter in made[-1].named_parameters() if "lora_A" in name]
+
+    made: list[PeftModel] = []
+    assert all(torch.equal(a, b) for a, b in zip(halves(5), halves(5), strict=True))
+    assert not torch.equal(halves(5)[0], halves(6)[0])
+
+
+def test_merged_equals_adapter_and_base_and_differs_from_base(base: Path, tmp_path: Path) -> None:
+    model = trained(base)
+    expected = logits(model)
+    save_adapter(tmp_path / "adapter", model, full_state_dict(model, is_main=True, trainable_only=True))
+    merged = merged_model(ModelChoice("base", "base", base, "spec.model.from"), tmp_path / "adapter")
+    save_model(tmp_path / "merged", merged, merged.state_dict())
+
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        from_adapter = PeftModel.from_pretrained(load_model(base), str(tmp_path / "adapter"))
+    assert logits(from_adapter) == pytest.approx(expected, abs=1e-5)
+    reloaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert logits(reloaded) == pytest.approx(expected, abs=1e-5)
+    assert (logits(load_model(base)) - expected).abs().max() > 0.01
+
+
+def test_embeddings_stay_tied_or_untied_in_the_merged_model(base: Path, tmp_path: Path) -> None:
+    model = trained(base)
+    save_adapter(tmp_path / "adapter", model, full_state_dict(model, is_main=True, trainable_only=True))
+    merged = merged_model(ModelChoice("base", "base", base, "spec.model.from"), tmp_path / "adapter")
+    save_model(tmp_path / "merged", merged, merged.state_dict())
+    reloaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    tied = load_model(base).config.tie_word_embeddings
+    assert (reloaded.lm_head.weight is reloaded.model.embed_tokens.weight) is tied
+    assert ("lm_head.weight" in load_file(tmp_path / "merged" / "model.safetensors")) is not tied
+    assert not any("lora" in name for name in reloaded.state_dict())
+
+
+def test_the_adapter_folder_holds_the_update_only_and_names_its_base(base: Path, tmp_path: Path) -> None:
+    model = trained(base)
+    save_adapter(tmp_path / "adapter", model, full_state_dict(model, is_main=True, trainable_only=True))
+    weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert len(weights) == 12
+    assert {4} == {min(weight.shape) for weight in weights.values()}
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors"
+    ]  # fmt: skip
+    assert '"base_model_name_or_path": "models/pretrain"' in (tmp_path / "adapter" / "adapter_config.json").read_text()
+
+
+def test_partitioned_weights_are_not_saved_as_an_adapter(base: Path, tmp_path: Path) -> None:
+    model = trained(base)
+    weights = full_state_dict(model, is_main=True, trainable_only=True)
+    weights[next(iter(weights))] = torch.empty(0)
+    with pytest.raises(RuntimeError, match="partitioned"):
+        save_adapter(tmp_path / "adapter", model, weights)
+
+
+def test_a_target_that_names_no_layer_is_refused_with_the_layers_there_are(base: Path) -> None:
+    with pytest.raises(BadConfiguration, match="no linear layer named query_key_value or dense") as caught:
+        add_lora(load_model(base), Lora(targets=["q_proj", "query_key_value", "dense"]), seed=1, base="b")
+    assert "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" in caught.value.remedy
+
+
+def test_the_output_layer_is_a_target_only_if_it_is_not_the_input_embedding(base: Path) -> None:
+    model = load_model(base)
+    assert ("lm_head" in linear_layers(model)) is not model.config.tie_word_embeddings

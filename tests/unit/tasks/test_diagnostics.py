@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from finetune_api.registries import TASKS
+from finetune_trainer.tasks.translation.diagnostics import diagnose, is_copy, loops
+from finetune_trainer.tasks.translation.language import learn_profile
+from unit.evaluation.samples import corpus
+
+ENGLISH, SPANISH = corpus(300)
+PROFILE = learn_profile(ENGLISH[:200], SPANISH[:200])
+
+
+def test_the_two_languages_are_told_apart_on_texts_not_learnt_from() -> None:
+    assert sum(map(PROFILE.looks_like_source, ENGLISH[200:])) >= 95
+    assert sum(map(PROFILE.looks_like_source, SPANISH[200:])) == 0
+
+
+@pytest.mark.parametrize("text", ["", "42", "OK", "%(count)s", "日本語"])
+def test_text_that_says_nothing_is_not_called_off_target(text: str) -> None:
+    assert not PROFILE.looks_like_source(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no no no", "el archivo el archivo el archivo", "a b c d a b c d a b c d", "jajajajajajajaja", "-----------"],
+)
+def test_loops_are_found(text: str) -> None:
+    assert loops(text)
+
+
+@pytest.mark.parametrize("text", ["", "very very good", "El archivo abre el archivo.", "...", "1000000", "banana"])
+def test_ordinary_text_is_no_loop(text: str) -> None:
+    assert not loops(text)
+
+
+def test_copies_are_found_but_for_case_and_blanks() -> None:
+    assert is_copy("The file.", "the  file.")
+    assert not is_copy("The file.", "El archivo.")
+    assert not is_copy("", "")
+
+
+def test_rates_and_what_the_reference_does_too() -> None:
+    source = ENGLISH[0]
+    rates = diagnose(
+        [source, source, source, "OK", "wait ..........."],
+        [SPANISH[0], SPANISH[0], SPANISH[0], "OK", "espere ..........."],
+        [source, "", "no no no", "OK", "espere ..........."],
+        PROFILE,
+    )
+    assert [rates[name] for name in ("offTarget", "copies", "empty", "repetition")] == [0.2, 0.2, 0.2, 0.2]
+    assert tuple(rates) == TASKS["Translation"].diagnostics
+
+
+def test_the_length_ratio_is_that_of_all_characters() -> None:
+    assert diagnose(["x", "x"], ["aaaa", "bb"], ["aa", "b"], PROFILE)["lengthRatio"] == 0.5

@@ -1,0 +1,81 @@
+"""What the prepare stage tells of its sources: counts by rule, provenance, licences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.data.locate import source_files
+from finetune_trainer.data.prepared import SPLITS
+from finetune_trainer.data.staging import StagedSource
+from finetune_trainer.data.writing import count_words
+
+SplitSizes = Mapping[str, Mapping[str, int]]
+"""Rows by source and split."""
+
+
+def sources_report(
+    staged: Sequence[StagedSource],
+    sizes: SplitSizes,
+    tokens: Mapping[str, Mapping[str, int]],
+    digests: Mapping[str, str],
+    folder: Path,
+) -> dict[str, Any]:
+    """The whole report.
+
+    Args:
+        staged: the sources after all rules.
+        sizes: rows by source and split.
+        tokens: training tokens by source and language.
+        digests: sha256 by file.
+        folder: of the artifact.
+    """
+    sources = []
+    for item in staged:
+        source = item.source
+        own = source_files(source) if not source.uri.startswith("hf://") else []
+        sources.append(
+            {
+                "name": source.name,
+                "type": source.type,
+                "languages": source.languages,
+                "role": source.role,
+                "uri": source.uri,
+                "license": source.license,
+                "sha256": {f: d for f, d in digests.items() if any(Path(f).is_relative_to(p) for p in own)},
+                "splits": sizes[source.name],
+                "trainingTokens": tokens[source.name],
+                "trainingWords": count_words(folder / "sources" / source.name, source.languages),
+                **item.tally.to_json(),
+            }
+        )
+    return {"sources": sources, "message": summary_line(staged)}
+
+
+def summary_figures(staged: Sequence[StagedSource], sizes: SplitSizes, vocabulary: int) -> dict[str, float]:
+    """Keys as in StageResult.summary."""
+    dropped = _dropped(staged)
+    return {
+        "rowsRead": sum(s.tally.read for s in staged),
+        "rowsKept": sum(s.tally.kept for s in staged),
+        "vocabularySize": vocabulary,
+        **{split: sum(size[split] for size in sizes.values()) for split in SPLITS},
+        **{f"dropped.{rule}": count for rule, count in dropped.most_common()},
+    }
+
+
+def summary_line(staged: Sequence[StagedSource]) -> str:
+    """`8,012 pairs kept of 9,377 (612 duplicate, 41 in test, 712 other)`."""
+    dropped = _dropped(staged)
+    other = dropped.total() - dropped["duplicate"] - dropped["inTest"]
+    words = {"duplicate": dropped["duplicate"], "in test": dropped["inTest"], "other": other}
+    unit = "pairs" if all(s.source.type == "Parallel" for s in staged) else "rows"
+    detail = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
+    kept, read = (sum(getattr(s.tally, name) for s in staged) for name in ("kept", "read"))
+    return f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")
+
+
+def _dropped(staged: Sequence[StagedSource]) -> Counter[str]:
+    return sum((s.tally.dropped for s in staged), Counter())

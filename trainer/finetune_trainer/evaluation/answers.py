@@ -1,0 +1,84 @@
+"""What each system answers to each test set, with the statistics of the answers."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from finetune_api.report import ModelDescription
+from finetune_trainer.context import StageContext
+from finetune_trainer.errors import Preempted
+from finetune_trainer.evaluation.assess import SystemOutputs, task_statistics
+from finetune_trainer.evaluation.systems import load_system
+from finetune_trainer.models import ModelChoice
+from finetune_trainer.tasks import TestSet, find_task
+
+TaskKey = tuple[str, int]
+"""Task name and shots."""
+
+
+@dataclass(slots=True)
+class SystemAnswers:
+    """What one system did."""
+
+    description: ModelDescription
+    outputs: dict[TaskKey, SystemOutputs] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    """Answering, without loading."""
+
+
+def task_keys(test_set: TestSet) -> list[TaskKey]:
+    """One key per shot count of a task."""
+    return [(test_set.task.name, shots) for shots in dict.fromkeys(test_set.task.shots)]
+
+
+def count_answers(test_sets: Sequence[TestSet]) -> int:
+    """Answers of one system."""
+    return sum(len(test_set.sources) * len(test_set.task.shots) for test_set in test_sets)
+
+
+def answer_all(
+    context: StageContext, choice: ModelChoice, test_sets: Sequence[TestSet], on_batch: Callable[[int], None]
+) -> SystemAnswers:
+    """Load a system, answer all tasks, add up statistics, and free the model again; collective."""
+    context.progress.update(phase="Loading", message=choice.name)
+    answers = SystemAnswers(ModelDescription(name=choice.name, path=choice.path))
+    for model_class in dict.fromkeys(find_task(test_set.task.type).model_class for test_set in test_sets):
+        system = load_system(context, choice, model_class, on_batch)
+        parameters = sum(p.numel() for p in system.model.parameters())
+        answers.description = answers.description.model_copy(update={"parameters": parameters})
+        for test_set in test_sets:
+            task = find_task(test_set.task.type)
+            if task.model_class != model_class:
+                continue
+            for key in task_keys(test_set):
+                started = time.monotonic()
+                predictions = task.predict(system, test_set, key[1])
+                answers.seconds += time.monotonic() - started
+                answers.notes += [f"{key[0]} ({key[1]}-shot), {choice.name} model: {n}" for n in predictions.notes]
+                statistics = task_statistics(test_set, predictions.texts, context.ranks)
+                answers.outputs[key] = SystemOutputs(predictions.texts, statistics)
+        del system
+        gc.collect()
+        if context.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return answers
+
+
+def answering_progress(context: StageContext, count: int) -> Callable[[int], None]:
+    """Reports progress after each batch, as if all ranks were equally fast; stops where a stop was asked for."""
+    done = 0
+
+    def on_batch(size: int) -> None:
+        nonlocal done
+        if context.stop.requested:
+            raise Preempted(None, "the evaluation was stopped: it starts anew next time")
+        done += size
+        context.progress.update(phase="Decoding", step=min(count, done * context.ranks.size), total_steps=count)
+
+    return on_batch

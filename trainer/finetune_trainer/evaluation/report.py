@@ -1,0 +1,109 @@
+"""From the answers of all systems to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from finetune_api.evaluate import Evaluate
+from finetune_api.plan import Plan
+from finetune_api.report import EvaluationReport, TaskReport
+from finetune_trainer.context import StageContext
+from finetune_trainer.evaluation.answers import SystemAnswers, count_answers, task_keys
+from finetune_trainer.evaluation.assess import assess
+from finetune_trainer.evaluation.gate import check_gate
+from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
+from finetune_trainer.evaluation.sentence import verdict_sentence
+from finetune_trainer.tasks import TestSet, find_task
+from finetune_trainer.workspace.versions import versions
+
+TsvPath = Callable[[str, int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """All that was answered."""
+
+    test_sets: Sequence[TestSet]
+    model: SystemAnswers
+    baseline: SystemAnswers | None
+    notes: list[str]
+    """Known before anything was answered."""
+
+    @property
+    def systems(self) -> list[SystemAnswers]:
+        """Those there are, the model first."""
+        return [self.model] if self.baseline is None else [self.model, self.baseline]
+
+    @property
+    def answers(self) -> int:
+        """Of all systems."""
+        return count_answers(self.test_sets) * len(self.systems)
+
+
+def make_report(
+    context: StageContext, settings: Evaluate, evaluated: Evaluated, data: dict[str, Any], tsv_path: TsvPath
+) -> EvaluationReport:
+    """Score, compare and judge; rank 0 only.
+
+    Args:
+        context: of the stage.
+        settings: spec.evaluate.
+        evaluated: what was answered.
+        data: the prepare stage's report.
+        tsv_path: path of a task's segments within the workspace, by name and shots.
+    """
+    plan, workspace = context.plan, context.workspace
+    tasks = [
+        _task_report(settings, test_set, shots, evaluated, tsv_path(name, shots))
+        for test_set in evaluated.test_sets
+        for name, shots in task_keys(test_set)
+    ]
+    gate = None if settings.gate is None else check_gate(settings.gate, tasks)
+    manifests = read_manifests(plan, workspace)
+    model, baseline = evaluated.model.description, evaluated.baseline
+    return EvaluationReport(
+        job=plan.job.name,
+        created_at=datetime.now(UTC),
+        verdict=verdict_sentence(model.name, tasks, gate, settings.significance.level, baseline is not None),
+        notes=_notes(plan, evaluated),
+        model=model,
+        baseline=None if baseline is None else baseline.description,
+        tasks=tasks,
+        gate=gate,
+        cost=stage_costs(manifests),
+        data=data,
+        spec=plan.spec.to_json_object(),
+        versions=versions(),
+        lineage=lineage(plan, manifests),
+    )
+
+
+def _task_report(settings: Evaluate, test_set: TestSet, shots: int, evaluated: Evaluated, tsv_path: str) -> TaskReport:
+    key = (test_set.task.name, shots)
+    baseline = None if evaluated.baseline is None else evaluated.baseline.outputs[key]
+    return assess(test_set, shots, evaluated.model.outputs[key], baseline, settings.significance, tsv_path)
+
+
+def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
+    """What the figures do not say, once each."""
+    of_tests = [
+        note for test_set in evaluated.test_sets for note in find_task(test_set.task.type).notes(plan.spec, test_set)
+    ]
+    of_systems = [note for system in evaluated.systems for note in system.notes]
+    return list(dict.fromkeys([*evaluated.notes, *of_tests, *of_systems]))
+
+
+def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:
+    """Keys as `stage_costs` has them, of this stage."""
+    decoding = sum(system.seconds for system in evaluated.systems)
+    cost = {
+        "evaluate.seconds": seconds,
+        "evaluate.translations": float(evaluated.answers),
+        "evaluate.decodingSeconds": decoding,
+    }
+    if decoding > 0:
+        cost["evaluate.translationsPerSecond"] = evaluated.answers / decoding
+    return cost

@@ -1,0 +1,25 @@
+"""Full: all weights are trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from finetune_api.adapt import Adapt
+from finetune_trainer.methods.interface import Method
+from finetune_trainer.models import ModelChoice, save_model
+
+
+class Full(Method):
+    """The model as it is."""
+
+    def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:  # noqa: ARG002 - see Method
+        """See Method."""
+        return model
+
+    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:  # noqa: ARG002
+        """See Method."""
+        save_model(folder, cast("PreTrainedModel", model), weights)

@@ -1,0 +1,39 @@
+"""What a method of adaptation is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from finetune_api.adapt import Adapt
+from finetune_trainer.models import ModelChoice, load_model
+
+
+class Method(Protocol):
+    """Which weights of a model are trained, and how the result becomes a whole model again. Stateless."""
+
+    def load(self, base: ModelChoice, model_class: str) -> PreTrainedModel:
+        """The model to start from, on the CPU; a class of transformers adds the task's head."""
+        return load_model(base.folder, base.field, model_class)
+
+    def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
+        """The module to train: parameters that are not trained do not ask for gradients.
+
+        Raises:
+            BadConfiguration: if the settings do not fit the model.
+        """
+        ...
+
+    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+        """Write a whole model in transformers' format, and beside it what the method adds; rank 0 only.
+
+        Args:
+            folder: of the artifact.
+            model: what `wrap` returned.
+            weights: in full shape: the trained ones of an adapter, else all.
+            base: what the model was made from.
+        """
+        ...

@@ -1,0 +1,125 @@
+"""LoRA (Hu et al. 2021) with peft: low-rank updates beside frozen weights, merged into a whole model in the end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from finetune_api.adapt import Adapt
+from finetune_api.adapt import Lora as LoraSettings
+from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.methods.interface import Method
+from finetune_trainer.models import ModelChoice, load_model, make_readable, save_model
+
+ADAPTER = "adapter"
+"""Folder of the adapter within the artifact, in peft's format."""
+
+
+class Lora(Method):
+    """An update of low rank at each target; only the updates are trained."""
+
+    def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
+        """See Method."""
+        return add_lora(model, adapt.lora, adapt.seed, base.path)
+
+    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+        """See Method: the merged model, and the adapter in a folder of its own."""
+        save_adapter(folder / ADAPTER, cast("PeftModel", model), weights)
+        merged = merged_model(base, folder / ADAPTER)
+        save_model(folder, merged, merged.state_dict())
+
+
+def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: str) -> PeftModel:
+    """`model` with an update of rank `settings.rank` at each target; only the updates are trained.
+
+    Args:
+        model: changed in place.
+        settings: rank, alpha, dropout, targets.
+        seed: of the updates' first halves; the second halves are zero, so that nothing changes at first.
+        base: what the adapter's files say it belongs to.
+
+    Raises:
+        BadConfiguration: if a target names no linear layer of the model.
+    """
+    _check_targets(model, settings.targets)
+    model.name_or_path = base
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type, unused-ignore]
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
+    layers = linear_layers(model)
+    missing = [target for target in targets if target not in layers]
+    if missing:
+        raise BadConfiguration(
+            "UnknownLoraTarget",
+            f"spec.adapt.lora.targets: the model has no linear layer named {' or '.join(missing)}",
+            f"Layers there are: {', '.join(layers)}.",
+        )
+
+
+def linear_layers(model: PreTrainedModel) -> list[str]:
+    """Names of the model's linear layers, without their place (q_proj, ...).
+
+    The output layer is one only where it has weights of its own: an update of it would otherwise change the input
+    embeddings when merged.
+    """
+    head = model.get_output_embeddings()
+    tied = head is not None and head.weight is model.get_input_embeddings().weight
+    names = {
+        name.rpartition(".")[2]: None
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and not (tied and module is head)
+    }
+    return list(names)
+
+
+def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> None:
+    """Write the adapter in peft's format; `weights` are those of `Engine.full_state_dict(trainable_only=True)`.
+
+    Raises:
+        RuntimeError: if a weight is missing or not in its full shape: a bug, to be noticed before the run is called
+            done and not when the adapter is loaded.
+    """
+    rank = getattr(model.peft_config["default"], "r")  # noqa: B009 - declared on LoraConfig only
+    expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    wrong = [name for name in expected if name not in weights or rank not in weights[name].shape]
+    if wrong or not expected:
+        raise RuntimeError(f"adapter weights are missing or partitioned: {', '.join(sorted(wrong)[:3])}")
+    model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    make_readable(folder)
+
+
+def merged_model(base: ModelChoice, adapter: Path) -> PreTrainedModel:
+    """`base` with the adapter of folder `adapter` added to its weights; on the CPU, in float32."""
+    with _quiet():
+        model = load_model(base.folder, base.field)
+        merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    return merged
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep quiet: peft still asks transformers for a property by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield

@@ -1,0 +1,41 @@
+"""What a metric is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Statistics = npt.NDArray[np.float64]
+"""(N segments, K) additive sufficient statistics of one metric; K differs by metric."""
+
+
+class Metric(Protocol):
+    """A score over a set of segments whose statistics add up. Made from the language of the references ("" if unknown).
+
+    Its row of METRICS says which tasks it fits and whether lower is better.
+    """
+
+    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
+        """One row per segment."""
+        ...
+
+    def score(self, sums: npt.NDArray[np.float64]) -> float:
+        """The score for added statistics (K,), on the metric's own scale."""
+        ...
+
+    @property
+    def signature(self) -> str:
+        """What is needed to repeat the figure; empty if the name says all."""
+        return ""
+
+    def command(self, tsv: str, signature: str) -> str | None:
+        """The command line that computes a score again from the report's TSV; None if there is none.
+
+        Args:
+            tsv: columns source, reference, output, baseline, with a header.
+            signature: that the score was computed with.
+        """
+        return None

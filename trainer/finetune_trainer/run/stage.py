@@ -1,0 +1,88 @@
+"""The one training stage: what all of them have in common."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
+from finetune_trainer.checkpoint import Checkpointer
+from finetune_trainer.context import StageContext, StageOutcome
+from finetune_trainer.curriculum import ArmFacts, create_curriculum
+from finetune_trainer.engine import create_engine
+from finetune_trainer.run.loop import train
+from finetune_trainer.run.settings import TrainOutcome, TrainSettings
+from finetune_trainer.workspace.artifacts import run_identity, stage_digests, write_artifact
+
+HISTORY = "history.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecipe:
+    """What a training stage is, beside all others."""
+
+    model: nn.Module
+    """On the CPU, same weights on every rank; parameters that are not trained do not ask for gradients."""
+    arms: Mapping[str, ArmExamples]
+    weights: Mapping[str, float]
+    """Start weight by arm."""
+    validation: Mapping[str, ArmExamples]
+    settings: TrainSettings
+    save: Callable[[Path, nn.Module, dict[str, Tensor]], None]
+    """Write the artifact: (folder, model, weights in full shape); on rank 0."""
+    describe: Callable[[TrainOutcome], str]
+    """One line for the terminal."""
+    figures: Callable[[TrainOutcome], dict[str, float]] = TrainOutcome.summary
+    """For StageResult.summary."""
+
+
+def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) -> StageOutcome:
+    """Train, write the model, clear the checkpoints. Every rank calls it.
+
+    Raises:
+        BadConfiguration, BadData: if batch, data and model do not go together.
+        Preempted, NonFiniteLoss: see `train`.
+    """
+    plan, settings, workspace = context.plan, recipe.settings, context.workspace
+    layout = make_layout(settings.batch, context.ranks, plan.micro_batch_divisor, settings.pad)
+    sets = [*recipe.arms.values(), *recipe.validation.values()]
+    engine = create_engine(
+        context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
+    )
+    checkpointer = Checkpointer(
+        workspace / "checkpoints" / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
+    )
+    curriculum = create_curriculum(settings.curriculum, _facts(recipe))
+    source = MixtureSource(recipe.arms, curriculum, settings.curriculum, layout, settings.seed)
+    validation = {name: validation_batches(arm, layout) for name, arm in recipe.validation.items() if len(arm.examples)}
+    # Dropout differs by rank; order of data and initialisation do not use torch's generators.
+    torch.manual_seed(settings.seed * 10_007 + context.ranks.rank)
+    history = workspace / "logs" / f"{plan.stage}-{HISTORY}"
+    outcome = train(context, engine, source, validation, settings, checkpointer, history)
+
+    context.progress.update(phase="Writing")
+    weights = outcome.weights(engine, settings.trains_adapter)
+    if context.ranks.is_main:
+        with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
+            recipe.save(folder, engine.model, weights)
+            shutil.copyfile(outcome.history, folder / HISTORY)
+    context.ranks.barrier()
+    checkpointer.clear()
+    return StageOutcome(
+        artifact=artifact,
+        summary=recipe.figures(outcome),
+        message=recipe.describe(outcome),
+        productive_seconds=context.progress.productive_seconds,
+    )
+
+
+def _facts(recipe: TrainingRecipe) -> dict[str, ArmFacts]:
+    return {
+        name: ArmFacts(recipe.weights[name], len(arm.examples), int(arm.examples.lengths.sum()))
+        for name, arm in recipe.arms.items()
+    }

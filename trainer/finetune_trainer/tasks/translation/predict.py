@@ -1,0 +1,91 @@
+"""From test set and model to hypotheses: prompts, decoding over all ranks, text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.prompts import Prompt, create_prompt
+from finetune_trainer.tasks.interface import Predictions, System
+from finetune_trainer.tasks.translation.test_set import TranslationTestSet
+from finetune_trainer.tasks.translation.text import one_line
+
+_UNLIMITED = 1 << 20
+"""Context of a model that names none."""
+_SPARE = 16
+"""Tokens: short sources may have longer translations."""
+
+
+def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
+    """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
+    model, tokenizer = system.model, system.tokenizer
+    prompt = create_prompt(test_set.template, tokenizer, test_set.direction)
+    limits = DecodingLimits(
+        stop_ids=frozenset(int(i) for i in prompt.stop_ids),
+        pad_id=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(prompt.stop_ids)),
+        max_new_tokens=test_set.task.max_new_tokens,
+        context_length=int(getattr(model.config, "max_position_embeddings", None) or _UNLIMITED),
+    )
+    prompts, without_example = _build_prompts(prompt, tokenizer, test_set, shots, limits)
+    by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
+    decoded = system.ranks.map(
+        lambda share: greedy_decode(model, share, limits, system.batch_size, system.on_batch),
+        [prompts[i] for i in by_length],
+    )
+    texts = [""] * len(prompts)
+    for row, output in zip(by_length, decoded, strict=True):
+        texts[row] = _text(tokenizer, output)
+    return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
+
+
+def _notes(without_example: int, without_room: int) -> list[str]:
+    notes = []
+    if without_example:
+        notes.append(f"{without_example} prompts were too long for an example and had none.")
+    if without_room:
+        notes.append(f"{without_room} prompts filled the context; their output is empty.")
+    return notes
+
+
+def _build_prompts(
+    prompt: Prompt,
+    tokenizer: PreTrainedTokenizerBase,
+    test_set: TranslationTestSet,
+    shots: int,
+    limits: DecodingLimits,
+) -> tuple[list[TokenIds], int]:
+    """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
+    sources = _encode(tokenizer, test_set.sources)
+    prompts = [prompt.prompt(tokens) for tokens in sources]
+    if shots == 0 or test_set.examples is None:
+        return prompts, 0
+    matched = [(row, pair) for row, pair in enumerate(test_set.examples.pairs) if pair is not None]
+    examples = zip(*(_encode(tokenizer, [pair[side] for _, pair in matched]) for side in (0, 1)), strict=True)
+    too_long = 0
+    for (row, _), example in zip(matched, examples, strict=True):
+        longer = prompt.prompt(sources[row], example)
+        needed = min(limits.max_new_tokens, 2 * len(sources[row]) + _SPARE)
+        if limits.room(len(longer)) >= needed:
+            prompts[row] = longer
+        else:
+            too_long += 1
+    return prompts, too_long
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TokenIds]:
+    """As in the prepared token columns: one leading blank, no special tokens, also where a text spells one."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        [f" {text}" for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
+    )
+    return [np.array(ids, np.int32) for ids in encoded["input_ids"]]
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
+    """Decoded text up to the first newline (a token may hold one in its middle)."""
+    text = str(tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return one_line(text.partition("\n")[0])

@@ -1,0 +1,71 @@
+"""The task, as stages and evaluation see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from finetune_api.adapt import Adapt, Retrieval
+from finetune_api.job import FineTuneJobSpec
+from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.distributed import Ranks
+from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
+from finetune_trainer.tasks.translation.diagnostics import diagnose
+from finetune_trainer.tasks.translation.predict import translate
+from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
+from finetune_trainer.tasks.translation.training import training_data
+
+LENGTH_EDGES = (1, 3, 6, 11, 21, 41)
+"""First word count of each group; the last is open."""
+SIMILARITY_EDGES = (0.0, 0.3, 0.5, 0.7, 0.9)
+"""First cosine of each group; the last ends at 1."""
+FOREIGN_REFERENCES = 0.05
+"""Share of references that look like the source language from which the off-target rate is rough."""
+
+
+class TranslationTask(Task[TranslationTestSet]):
+    """Sentences of a Parallel source, in one direction."""
+
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
+        """See Task."""
+        return training_data(adapt, data, ranks)
+
+    def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
+        """See Task."""
+        return load_test_set(spec, data, index)
+
+    def predict(self, system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
+        """See Task."""
+        return translate(system, test_set, shots)
+
+    def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
+        """See Task."""
+        return diagnose(test_set.sources, test_set.references, outputs, test_set.profile)
+
+    def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
+        """See Task: by words of the source; by cosine of the source and the source of the example in the prompt."""
+        words = np.array([len(source.split()) for source in test_set.sources], np.float64)
+        names = [f"{a}–{b - 1} words" for a, b in pairwise(LENGTH_EDGES)] + [f"{LENGTH_EDGES[-1]}+ words"]
+        groupings = {"length": Grouping(words, LENGTH_EDGES, names)}
+        if shots == 1 and test_set.examples is not None:
+            names = [f"{a:.1f}–{b:.1f}" for a, b in pairwise((*SIMILARITY_EDGES, 1.0))]
+            groupings["similarity"] = Grouping(test_set.examples.similarity, SIMILARITY_EDGES, names)
+        return groupings
+
+    def notes(self, spec: FineTuneJobSpec, test_set: TranslationTestSet) -> list[str]:
+        """See Task."""
+        notes = []
+        foreign = sum(map(test_set.profile.looks_like_source, test_set.references)) / len(test_set.references)
+        if foreign >= FOREIGN_REFERENCES:
+            notes.append(
+                f"{test_set.task.name}: {foreign:.0%} of the references themselves look like "
+                f"{test_set.source_language}, so the off-target rate is rough."
+            )
+        retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
+        if retrieval.side == "Target" and test_set.examples is not None:
+            notes.append(
+                "Examples were found by their source side: the target side of a test segment is its reference."
+            )
+        return notes

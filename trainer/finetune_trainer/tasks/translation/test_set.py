@@ -1,0 +1,131 @@
+"""The segments of a task, and for one-shot prompts their fuzzy matches in the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune_api.adapt import Prompts, Retrieval
+from finetune_api.common import direction_languages
+from finetune_api.data import DataSource
+from finetune_api.job import FineTuneJobSpec
+from finetune_trainer.data.prepared import PairSplit, PreparedData
+from finetune_trainer.data.sampling import fixed_sample
+from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.retrieval import FuzzyIndex
+from finetune_trainer.tasks.interface import TestSet
+from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
+from finetune_trainer.tasks.translation.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The best match of every test segment."""
+
+    pairs: list[tuple[str, str] | None]
+    """A source and its translation; None where no match is allowed."""
+    similarity: npt.NDArray[np.float32]
+    """Cosine of the two sources; 0 where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationTestSet(TestSet):
+    """The segments of one direction."""
+
+    direction: str
+    source_language: str
+    profile: LanguageProfile
+    template: str
+    """Of the prompts."""
+    examples: Examples | None
+    """Where the task has a shot count of 1."""
+
+
+def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
+    """The test set of spec.evaluate.tasks[index].
+
+    Raises:
+        BadConfiguration: a direction whose languages the source does not have; one shot without training pairs.
+        BadData: an empty test split.
+    """
+    if spec.evaluate is None:
+        raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
+    task = spec.evaluate.tasks[index]
+    field = f"spec.evaluate.tasks[{index}]"
+    source = next(s for s in spec.data.sources if s.name == task.source)
+    direction = task.direction or ""
+    languages = direction_languages(direction)
+    if source.type != "Parallel" or not set(languages) <= set(source.languages) or languages[0] == languages[1]:
+        raise BadConfiguration(
+            "LanguageNotInSource",
+            f"{field}.direction is {direction}, but source '{source.name}' ({source.type}) holds "
+            f"{' and '.join(source.languages)}",
+            f"name a direction between the languages of a Parallel source, such as {'-'.join(source.languages)}",
+        )
+    split = data.pairs(task.source, "test")
+    if len(split) == 0:
+        raise BadData(
+            "EmptyTestSplit",
+            f"{field}: the test split of source '{task.source}' is empty",
+            "raise spec.data.split.test, or give a source with role: Test",
+        )
+    rows = fixed_sample(split.keys, task.max_segments)
+    sources, references = (_lines(split.text(language), rows) for language in languages)
+    pool = _example_pool(spec, data, source, languages)
+    learn_from = [split.text(language) for language in languages]
+    if pool is not None:
+        learn_from = [pool.text(language) for language in languages]
+    prompts = spec.adapt.prompts if spec.adapt else Prompts()
+    examples = None
+    if 1 in task.shots:
+        if pool is None:
+            raise BadConfiguration(
+                "NoExamples",
+                f"{field}.shots has 1, but no Train source holds {' and '.join(languages)} to take examples from",
+                "use shots: [0], or add a Parallel source with role: Train in these languages",
+            )
+        examples = _find_examples(pool, languages, sources, prompts.retrieval)
+    return TranslationTestSet(
+        task=task,
+        direction=direction,
+        source_language=languages[0],
+        language=languages[1],
+        template=prompts.template,
+        sources=sources,
+        references=references,
+        profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
+        examples=examples,
+    )
+
+
+def _lines(texts: Sequence[str], rows: npt.NDArray[np.int64]) -> list[str]:
+    return [one_line(texts[int(row)]) for row in rows]
+
+
+def _example_pool(
+    spec: FineTuneJobSpec, data: PreparedData, source: DataSource, languages: tuple[str, str]
+) -> PairSplit | None:
+    """The training split to take examples from: of the task's source, else of adapt's, else the first that fits."""
+    adapted = spec.adapt.task.source if spec.adapt else None
+    fitting = [
+        s
+        for s in spec.data.sources
+        if s.role == "Train" and s.type == "Parallel" and set(s.languages) == set(languages)
+    ]
+    fitting.sort(key=lambda s: (s.name != source.name, s.name != adapted))
+    splits = (data.pairs(s.name, "train") for s in fitting)
+    return next((split for split in splits if len(split) > 0), None)
+
+
+def _find_examples(
+    pool: PairSplit, languages: tuple[str, str], sources: Sequence[str], retrieval: Retrieval
+) -> Examples:
+    """Always by the source side: who has the target side to compare already has the reference."""
+    index = FuzzyIndex.build(pool.text(languages[0]), retrieval)
+    matches = index.search(sources, exclude_self=False)
+    texts = [pool.text(language) for language in languages]
+    pairs = [(one_line(texts[0][row]), one_line(texts[1][row])) if row >= 0 else None for row in matches.rows.tolist()]
+    return Examples(pairs, np.asarray(matches.similarity, np.float32))

@@ -1,0 +1,135 @@
+"""From prepared data to what adaptation trains and validates on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.adapt import Adapt
+from finetune_api.common import direction_languages
+from finetune_trainer.data.prepared import PairSplit, PreparedData
+from finetune_trainer.data.sampling import shuffled_rows
+from finetune_trainer.distributed import Ranks
+from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.objectives.pairs import NO_MATCH, PairExamples, PairTokens
+from finetune_trainer.prompts import create_prompt
+from finetune_trainer.retrieval import FuzzyIndex
+from finetune_trainer.tasks.interface import TrainingData
+from finetune_trainer.tasks.translation.matches import find_matches
+from finetune_trainer.tasks.translation.selection import Selection, select_examples
+
+ZERO_SHOT, ONE_SHOT = "zero-shot", "one-shot"
+VALIDATION_SEGMENTS = 2000
+"""Segments of the validation split that are looked at, at most."""
+
+
+class _Builder:
+    def __init__(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> None:
+        self.adapt = adapt
+        self.ranks = ranks
+        self.languages = direction_languages(adapt.task.direction or "")
+        self.prompt = create_prompt(adapt.prompts.template, data.tokenizer(), adapt.task.direction or "")
+        self.pool = data.pairs(adapt.task.source, "train")
+        self.validation = data.pairs(adapt.task.source, "validation")
+        self.index: FuzzyIndex | None = None
+        if 1 in adapt.prompts.shots and len(self.pool) > 1:
+            self.index = FuzzyIndex.build(self.pool.text(self.compared), adapt.prompts.retrieval)
+
+    @property
+    def compared(self) -> str:
+        return self.languages[0 if self.adapt.prompts.retrieval.side == "Source" else 1]
+
+    def select(self, split: PairSplit, rows: NDArray[np.int64]) -> tuple[Selection, float]:
+        """The examples of `rows`, and the mean similarity of their matches."""
+        matches, similarity = np.full(len(rows), NO_MATCH, np.int64), np.zeros(len(rows), np.float32)
+        if self.index is not None:
+            found = find_matches(
+                self.index, split.text(self.compared), rows, self.ranks, are_indexed=split is self.pool
+            )
+            matches, similarity = found.rows, found.similarity
+        selection = select_examples(
+            self.prompt, self.tokens(split), self.tokens(self.pool), rows, matches, self.adapt.prompts.shots,
+            self.adapt.batch.sequence_length,
+        )  # fmt: skip
+        matched = matches >= 0
+        return selection, float(similarity[matched].mean()) if matched.any() else 0.0
+
+    def examples(self, split: PairSplit, selection: Selection, kept: NDArray[np.bool_] | None = None) -> PairExamples:
+        """The examples of a selection, or those of them that are `kept`."""
+        rows, matches = selection.rows, selection.matches
+        if kept is not None:
+            rows, matches = rows[kept], matches[kept]
+        return PairExamples(
+            self.prompt, self.tokens(split), rows, self.tokens(self.pool), matches, self.adapt.prompts.loss_on
+        )
+
+    def tokens(self, split: PairSplit) -> PairTokens:
+        source, target = self.languages
+        return PairTokens(split.tokens(source), split.tokens(target))
+
+
+def training_data(adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
+    """Training and validation examples; fuzzy matches come from the training split only. Collective.
+
+    Raises:
+        BadConfiguration: if the source does not have the task's languages.
+        BadData: if there is nothing to train on.
+    """
+    _check_languages(adapt, data)
+    builder = _Builder(adapt, data, ranks)
+    rows = shuffled_rows(builder.pool.keys, adapt.task.max_examples, adapt.seed)
+    selection, similarity = builder.select(builder.pool, rows)
+    if not len(selection.rows):
+        raise BadData("NoExamples", *_why_nothing(adapt, len(builder.pool), selection))
+    one_shot = int((selection.matches >= 0).sum())
+    return TrainingData(
+        name=adapt.task.direction or "",
+        objective="CausalLM",
+        train=builder.examples(builder.pool, selection),
+        validation=_validation(builder),
+        counts={
+            "segments": len(rows),
+            "examples": len(selection.rows),
+            "examples.oneShot": one_shot,
+            "examples.withoutMatch": selection.without_match,
+            "examples.shortened": selection.shortened,
+            "examples.tooLong": selection.too_long,
+            "matchSimilarity": round(similarity, 4),
+        },
+    )
+
+
+def _validation(builder: _Builder) -> dict[str, PairExamples]:
+    rows = shuffled_rows(builder.validation.keys, VALIDATION_SEGMENTS, builder.adapt.seed)
+    selection, _ = builder.select(builder.validation, rows)
+    matched = selection.matches >= 0
+    sets = {name: builder.examples(builder.validation, selection, kept)
+            for name, kept in ((ZERO_SHOT, ~matched), (ONE_SHOT, matched))}  # fmt: skip
+    return {name: examples for name, examples in sets.items() if len(examples)}
+
+
+def _check_languages(adapt: Adapt, data: PreparedData) -> None:
+    pool = data.pairs(adapt.task.source, "train")
+    for language in direction_languages(adapt.task.direction or ""):
+        try:
+            pool.tokens(language)
+        except KeyError as error:
+            raise BadConfiguration(
+                "LanguageNotInSource",
+                f"spec.adapt.task.direction is {adapt.task.direction}, "
+                f"but source '{adapt.task.source}' has no {language}",
+                "Name a direction between the languages of the source.",
+            ) from error
+
+
+def _why_nothing(adapt: Adapt, segments: int, selection: Selection) -> tuple[str, str]:
+    if segments == 0:
+        return (
+            f"spec.adapt.task.source: the training split of '{adapt.task.source}' is empty",
+            "See the prepare report for what was dropped and why.",
+        )
+    message = (
+        f"spec.adapt.batch.sequenceLength: none of {selection.too_long:,} segments fits into "
+        f"{adapt.batch.sequence_length} tokens with its prompt"
+    )
+    return message, "Raise sequenceLength."
