@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from finetune_api.crd import custom_resource_definitions
 from finetune_api.generate import as_yaml, write_or_check
-from finetune_operator.operator_settings import OperatorSettings
+from finetune_operator.process.settings import OperatorSettings
 
 Schema = dict[str, Any]
 RUNNING_VALUE = re.compile(r"\{\{.*?\}\}")

@@ -13,7 +13,7 @@ from chart.helm import CHART, KINDS, MONITORING_KINDS, HelmError, helm, render
 from chart.toggles import NEWEST, OLDEST, SINCE, TOGGLES, toggled
 from finetune_api import labels
 from finetune_api.runtime import ClusterFineTuneRuntime
-from finetune_operator.operator_settings import OperatorSettings
+from finetune_operator.process.settings import OperatorSettings
 
 Object = dict[str, Any]
 MATRIX = [(t, version) for t in (*TOGGLES, "everything") for version in (SINCE.get(t, OLDEST), NEWEST)]

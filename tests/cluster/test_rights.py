@@ -14,8 +14,8 @@ from cluster.control_plane import ControlPlane, KubectlError
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS
 from finetune_operator.cluster.resources import RESOURCES
-from finetune_operator.controller import CHILD_KINDS
-from finetune_operator.transport import WATCHED
+from finetune_operator.control.controller import CHILD_KINDS
+from finetune_operator.process.transport import WATCHED
 
 Object = dict[str, Any]
 Right = tuple[str, str, str]

@@ -18,7 +18,7 @@ from finetune_api.progress import HistoryRow
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
 from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
-from finetune_operator.exposition import expose
+from finetune_operator.metrics.exposition import expose
 
 Object = dict[str, Any]
 HOST = "127.0.0.1"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_operator.work_queue import Key
+from finetune_operator.control.work_queue import Key
 
 Gang = tuple[str, str, int]
 """(uid of the FineTuneJob, stage, attempt)."""

@@ -11,8 +11,8 @@ import aiohttp
 
 from finetune_api import labels
 from finetune_api.progress import Progress
+from finetune_operator.control.work_queue import Key
 from finetune_operator.progress.http import TIMEOUT_SECONDS, ask, find_rank_0, new_session
-from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
 AT_ONCE = 32

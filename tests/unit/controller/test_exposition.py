@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_api.metrics import ALL_METRICS, COMMON_LABELS
-from finetune_operator.exposition import expose
-from finetune_operator.job_metrics import values_of
+from finetune_operator.metrics.exposition import expose
+from finetune_operator.metrics.job_metrics import values_of
 from unit.reconcile.test_lifecycle import evaluation, run_through
 from unit.reconcile.world import World, job_object
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from finetune_operator.cluster.interface import ClusterError, ConflictError
-from finetune_operator.work_queue import Key, WorkQueue, job_of
-from finetune_operator.workers import Workers
+from finetune_operator.control.work_queue import Key, WorkQueue, job_of
+from finetune_operator.control.workers import Workers
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

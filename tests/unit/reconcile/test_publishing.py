@@ -8,7 +8,7 @@ from typing import Any
 from finetune_api import labels
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
-from finetune_operator.controller import Controller
+from finetune_operator.control.controller import Controller
 from unit.reconcile.test_lifecycle import run_through
 from unit.reconcile.world import World, job_object
 

@@ -13,7 +13,7 @@ from finetune_api.progress import Progress
 from finetune_api.stage_result import StageError, StageResult
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.cluster.interface import ConflictError, Kind, NotFoundError, Reference, WatchEvent
-from finetune_operator.controller import Controller
+from finetune_operator.control.controller import Controller
 from finetune_operator.reconcile.settings import Settings
 
 Object = dict[str, Any]

@@ -24,6 +24,8 @@ from finetune_operator.cluster.interface import (
     NotFoundError,
     Reference,
 )
+from finetune_operator.control.recorder import EveryEvent, Recorder
+from finetune_operator.control.work_queue import Key
 from finetune_operator.progress import HttpReportSource
 from finetune_operator.progress.heartbeats import HeartbeatAges
 from finetune_operator.reconcile import measures
@@ -33,8 +35,6 @@ from finetune_operator.reconcile.publishing import is_published, offers_report
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
 from finetune_operator.reconcile.unreadable import unreadable_fields, unreadable_status
-from finetune_operator.recorder import EveryEvent, Recorder
-from finetune_operator.work_queue import Key
 
 Object = dict[str, Any]
 CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim", "NetworkPolicy")

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from finetune_operator.cluster.interface import ClusterError, ConflictError, Kind, WatchableCluster
-from finetune_operator.controller import Controller
-from finetune_operator.work_queue import Key, WorkQueue, job_of
+from finetune_operator.control.controller import Controller
+from finetune_operator.control.work_queue import Key, WorkQueue, job_of
 
 DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from finetune_api import metrics
 from finetune_api.metrics import COMMON_LABELS, Metric
 from finetune_operator.cluster.interface import Kind
-from finetune_operator.work_queue import Key
-from finetune_operator.workers import Result
+from finetune_operator.control.work_queue import Key
+from finetune_operator.control.workers import Result
 
 EXEMPLAR_CHARACTERS = 128
 """OpenMetrics allows no more in names and values of an exemplar's labels."""

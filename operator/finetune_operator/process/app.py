@@ -25,19 +25,19 @@ from finetune_operator.cluster.interface import ClusterError, Kind
 from finetune_operator.cluster.kubernetes import CachingCluster, KubernetesCluster, ObjectCache, load_configuration
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
 from finetune_operator.cluster.resources import RESOURCES
-from finetune_operator.controller import Controller
-from finetune_operator.exposition import expose
-from finetune_operator.health import HealthServer
-from finetune_operator.leader import Leadership
-from finetune_operator.metrics import OperatorMetrics
-from finetune_operator.operator_settings import OperatorSettings
+from finetune_operator.control.controller import Controller
+from finetune_operator.control.recorder import SeriesRecorder
+from finetune_operator.control.work_queue import WorkQueue, job_of
+from finetune_operator.control.workers import Workers
+from finetune_operator.metrics.exposition import expose
+from finetune_operator.metrics.operator_metrics import OperatorMetrics
+from finetune_operator.process.health import HealthServer
+from finetune_operator.process.leader import Leadership
+from finetune_operator.process.served_namespaces import ServedNamespaces
+from finetune_operator.process.settings import OperatorSettings
+from finetune_operator.process.transport import WATCHED, watch
 from finetune_operator.progress.poller import ProgressPoller
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS
-from finetune_operator.recorder import SeriesRecorder
-from finetune_operator.served_namespaces import ServedNamespaces
-from finetune_operator.transport import WATCHED, watch
-from finetune_operator.work_queue import WorkQueue, job_of
-from finetune_operator.workers import Workers
 
 STUCK_SECONDS = 300.0
 """A visit that takes so long is a bug that a restart may cure."""
