@@ -8,10 +8,10 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.display import Display
 from finetune_cli.refusal import refuse
@@ -23,7 +23,6 @@ from finetune_operator.control.workers import run_on_watches
 from finetune_operator.progress import HttpProgressSource
 from finetune_operator.reconcile import LOCAL_SETTINGS
 
-Object = dict[str, Any]
 NAMESPACE = "default"
 REFRESH_SECONDS = 0.25
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from pydantic import ValidationError
 
 from finetune_api.base import API_VERSION, ApiModel
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.problems import Problem, join_problems, problems_of
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.admission.cel import broken_rules, rules_broken_in_valid_parts
 from finetune_operator.cluster.interface import InvalidObjectError
 
-Object = dict[str, Any]
 MODELS: dict[str, type[ApiModel]] = {
     "FineTuneJob": FineTuneJob,
     "FineTuneRuntime": FineTuneRuntime,

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
 MAX_DEPTH = 64

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 Kind = Literal[
     "FineTuneJob",
     "FineTuneRuntime",

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.base import API_VERSION
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import JobKey, Object
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_api.status import FineTuneJobStatus
@@ -25,7 +26,6 @@ from finetune_operator.cluster.interface import (
     Reference,
 )
 from finetune_operator.control.recorder import EveryEvent, Recorder
-from finetune_operator.control.work_queue import Key
 from finetune_operator.progress import HttpReportSource
 from finetune_operator.progress.heartbeats import HeartbeatAges
 from finetune_operator.reconcile import measures
@@ -36,7 +36,6 @@ from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.types import Decision, Observed
 from finetune_operator.reconcile.unreadable import unreadable_fields, unreadable_status
 
-Object = dict[str, Any]
 CHILD_KINDS: tuple[Kind, ...] = ("Job", "ConfigMap", "Service", "PersistentVolumeClaim", "NetworkPolicy")
 _log = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class Controller:
         self._reader = reader
         self._recorder = recorder or EveryEvent(cluster)
         self._reports: ReportSource = reports or HttpReportSource()
-        self._apply_errors: dict[Key, str] = {}
+        self._apply_errors: dict[JobKey, str] = {}
         self._heartbeats = HeartbeatAges(settings.stall_confirm_seconds, monotonic)
 
     async def sync(self, namespace: str, name: str) -> float | None:
@@ -137,7 +136,7 @@ class Controller:
         await self._carry_out(key, observed, decision, now)
         return decision.requeue_after_seconds
 
-    async def _observe(self, reader: Reader, key: Key) -> Observed | None:
+    async def _observe(self, reader: Reader, key: JobKey) -> Observed | None:
         """The job first, then its children, then their pods: what is read later is newer, never older."""
         namespace, name = key
         try:
@@ -169,7 +168,7 @@ class Controller:
             apply_error=self._apply_errors.get(key, ""),
         )
 
-    def _heartbeat_age(self, key: Key, job: FineTuneJob, progress: Progress | None) -> float:
+    def _heartbeat_age(self, key: JobKey, job: FineTuneJob, progress: Progress | None) -> float:
         stage = next((s for s in job.status.stages if s.name == job.status.current_stage), None) if job.status else None
         if stage is None:
             return 0.0
@@ -216,7 +215,7 @@ class Controller:
             return None
         return await self._reports.read(running)
 
-    async def _carry_out(self, key: Key, observed: Observed, decision: Decision, now: datetime) -> None:
+    async def _carry_out(self, key: JobKey, observed: Observed, decision: Decision, now: datetime) -> None:
         namespace, job = key[0], observed.job
         if decision.status is not None:
             await self._write_status(key, job.metadata.resource_version, decision.status.to_json_object())
@@ -230,14 +229,14 @@ class Controller:
         self._apply_errors.pop(key, None)
         await self._recorder.record(job, decision.events, now)
 
-    async def _write_status(self, key: Key, version: str | None, status: Object) -> None:
+    async def _write_status(self, key: JobKey, version: str | None, status: Object) -> None:
         """Refused by the cluster unless the job is still of this resourceVersion."""
         metadata = {"name": key[1], "namespace": key[0], "resourceVersion": version}
         await self._cluster.apply_status(
             {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": metadata, "status": status}
         )
 
-    async def _confirm(self, key: Key, job: FineTuneJob) -> None:
+    async def _confirm(self, key: JobKey, job: FineTuneJob) -> None:
         """Children are made of this very version of the job: what the write of a status would make sure of."""
         try:
             now = await self._cluster.get(Reference("FineTuneJob", *key))
@@ -246,7 +245,7 @@ class Controller:
         if now["metadata"].get("resourceVersion") != job.metadata.resource_version:
             raise ConflictError("the job changed meanwhile")
 
-    async def _write_child(self, key: Key, job: FineTuneJob, value: Object, *, exists: bool) -> None:
+    async def _write_child(self, key: JobKey, job: FineTuneJob, value: Object, *, exists: bool) -> None:
         try:
             if exists:
                 await self._cluster.apply(value)

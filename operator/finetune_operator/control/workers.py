@@ -9,15 +9,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from finetune_api.objects import JobKey
 from finetune_operator.cluster.interface import ClusterError, ConflictError, Kind, WatchableCluster
 from finetune_operator.control.controller import Controller
-from finetune_operator.control.work_queue import Key, WorkQueue, job_of
+from finetune_operator.control.work_queue import WorkQueue, job_of
 
 DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0
 WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
 Result = Literal["success", "conflict", "error"]
-OnVisit = Callable[[Result, float, Key], None]
+OnVisit = Callable[[Result, float, JobKey], None]
 """Told of each visit: how it ended, how many seconds it took, and of which job."""
 _log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class Workers:
         self._visit = visit
         self._count = count
         self._on_visit = on_visit
-        self._failures: dict[Key, int] = {}
-        self._began: dict[Key, float] = {}
+        self._failures: dict[JobKey, int] = {}
+        self._began: dict[JobKey, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -68,7 +69,7 @@ class Workers:
             if delay is not None:
                 self._queue.add_after(key, delay)
 
-    async def _attempt(self, key: Key) -> float | None:
+    async def _attempt(self, key: JobKey) -> float | None:
         began = self._began[key]
         try:
             delay = await self._visit(*key)
@@ -82,7 +83,7 @@ class Workers:
         self._on_visit("success", time.monotonic() - began, key)
         return delay
 
-    def _retry_delay(self, key: Key, error: Exception) -> float:
+    def _retry_delay(self, key: JobKey, error: Exception) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(MAX_RETRY_SECONDS, 0.5 * 2.0 ** min(failures, 10))
         if isinstance(error, ClusterError) and error.retry_after_seconds is not None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from finetune_api import metrics
 from finetune_api.metrics import Metric
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 Value = tuple[Metric, tuple[str, ...], float]
 """(metric, values of its own labels, value)."""
 

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from finetune_api import metrics
 from finetune_api.metrics import COMMON_LABELS, Metric
+from finetune_api.objects import JobKey
 from finetune_operator.cluster.interface import Kind
-from finetune_operator.control.work_queue import Key
 from finetune_operator.control.workers import Result
 
 EXEMPLAR_CHARACTERS = 128
@@ -51,7 +51,7 @@ class OperatorMetrics:
         """A job that changed is visited after so long."""
         self._latency.observe(seconds)
 
-    def visited(self, result: Result, seconds: float, key: Key) -> None:
+    def visited(self, result: Result, seconds: float, key: JobKey) -> None:
         """A visit has ended; its job is the exemplar, so a slow one has a name."""
         self._reconciles.labels(result).inc()
         about = dict(zip(COMMON_LABELS["job"], key, strict=True))

@@ -20,6 +20,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems, problems_of
 from finetune_operator.cluster.interface import ClusterError, Kind
 from finetune_operator.cluster.kubernetes import CachingCluster, KubernetesCluster, ObjectCache, load_configuration
@@ -220,14 +221,14 @@ class OperatorProcess:
                 await asyncio.sleep(REREAD_RETRY_SECONDS)
                 self._relisted.set()
 
-    def _on_change(self, kind: Kind, change: ChangeType | None, value: dict[str, Any]) -> None:
+    def _on_change(self, kind: Kind, change: ChangeType | None, value: Object) -> None:
         self.metrics.heard(kind)
         if change is None and time.monotonic() - self._watching_since > FIRST_LIST_SECONDS:
             self._relisted.set()  # kopf had to list again, and tells of no deletions then
         if self._cache.change(change or "ADDED", value):
             self._wake(kind, value)
 
-    def _wake(self, kind: Kind, value: dict[str, Any]) -> None:
+    def _wake(self, kind: Kind, value: Object) -> None:
         if kind in ("FineTuneRuntime", "ClusterFineTuneRuntime"):
             for job in self._cache.jobs_of_runtime(value):
                 self._queue.add(job)

@@ -13,12 +13,12 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
 from finetune_operator.cluster.resources import RESOURCES, Resource
 
 WATCHED: tuple[Kind, ...] = ("FineTuneJob", "FineTuneRuntime", "ClusterFineTuneRuntime", "Job", "Pod")
-Object = dict[str, Any]
 OnChange = Callable[[Kind, ChangeType | None, Object], None]
 """Told of each event; no type: the object was there when kopf listed all."""
 SERVER_TIMEOUT_SECONDS = 300

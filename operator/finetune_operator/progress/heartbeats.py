@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_operator.control.work_queue import Key
+from finetune_api.objects import JobKey
 
 Gang = tuple[str, str, int]
 """(uid of the FineTuneJob, stage, attempt)."""
@@ -35,9 +35,9 @@ class HeartbeatAges:
     def __init__(self, longest_step_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._longest_step = longest_step_seconds
         self._monotonic = monotonic
-        self._seen: dict[Key, _Seen] = {}
+        self._seen: dict[JobKey, _Seen] = {}
 
-    def look(self, key: Key, gang: Gang, heartbeat: datetime | None) -> float:
+    def look(self, key: JobKey, gang: Gang, heartbeat: datetime | None) -> float:
         """Take in what a job's gang said last, None if it said nothing now; returns the age in seconds."""
         now = self._monotonic()
         seen = self._seen.get(key)
@@ -50,6 +50,6 @@ class HeartbeatAges:
         seen.looked = now
         return seen.age
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: JobKey) -> None:
         """The job is gone."""
         self._seen.pop(key, None)

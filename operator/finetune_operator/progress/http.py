@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.base import is_finite
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 
-Object = dict[str, Any]
 MAX_BYTES = 64 * 1024
 TIMEOUT_SECONDS = 2.0
 

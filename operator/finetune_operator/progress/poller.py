@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
 from finetune_api import labels
+from finetune_api.objects import JobKey, Object
 from finetune_api.progress import Progress
-from finetune_operator.control.work_queue import Key
 from finetune_operator.progress.http import TIMEOUT_SECONDS, ask, find_rank_0, new_session
 
-Object = dict[str, Any]
 AT_ONCE = 32
 FORGET_AFTER_ROUNDS = 20
 
@@ -41,12 +39,12 @@ class ProgressPoller:
     """
 
     def __init__(
-        self, on_news: Callable[[Key], None], interval_seconds: float, port: int = labels.PROGRESS_PORT
+        self, on_news: Callable[[JobKey], None], interval_seconds: float, port: int = labels.PROGRESS_PORT
     ) -> None:
         self._on_news = on_news
         self._interval = interval_seconds
         self._port = port
-        self._targets: dict[Key, _Target] = {}
+        self._targets: dict[JobKey, _Target] = {}
         self._limit = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, pods: Sequence[Object]) -> Progress | None:
@@ -69,7 +67,7 @@ class ProgressPoller:
                 await asyncio.gather(*(self._ask(session, key) for key in list(self._targets)))
                 await asyncio.sleep(self._interval)
 
-    async def _ask(self, session: aiohttp.ClientSession, key: Key) -> None:
+    async def _ask(self, session: aiohttp.ClientSession, key: JobKey) -> None:
         target = self._targets[key]
         target.rounds_unread += 1
         if target.rounds_unread > FORGET_AFTER_ROUNDS:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.report import EvaluationReport
 from finetune_operator.progress.http import TIMEOUT_SECONDS, fetch, find_rank_0, new_session, url_of
-
-Object = dict[str, Any]
 
 
 class HttpReportSource:

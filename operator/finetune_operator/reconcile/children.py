@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetune_api import labels
 from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
 from finetune_operator.reconcile import names
@@ -14,7 +13,6 @@ from finetune_operator.reconcile.plan import layout
 from finetune_operator.reconcile.pods import pod_template
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 
-Object = dict[str, Any]
 RUNTIME_KEY = "runtime.json"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label that Kubernetes puts on every namespace."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from finetune_api.common import Stage
 from finetune_api.job import FineTuneJob
 from finetune_api.meta import Condition, ConditionStatus
+from finetune_api.objects import Object
 from finetune_api.status import (
     CONDITION_TYPES,
     MAX_STATUS_BYTES,
@@ -36,8 +37,8 @@ class Draft:
         self.old = job.status or _EMPTY
         self.generation = job.metadata.generation
         self.events: list[EventRecord] = []
-        self._values: dict[str, Any] = {}
-        self._measured: dict[str, Any] = {}
+        self._values: Object = {}
+        self._measured: Object = {}
         self._measured_due = False
         self._conditions = {c.type: c for c in self.old.conditions}
         stored = {s.name: s for s in self.old.stages}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.job import FailurePolicy
+from finetune_api.objects import Object
 from finetune_api.stage_result import StageResult, parse_termination_message
 from finetune_api.status import RestartCause, StageStatus
 from finetune_operator.reconcile.draft import truncate
@@ -22,7 +22,6 @@ from finetune_operator.reconcile.gang import (
 )
 from finetune_operator.reconcile.settings import Settings
 
-Object = dict[str, Any]
 OUT_OF_MEMORY_KILL = "OOMKilled"
 _CAUSES: dict[int, RestartCause] = {
     ExitCode.BAD_CONFIGURATION: "User",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.stage_result import StageResult, parse_termination_message
 
-Object = dict[str, Any]
 GangKey = tuple[str, int]
 _ENDED = ("Succeeded", "Failed")
 _IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")

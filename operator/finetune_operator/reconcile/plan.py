@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from finetune_api import labels
 from finetune_api.common import STAGES, Stage
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.objects import Object
 from finetune_api.plan import Plan, PlanJob
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile.settings import Settings
@@ -42,7 +42,7 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     return digest
 
 
-def _prepare_parts(value: dict[str, Any]) -> dict[str, Any]:
+def _prepare_parts(value: Object) -> Object:
     """Corpora, cleaning and the tokenizer; not the rest of the model, so that sizes can be tried on the same data."""
     model = value["model"]
     return {"data": value["data"], "tokenizer": model.get("tokenizer"), "from": model.get("from")}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
@@ -13,7 +12,6 @@ from finetune_operator.reconcile.children import child_metadata
 from finetune_operator.reconcile.measures import current_progress
 from finetune_operator.reconcile.visit import Visit
 
-Object = dict[str, Any]
 REPORT_KEY = "report.json"
 LOOK_AGAIN_SECONDS = 1.0
 """The pods wait for it."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems, problems_of
 
-Object = dict[str, Any]
 REASON = "NotReadable"
 
 

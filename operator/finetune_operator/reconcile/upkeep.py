@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from finetune_api.objects import Object
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.children import QUEUE_LABEL, gang_children, shared_children
@@ -11,7 +12,6 @@ from finetune_operator.reconcile.gang import Gang
 from finetune_operator.reconcile.plan import gang_size, make_plan
 from finetune_operator.reconcile.visit import Visit
 
-Object = dict[str, Any]
 _KEPT_FIELDS: dict[str, tuple[str, ...]] = {
     "Job": ("completions", "parallelism", "suspend"),
     "Service": ("selector", "publishNotReadyAddresses"),

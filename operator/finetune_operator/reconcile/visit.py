@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from finetune_api.common import Stage
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_api.runtime import RuntimeSpec, pod_runtime
 from finetune_api.status import StageStatus
@@ -16,7 +16,6 @@ from finetune_operator.reconcile.gang import Gang, GangKey, gang_key, is_finishe
 from finetune_operator.reconcile.settings import Settings
 from finetune_operator.reconcile.types import ChildReference, Decision, Observed
 
-Object = dict[str, Any]
 _GANG_KINDS = ("Job", "ConfigMap")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from finetune_api.base import ApiModel
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
@@ -24,7 +25,7 @@ def test_the_good_case_breaks_no_rule() -> None:
 
 
 @pytest.mark.parametrize(("message", "changes", "field"), FAILING, ids=[case[0] for case in FAILING])
-def test_each_rule_refuses_its_case_at_its_field(message: str, changes: dict[str, Any], field: str) -> None:
+def test_each_rule_refuses_its_case_at_its_field(message: str, changes: Object, field: str) -> None:
     assert [p.field for p in problems_in(changed(changes)) if message in p.message] == [field]
 
 
@@ -33,7 +34,7 @@ def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
 
 
 @pytest.mark.parametrize(("message", "spec", "field"), RUNTIME_FAILING, ids=[case[0] for case in RUNTIME_FAILING])
-def test_what_a_tenant_may_not(message: str, spec: dict[str, Any], field: str) -> None:
+def test_what_a_tenant_may_not(message: str, spec: Object, field: str) -> None:
     assert [p.field for p in problems_in(runtime(spec)) if message in p.message] == [field]
 
 
@@ -56,13 +57,13 @@ def test_every_rule_has_a_failing_case() -> None:
 
 
 @pytest.mark.parametrize("changes", IMMUTABLE)
-def test_what_determines_the_result_cannot_change(changes: dict[str, Any]) -> None:
+def test_what_determines_the_result_cannot_change(changes: Object) -> None:
     with pytest.raises(InvalidObjectError, match="cannot change once the job exists"):
         admit(changed(changes), admit(GOOD))
 
 
 @pytest.mark.parametrize("changes", MUTABLE)
-def test_what_steers_the_run_can_change(changes: dict[str, Any]) -> None:
+def test_what_steers_the_run_can_change(changes: Object) -> None:
     assert admit(changed(changes), admit(GOOD))["spec"] != admit(GOOD)["spec"]
 
 

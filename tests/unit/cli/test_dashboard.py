@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from finetune_api.objects import Object
 from finetune_cli.dashboard.server import application
 from unit.cli.test_refusals import finetune
 from unit.reconcile.test_lifecycle import evaluation, run_through
@@ -35,7 +36,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, job: dict[str, Any]) -> None:
+def write(folder: Path, job: Object) -> None:
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 

@@ -7,11 +7,10 @@ from typing import Any, cast
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.cache import CachingCluster, ObjectCache, is_within
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, Listed
-
-Object = dict[str, Any]
 
 
 def pod(name: str, version: int, **changes: Any) -> Object:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
@@ -101,7 +101,7 @@ def test_a_broken_job_does_not_stop_the_others(tmp_path: Path) -> None:
         store = ObjectStore(ObjectFolder(tmp_path))
         get = store.get
 
-        async def sometimes(reference: Reference) -> dict[str, Any]:
+        async def sometimes(reference: Reference) -> Object:
             if reference.name == "broken":
                 raise ZeroDivisionError("a bug")
             return await get(reference)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import CONDITION_TYPES, MAX_STATUS_BYTES, LastCheckpoint, ProgressStatus
@@ -381,7 +382,7 @@ def test_another_layout_replaces_the_gang_like_a_fresh_job() -> None:
         {"checkpoint": {"everySteps": 3}},
     ],
 )
-def test_edits_that_the_gang_need_not_know_leave_it_alone(change: dict[str, Any]) -> None:
+def test_edits_that_the_gang_need_not_know_leave_it_alone(change: Object) -> None:
     world = World(job_object())
     run_through(world, "prepare")
     gangs = world.live_gangs()

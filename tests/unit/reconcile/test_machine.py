@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.cluster.interface import ConflictError, Kind, NotFoundError, Reference
@@ -42,18 +43,16 @@ class StaleReader:
         self.snapshots = snapshots
         self.ages = ages
 
-    def objects(self, kind: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    def objects(self, kind: str) -> dict[tuple[str, str, str], Object]:
         return self.snapshots[max(0, len(self.snapshots) - 1 - self.ages.get(kind, 0))].objects
 
-    async def get(self, reference: Reference) -> dict[str, Any]:
+    async def get(self, reference: Reference) -> Object:
         try:
             return self.objects(reference.kind)[reference.kind, reference.namespace, reference.name]
         except KeyError:
             raise NotFoundError(str(reference)) from None
 
-    async def list(
-        self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
         wanted = (labels or {}).items()
         return [
             o
@@ -103,7 +102,7 @@ def run_to_end(world: World) -> None:
     raise AssertionError(f"no end: {world.status}")
 
 
-def picture(world: World) -> dict[str, Any]:
+def picture(world: World) -> Object:
     """The end state without what may differ: times, attempts, and the Service, which one node does without."""
     status = world.status
     return {
@@ -120,7 +119,7 @@ def picture(world: World) -> dict[str, Any]:
     }
 
 
-def roles(world: World, child: dict[str, Any]) -> list[str]:
+def roles(world: World, child: Object) -> list[str]:
     """What a child is there for: the first attempt's ConfigMap holds the runtime as well, and outlives its gang."""
     own = child["metadata"]["labels"]
     stage = own.get(labels.STAGE)
@@ -131,7 +130,7 @@ def roles(world: World, child: dict[str, Any]) -> list[str]:
     return [*(["runtime"] if is_snapshot else []), *([stage] if is_current or not is_snapshot else [])]
 
 
-def undisturbed() -> dict[str, Any]:
+def undisturbed() -> Object:
     world = World(job_object())
     run_to_end(world)
     return picture(world)
@@ -416,7 +415,7 @@ def test_what_a_cache_keeps_is_enough_for_every_decision() -> None:
         def __init__(self) -> None:
             super().__init__([], {})
 
-        def objects(self, kind: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+        def objects(self, kind: str) -> dict[tuple[str, str, str], Object]:
             del kind
             return Snapshot(world).objects
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local import LocalCluster
 
-Object = dict[str, Any]
 T = TypeVar("T")
 DEADLINE_SECONDS = 60.0
 

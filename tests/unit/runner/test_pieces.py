@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.local.addresses import AddressBook, NoFreeAddressError
 from finetune_operator.cluster.local.container import process_of
 from finetune_operator.cluster.local.job_controller import (
@@ -25,7 +26,6 @@ from finetune_operator.cluster.local.job_controller import (
 from finetune_operator.cluster.local.volumes import NotReadyError, NotRunnableError, prepare_volumes
 from unit.runner.pods import job
 
-Object = dict[str, Any]
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 

@@ -7,10 +7,10 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local import LocalCluster
 from finetune_operator.cluster.local import runner as runner_module
@@ -209,7 +209,7 @@ def test_a_pod_waits_for_its_plan(tmp_path: Path) -> None:
         ({"workingDir": "/no/such/folder"}, "cannot start"),
     ],
 )
-def test_what_cannot_start_says_why(tmp_path: Path, container: dict[str, Any], message: str) -> None:
+def test_what_cannot_start_says_why(tmp_path: Path, container: Object, message: str) -> None:
     async def scenario() -> None:
         async with LocalCluster(tmp_path) as cluster:
             await submit(cluster, job("odd", "true", **container))

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
 from finetune_operator.cluster.kubernetes.trim import is_silent, news_of, trimmed
 from finetune_operator.reconcile.upkeep import is_edited
 
-Object = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 OWNED = f"{labels.MANAGED_BY}={labels.OPERATOR}"
 """Selects what this operator made."""

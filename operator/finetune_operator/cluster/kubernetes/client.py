@@ -15,6 +15,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import (
     FIELD_MANAGER,
     ClusterError,
@@ -27,7 +28,6 @@ from finetune_operator.cluster.interface import (
 )
 from finetune_operator.cluster.resources import RESOURCES, path_of
 
-Object = dict[str, Any]
 Observer = Callable[[str, Kind, int], None]
 """Told of each request: verb, kind, HTTP status (0: no answer)."""
 APPLY = "application/apply-patch+yaml"

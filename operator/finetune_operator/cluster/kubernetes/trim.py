@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.reconcile.children import RUNTIME_KEY
 
-Object = dict[str, Any]
 _METADATA = (
     "name",
     "namespace",

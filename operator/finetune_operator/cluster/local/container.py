@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.local.volumes import NotRunnableError
 
-Object = dict[str, Any]
 POD_UID_VARIABLE = "FINETUNE_LOCAL_POD"
 """Marks all processes of a pod, so that they are found again whoever their parent has become."""
 SERVICE_SUFFIXES = ("", ".{namespace}", ".{namespace}.svc", ".{namespace}.svc.cluster.local")

@@ -6,12 +6,11 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from finetune_api.labels import JOB_COMPLETION_INDEX, JOB_NAME
+from finetune_api.objects import Object
 from finetune_operator.cluster.local.store import ENDED_PHASES, timestamp
 
-Object = dict[str, Any]
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """As Kubernetes' name suffixes: no vowels, so no words."""

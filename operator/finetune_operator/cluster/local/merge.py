@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 SYSTEM_FIELDS = frozenset(
     (
         "uid",

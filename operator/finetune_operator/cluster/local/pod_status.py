@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.local.pod_process import Exit
 from finetune_operator.cluster.local.store import timestamp
 
-Object = dict[str, Any]
 MAX_MESSAGE_BYTES = 4096
 MAX_LOG_BYTES = 2048
 MAX_LOG_LINES = 80

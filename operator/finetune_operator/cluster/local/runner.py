@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, ConflictError, NotFoundError, Reference
 from finetune_operator.cluster.local import pod_init, pod_status, processes
 from finetune_operator.cluster.local.addresses import AddressBook, NoFreeAddressError
@@ -22,7 +22,6 @@ from finetune_operator.cluster.local.pod_process import KILLED, Exit, PodProcess
 from finetune_operator.cluster.local.store import DEFAULT_GRACE_SECONDS, ENDED_PHASES, ObjectStore
 from finetune_operator.cluster.local.volumes import NotReadyError, NotRunnableError, prepare_volumes
 
-Object = dict[str, Any]
 NODE = "local"
 RETRY_SECONDS = 1.0
 TERMINATION_FILE = "termination-log"

@@ -7,8 +7,9 @@ import copy
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_operator.admission import admit, admit_status
 from finetune_operator.cluster.interface import (
@@ -24,7 +25,6 @@ from finetune_operator.cluster.local.fixed_fields import problems_of_change, ref
 from finetune_operator.cluster.local.merge import intent_of, merge
 from finetune_operator.cluster.local.object_folder import ObjectFolder, Stored
 
-Object = dict[str, Any]
 ENDED_PHASES = ("Succeeded", "Failed")
 DEFAULT_GRACE_SECONDS = 30
 

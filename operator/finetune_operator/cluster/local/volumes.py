@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
 
 
 class NotReadyError(Exception):
