@@ -39,6 +39,7 @@ from finetune_operator.process.settings import OperatorSettings
 from finetune_operator.process.transport import WATCHED, watch
 from finetune_operator.progress.poller import ProgressPoller
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS
+from finetune_operator.reconcile.upkeep import is_edited
 
 STUCK_SECONDS = 300.0
 """A visit that takes so long is a bug that a restart may cure."""
@@ -64,7 +65,7 @@ class OperatorProcess:
         self._cache = ObjectCache(self._live)
         self._poller = ProgressPoller(self._queue.add, settings.status_interval_seconds)
         self._controller = Controller(
-            CachingCluster(self._live, self._cache),
+            CachingCluster(self._live, self._cache, is_edited),
             self._poller,
             settings=replace(
                 DEFAULT_SETTINGS,

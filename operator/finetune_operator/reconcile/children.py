@@ -13,7 +13,6 @@ from finetune_operator.reconcile.plan import layout
 from finetune_operator.reconcile.pods import pod_template
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 
-RUNTIME_KEY = "runtime.json"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label that Kubernetes puts on every namespace."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -57,7 +56,7 @@ def config_maps(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec) -> tuple[Obj
     The snapshot is written once, when the job starts, and read ever after; so the first one stays when its attempt
     is over. If somebody deleted it, a later attempt makes it again, without the plan that nobody needs any more.
     """
-    snapshot = {RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)}
+    snapshot = {labels.RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)}
     own = {labels.PLAN_FILE: plan.model_dump_json(by_alias=True, exclude_none=True)}
     if (plan.stage, plan.attempt) == names.FIRST_GANG:
         return (_config_map(job, *names.FIRST_GANG, own | snapshot),)
@@ -81,7 +80,7 @@ def read_snapshot(config_map: Object) -> RuntimeSpec:
     Raises:
         KeyError, pydantic.ValidationError: if it is none.
     """
-    return RuntimeSpec.model_validate_json(config_map["data"][RUNTIME_KEY])
+    return RuntimeSpec.model_validate_json(config_map["data"][labels.RUNTIME_KEY])
 
 
 def child_metadata(job: FineTuneJob, name: str, object_labels: dict[str, str]) -> Object:

@@ -16,7 +16,6 @@ from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.cluster.interface import ConflictError, Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.trim import trimmed
-from finetune_operator.reconcile.children import RUNTIME_KEY
 from unit.reconcile.world import SETTINGS, Crash, World, copied, job_object, stamp
 
 CODES = (64, 65, 70, 75, 76, 77, 78, 137, 143, 1, 139)
@@ -125,7 +124,7 @@ def roles(world: World, child: Object) -> list[str]:
     stage = own.get(labels.STAGE)
     if stage is None:
         return [child["metadata"]["name"]]
-    is_snapshot = RUNTIME_KEY in child.get("data", {})
+    is_snapshot = labels.RUNTIME_KEY in child.get("data", {})
     is_current = world.stage(stage).attempt == int(own[labels.ATTEMPT])
     return [*(["runtime"] if is_snapshot else []), *([stage] if is_current or not is_snapshot else [])]
 

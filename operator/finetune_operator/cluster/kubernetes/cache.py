@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from finetune_api import labels
@@ -10,7 +10,6 @@ from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
 from finetune_operator.cluster.kubernetes.trim import is_silent, news_of, trimmed
-from finetune_operator.reconcile.upkeep import is_edited
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 OWNED = f"{labels.MANAGED_BY}={labels.OPERATOR}"
@@ -140,11 +139,20 @@ class CachingCluster:
     """Implements `Cluster`: reads come from the API server; what is written is in the cache at once.
 
     A write that would change nothing is not sent.
+
+    Args:
+        cluster: read from and written to.
+        cache: takes in what is written.
+        is_edited: whether a known object differs from an intent in more than what the intent names, as where keys were
+            added to a selector.
     """
 
-    def __init__(self, cluster: KubernetesCluster, cache: ObjectCache) -> None:
+    def __init__(
+        self, cluster: KubernetesCluster, cache: ObjectCache, is_edited: Callable[[Object, Object], bool]
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
+        self._is_edited = is_edited
 
     async def get(self, reference: Reference) -> Object:
         """See `Cluster`."""
@@ -161,7 +169,7 @@ class CachingCluster:
     async def apply(self, value: Object) -> Object:
         """See `Cluster`."""
         known = self._cache.find(reference_of(value))
-        if known is not None and is_within(value, known) and not is_edited(value, known):
+        if known is not None and is_within(value, known) and not self._is_edited(value, known):
             return known
         return self._keep(await self._cluster.apply(value))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from finetune_api import labels
 from finetune_api.objects import Object
-from finetune_operator.reconcile.children import RUNTIME_KEY
 
 _METADATA = (
     "name",
@@ -36,7 +35,7 @@ def trimmed(value: Object) -> Object:
         kept["spec"] = {key: part for key, part in spec.items() if key not in ("template", "selector")}
         kept["status"] = {"conditions": (value.get("status") or {}).get("conditions") or []}
     elif kind == "ConfigMap":
-        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == RUNTIME_KEY}
+        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == labels.RUNTIME_KEY}
     return kept | {key: _shared(kept[key]) for key in ("spec", "data") if key in kept}
 
 
