@@ -19,7 +19,7 @@ from finetune_cli.workspace import EVENTS_FILE, JOB_FILE, write_json_atomically
 from finetune_operator.cluster.interface import ClusterError, InvalidObjectError, NotFoundError, Reference
 from finetune_operator.cluster.local import LocalCluster
 from finetune_operator.control.controller import Controller
-from finetune_operator.control.workers import run_on_watches
+from finetune_operator.control.watch_loop import run_on_watches
 from finetune_operator.progress import HttpProgressSource
 from finetune_operator.reconcile import LOCAL_SETTINGS
 

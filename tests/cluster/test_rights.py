@@ -14,7 +14,7 @@ from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS
 from finetune_operator.cluster.resources import RESOURCES
-from finetune_operator.control.controller import CHILD_KINDS
+from finetune_operator.control.children import CHILD_KINDS
 from finetune_operator.process.transport import WATCHED
 
 Right = tuple[str, str, str]

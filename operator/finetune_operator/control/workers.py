@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from finetune_api.objects import JobKey
-from finetune_operator.cluster.interface import ClusterError, ConflictError, Kind, WatchableCluster
-from finetune_operator.control.controller import Controller
-from finetune_operator.control.work_queue import WorkQueue, job_of
+from finetune_operator.cluster.interface import ClusterError, ConflictError
+from finetune_operator.control.work_queue import WorkQueue
 
 DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0
-WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
 Result = Literal["success", "conflict", "error"]
 OnVisit = Callable[[Result, float, JobKey], None]
 """Told of each visit: how it ended, how many seconds it took, and of which job."""
@@ -99,28 +97,3 @@ class Workers:
             exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
         )
         return delay
-
-
-async def run_on_watches(cluster: WatchableCluster, controller: Controller, stop: asyncio.Event) -> None:
-    """Watch and work until `stop` is set: the whole operator, where the cluster itself tells of changes."""
-    queue = WorkQueue()
-    tasks = [asyncio.create_task(_follow(cluster, kind, queue)) for kind in WATCHED_KINDS]
-    tasks.append(asyncio.create_task(Workers(queue, controller.sync).run()))
-    try:
-        await stop.wait()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _follow(cluster: WatchableCluster, kind: Kind, queue: WorkQueue) -> None:
-    while True:
-        try:
-            async for event in cluster.watch(kind, None):
-                key = job_of(kind, event.object)
-                if key is not None:
-                    queue.add(key)
-        except ClusterError as error:
-            _log.warning("the watch of %s ended: %s", kind, error)
-        await asyncio.sleep(1.0)  # a watch begins with all that exists, so nothing is missed in between

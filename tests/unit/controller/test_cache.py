@@ -9,7 +9,8 @@ import pytest
 from finetune_api import labels
 from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
-from finetune_operator.cluster.kubernetes.cache import CachingCluster, ObjectCache, is_within
+from finetune_operator.cluster.kubernetes.cache import ObjectCache
+from finetune_operator.cluster.kubernetes.caching_cluster import CachingCluster, is_within
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, Listed
 from finetune_operator.reconcile.upkeep import is_edited
 

@@ -13,7 +13,7 @@ from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
 from finetune_operator.control.controller import Controller
-from finetune_operator.control.workers import run_on_watches
+from finetune_operator.control.watch_loop import run_on_watches
 from finetune_operator.reconcile import LOCAL_SETTINGS
 from unit.reconcile.world import World, job_object, runtime_object
 
