@@ -11,7 +11,6 @@ from finetune_api.job import FailurePolicy
 from finetune_api.objects import Object
 from finetune_api.stage_result import StageResult, parse_termination_message
 from finetune_api.status import RestartCause, StageStatus
-from finetune_operator.reconcile.draft import truncate
 from finetune_operator.reconcile.gang import (
     Gang,
     job_condition,
@@ -20,6 +19,7 @@ from finetune_operator.reconcile.gang import (
     size,
     terminated_state,
 )
+from finetune_operator.reconcile.limits import truncate
 from finetune_operator.reconcile.settings import Settings
 
 OUT_OF_MEMORY_KILL = "OOMKilled"

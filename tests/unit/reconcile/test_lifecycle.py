@@ -13,7 +13,7 @@ from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import CONDITION_TYPES, MAX_STATUS_BYTES, LastCheckpoint, ProgressStatus
-from finetune_operator.reconcile.draft import bounded
+from finetune_operator.reconcile.limits import bounded
 from unit.reconcile.world import SETTINGS, World, job_object, runtime_object
 
 SCORE = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=23.9, low=23, high=25, baseline=14.1)
