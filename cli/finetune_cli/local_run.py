@@ -1,4 +1,4 @@
-"""Running a job on the embedded cluster until it ends or is told to stop."""
+"""Running a job on the embedded cluster until it ends or is stopped."""
 
 from __future__ import annotations
 

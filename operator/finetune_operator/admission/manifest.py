@@ -1,4 +1,4 @@
-"""A manifest file and all that is wrong with it, each problem told as file:line."""
+"""A manifest file and all that is wrong with it, each problem with file:line."""
 
 from __future__ import annotations
 

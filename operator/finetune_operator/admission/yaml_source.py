@@ -17,7 +17,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class YamlError(Exception):
-    """Not a manifest that can be read; `line` says where."""
+    """Not a manifest that can be read; `line` is where."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class YamlError(Exception):
 
 @dataclass(slots=True)
 class Source:
-    """What a file says, and where."""
+    """The value of a file, and the line of each part."""
 
     value: Object
     lines: dict[str, int] = field(default_factory=lambda: {"": 1})

@@ -20,7 +20,7 @@ from finetune_operator.reconcile.types import Observed
 
 
 class Controller:
-    """Brings jobs to what their specs say.
+    """Brings jobs to what their specs describe.
 
     Args:
         cluster: where objects live; its reads are up to date.

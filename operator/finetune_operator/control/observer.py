@@ -26,7 +26,7 @@ from finetune_operator.reconcile.unreadable import unreadable_fields
 
 @dataclass(frozen=True, slots=True)
 class UnreadableJob:
-    """A job that is stored and is not what its schema says."""
+    """A job that is stored and does not fit its schema."""
 
     value: Object
     error: ValidationError

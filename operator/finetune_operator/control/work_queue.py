@@ -28,7 +28,7 @@ class WorkQueue:
     """
 
     def __init__(self, on_wait: Callable[[float], None] = lambda _: None) -> None:
-        """`on_wait` is told for how many seconds each visit was waited for."""
+        """`on_wait` is called with the seconds that each visit was waited for."""
         self._on_wait = on_wait
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         """Names that wait, by namespace; the namespace whose turn it is comes first."""

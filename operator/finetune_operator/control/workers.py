@@ -1,4 +1,4 @@
-"""Visits jobs from the queue until told to stop."""
+"""Visits jobs from the queue until cancelled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0
 Result = Literal["success", "conflict", "error"]
 OnVisit = Callable[[Result, float, JobKey], None]
-"""Told of each visit: how it ended, how many seconds it took, and of which job."""
+"""Called after each visit: how it ended, how many seconds it took, and of which job."""
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +28,7 @@ class Workers:
         queue: where jobs come from.
         visit: visits one; returns after how many seconds to come again, None if only a change can matter.
         count: visits at the same time.
-        on_visit: told of each visit.
+        on_visit: called after each visit.
     """
 
     def __init__(

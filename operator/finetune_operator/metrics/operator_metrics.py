@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus of itself."""
+"""The operator's metrics of itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class OperatorMetrics:
         self._requests.labels(verb, kind, str(code)).inc()
 
     def heard(self, kind: Kind) -> None:
-        """A watch told of a change."""
+        """A watch reported a change."""
         self._events.labels(kind).inc()
         if kind not in self._heard:
             self._age.labels(kind).set_function(lambda: time.monotonic() - self._heard[kind])

@@ -74,7 +74,7 @@ class OperatorProcess:
         )
 
     async def run(self) -> None:
-        """Serve until a signal asks for the end, or until the Lease is lost."""
+        """Serve until a signal ends it, or until the Lease is lost."""
         await self.health.start()
         self._listen_to_signals()
         serving = asyncio.create_task(self._serve())

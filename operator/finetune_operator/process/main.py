@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """0 after a stop that was asked for, 1 if the operator cannot go on, 2 for settings that are wrong."""
+    """Returns 0 after a stop that was wanted, 1 if the operator cannot go on, 2 for settings that are wrong."""
     try:
         settings = OperatorSettings()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""For how long the heartbeats of gangs have stood still, whatever the clocks of pods and operator say."""
+"""For how long the heartbeats of gangs have stood still, whatever the clocks of pods and operator show."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HeartbeatAges:
         self._seen: dict[JobKey, _Seen] = {}
 
     def look(self, key: JobKey, gang: Gang, heartbeat: datetime | None) -> float:
-        """Take in what a job's gang said last, None if it said nothing now; returns the age in seconds."""
+        """Take in a job's last heartbeat, None if there is no answer now; returns the age in seconds."""
         now = self._monotonic()
         seen = self._seen.get(key)
         if seen is None or seen.gang != gang:

@@ -22,7 +22,7 @@ POD_FAILURE_POLICY: Object = {
         {"action": "FailJob", "onExitCodes": {"containerName": labels.CONTAINER, "operator": "NotIn", "values": [0]}},
     ]
 }
-"""Makes the Job say why it failed, with the exit code, so that this is known when its pods are gone."""
+"""Makes the Job record why it failed, with the exit code, so that this is known when its pods are gone."""
 
 
 def gang_children(
@@ -123,7 +123,7 @@ def _service(job: FineTuneJob) -> Object:
 
 
 def _network_policies(job: FineTuneJob, settings: Settings) -> tuple[Object, ...]:
-    """Pods of the job reach each other; the operator, and who collects metrics, ask how far they are; nobody else."""
+    """Pods of the job reach each other; the operator, and who collects metrics, read their progress; nobody else."""
     if settings.operator_namespace is None:
         return ()
     own_pods = {"matchLabels": {labels.INSTANCE: names.job_base(job)}}

@@ -23,7 +23,7 @@ def reconcile(observed: Observed, now: datetime, settings: Settings = DEFAULT_SE
     """What should be done about one job.
 
     Level-based: depends on nothing but its arguments, so that it may be called at any time, any number of times,
-    after any crash, and says nothing once nothing is left to do.
+    after any crash, and decides nothing once nothing is left to do.
 
     Args:
         observed: the job and all that belongs to it.

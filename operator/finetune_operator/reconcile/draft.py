@@ -125,7 +125,7 @@ class Draft:
         self._stages[stage.name] = stage
 
     def event(self, kind: Literal["Normal", "Warning"], reason: EventReason, note: str, stage: str = "") -> None:
-        """Emit an event; only where the status changes with it, so that it is not told twice."""
+        """Emit an event; only where the status changes with it, so that it is not emitted twice."""
         self.events.append(EventRecord(kind, reason, truncate(note, MAX_NOTE), stage))
 
     def finish(self) -> FineTuneJobStatus | None:

@@ -15,7 +15,7 @@ CONTROLLER = f"{GROUP}/operator"
 
 
 def event_object(job: FineTuneJob, record: EventRecord, index: int, now: datetime) -> Object:
-    """The Event about `job`; `index` tells apart equal records of one decision."""
+    """The Event about `job`; `index` distinguishes equal records of one decision."""
     text = f"{job.metadata.uid}/{record.reason}/{record.stage}/{record.note}/{now.isoformat()}/{index}"
     name = f"{job.metadata.name}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = job.metadata.namespace or "default"

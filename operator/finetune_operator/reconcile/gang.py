@@ -111,7 +111,7 @@ def terminated_state(pod: Object) -> Object:
 
 
 def stage_result(gang: Gang) -> StageResult | None:
-    """What rank 0 says of the stage; else any other rank."""
+    """The result that rank 0 wrote; else that of any other rank."""
     for pod in sorted(gang.pods, key=pod_index):
         if pod_phase(pod) == "Succeeded":
             result = parse_termination_message(terminated_state(pod).get("message", ""))

@@ -93,7 +93,7 @@ def next_stage_progress(draft: Draft) -> None:
 
 
 def finish_progress(draft: Draft, summary: Mapping[str, float]) -> None:
-    """All is done; a short stage may have ended before anybody asked it for its losses."""
+    """All is done; a short stage may have ended before anybody read its losses."""
     old = draft.progress or ProgressStatus()
     done = {
         "percent": 100,

@@ -53,7 +53,7 @@ def first_open_stage(visit: Visit) -> Stage | None:
 
 
 def _with_known_attempts(visit: Visit, stage: StageStatus) -> StageStatus:
-    """An attempt that exists has been used, even if the status that said so was lost, or waits."""
+    """An attempt that exists has been used, even if the status that recorded it was lost, or waits."""
     newest = visit.newest_gang(stage.name)
     if newest is None or newest.attempt <= stage.attempt:
         return stage
@@ -140,7 +140,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
     if has_begun(gang) and visit.starting_seconds is None:
         stage = _mark_running(visit, stage, gang)
     if has_succeeded(gang):
-        # The pods are gone or said nothing; a new gang finds the finished artifact and reports it again.
+        # The pods are gone or wrote nothing; a new gang finds the finished artifact and reports it again.
         restart_or_fail(visit, stage, gang, Failure("Infrastructure", "its pods ended well but left no result"))
         return
     failure = gang_failure(gang, visit.now, visit.settings)
@@ -156,7 +156,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
 
 
 def _starting_seconds(visit: Visit, gang: Gang) -> float | None:
-    """Age of a gang whose other pods should come soon: one status tells of all, else there is one for each."""
+    """Age of a gang whose other pods should come soon: one status reports all, else there is one for each."""
     if running_pods(gang) >= size(gang) or any(pod_phase(p) not in ("Pending", "Running") for p in gang.pods):
         return None
     if gang.job is None or is_finished(gang.job) or waiting_reason(gang)[0] != "Initialising" or _waits_in_queue(gang):
@@ -286,7 +286,7 @@ def _check_pending(visit: Visit, stage: StageStatus, gang: Gang | None) -> bool:
 
 
 def _check_heartbeat(visit: Visit, stage: StageStatus, gang: Gang) -> None:
-    """A gang that spoke once and then makes no progress hangs; one that never spoke is only unknown."""
+    """A gang that had a heartbeat and then makes no progress hangs; one that never had one is only unknown."""
     draft = visit.draft
     progress = measures.current_progress(visit.observed.progress, stage)
     stored = draft.progress

@@ -49,7 +49,7 @@ def repair(visit: Visit, stage: StageStatus, gang: Gang) -> None:
 
 
 def _is_damaged(visit: Visit, stage: StageStatus, gang: Gang) -> bool:
-    """Whether `repair` has anything to do; without building plan and pods, for this is asked at every visit."""
+    """Whether `repair` has anything to do; without building plan and pods, for this is checked at every visit."""
     nodes, _ = gang_size(visit.job.spec, stage.name)
     for name in {names.runtime_name(visit.job), names.gang_name(visit.job, stage.name, stage.attempt)}:
         if visit.child("ConfigMap", name) is None:

@@ -34,7 +34,7 @@ class Visit:
         self.delete: list[ChildReference] = []
         self.problems: list[Problem] = []
         self.starting_seconds: float | None = None
-        """Age of a gang of which nothing is to be told but that its pods should run soon."""
+        """Age of a gang of which nothing is to be reported but that its pods should run soon."""
         self._requeue: float | None = None
 
     def look_again(self, seconds: float) -> None:
@@ -114,7 +114,7 @@ class Visit:
         )
 
     def _first_status_waits(self) -> bool:
-        """Whether the first status can tell of the running pods as well, instead of a second one."""
+        """Whether the first status can report the running pods as well, instead of a second one."""
         stored = self.job.status
         is_first = stored is None or not stored.conditions
         left = self.settings.first_status_seconds - (self.starting_seconds or 0.0)

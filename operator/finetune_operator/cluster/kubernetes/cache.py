@@ -59,7 +59,7 @@ class ObjectCache:
         return changed
 
     def put(self, value: Object) -> bool:
-        """Keep an object unless a newer one is kept; returns whether it tells anything new to who reads it.
+        """Keep an object unless a newer one is kept; returns whether it is news to who reads it.
 
         One of the same version may differ: with its CRD changes what the API server serves of what it stores.
         """
@@ -75,7 +75,7 @@ class ObjectCache:
         return not is_silent(kept) if known is None else news_of(known) != news_of(kept)
 
     def change(self, change: ChangeType, value: Object) -> bool:
-        """Take in a watch event; returns whether it tells anything new."""
+        """Take in a watch event; returns whether it is news."""
         if change != "DELETED":
             return self.put(value)
         key = _key(value)

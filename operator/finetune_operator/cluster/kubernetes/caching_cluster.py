@@ -62,7 +62,7 @@ class CachingCluster:
         return answer
 
     async def delete(self, reference: Reference) -> None:
-        """See `Cluster`. The cache keeps what is deleted until the API server says that it is gone."""
+        """See `Cluster`. The cache keeps what is deleted until the API server reports that it is gone."""
         await self._cluster.delete(reference)
 
 

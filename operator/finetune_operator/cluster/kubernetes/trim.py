@@ -49,7 +49,7 @@ def _shared(part: Any) -> Any:
 
 
 def is_silent(kept: Object) -> bool:
-    """Whether an object that was not known tells nothing: a pod that has yet to become something."""
+    """Whether an object that was not known is no news: a pod that has yet to become something."""
     status = kept.get("status") or {}
     is_pending = status.keys() <= {"phase"} and status.get("phase", "Pending") == "Pending"
     return kept["kind"] == "Pod" and is_pending and "deletionTimestamp" not in kept["metadata"]

@@ -52,12 +52,12 @@ def process_of(
         pod: the Pod, with its address in the status.
         mounts: real path by path in the container.
         hosts: address by stable host name.
-        overrides: environment that is set whatever the container says.
+        overrides: environment that is set above the container's.
         inherited: environment of this process.
         workspace: working directory.
 
     Raises:
-        NotRunnableError: if the command cannot be found, or the container asks for what is not there.
+        NotRunnableError: if the command cannot be found, or the container needs what is not there.
     """
     container = pod["spec"]["containers"][0]
     _refuse_others(container)

@@ -46,7 +46,7 @@ class LocalCluster:
         self._runner: Runner | None = None
 
     async def start(self) -> None:
-        """Open the workspace, end what an earlier run has left, and go on with what it was asked to do.
+        """Open the workspace, end what an earlier run has left, and go on with its Jobs.
 
         Raises:
             WorkspaceInUseError: if another process runs in this workspace.

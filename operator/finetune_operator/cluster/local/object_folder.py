@@ -93,7 +93,7 @@ class ObjectFolder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(path, str(error)) from None
         if not is_whole:
-            raise self._damaged(path, "it is not the object that its name says")
+            raise self._damaged(path, "it is not the object of its name")
         return reference, stored
 
     def _read_version(self) -> int:

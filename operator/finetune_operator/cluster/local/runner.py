@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Brings processes to what the store's Jobs and Pods say, and Pods' statuses to what the processes do."""
+    """Brings processes in step with the store's Jobs and Pods, and Pods' statuses in step with the processes."""
 
     def __init__(self, store: ObjectStore, workspace: Path, state_folder: Path, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -146,7 +146,7 @@ class Runner:
             await self._start(pod)
 
     async def _start(self, pod: Object) -> None:
-        """Volumes, address, process, status; what cannot be is told in the status."""
+        """Volumes, address, process, status; what cannot be made is reported in the status."""
         try:
             job = await self._job_of(pod)
             if job is None:

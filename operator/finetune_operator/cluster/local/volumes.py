@@ -14,7 +14,7 @@ class NotReadyError(Exception):
 
 
 class NotRunnableError(Exception):
-    """The pod asks for what the local cluster does not have."""
+    """The pod needs what the local cluster does not have."""
 
 
 def prepare_volumes(pod: Object, folder: Path, claims: Path, config_maps: Mapping[str, Object]) -> dict[str, Path]:
