@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from finetune_api.objects import Object
 from finetune_cli.dashboard.server import application
-from unit.cli.test_refusals import finetune
-from unit.reconcile.test_lifecycle import evaluation, run_through
+from unit.cli.commands import finetune
+from unit.reconcile.lives import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
 Answer = tuple[int, str]

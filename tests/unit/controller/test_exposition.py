@@ -15,7 +15,7 @@ from finetune_api.metrics import ALL_METRICS, COMMON_LABELS
 from finetune_api.objects import Object
 from finetune_operator.metrics.exposition import expose
 from finetune_operator.metrics.job_metrics import values_of
-from unit.reconcile.test_lifecycle import evaluation, run_through
+from unit.reconcile.lives import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
 Series = tuple[str, frozenset[tuple[str, str]], float]

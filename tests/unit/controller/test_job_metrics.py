@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_api.objects import Object
 from finetune_operator.metrics.exposition import job_families
-from unit.reconcile.test_lifecycle import evaluation, report, run_through
+from unit.reconcile.lives import evaluation, report, run_through
 from unit.reconcile.world import World, job_object
 
 

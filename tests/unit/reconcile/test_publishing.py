@@ -9,7 +9,7 @@ from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.control.controller import Controller
-from unit.reconcile.test_lifecycle import run_through
+from unit.reconcile.lives import run_through
 from unit.reconcile.world import World, job_object
 
 TASKS = [{"name": "en-es", "source": "bench", "direction": "en-es"}]
