@@ -15,9 +15,9 @@ from pydantic.alias_generators import to_camel
 
 from finetune_api.crd import custom_resource_definitions
 from finetune_api.generate import as_yaml, write_or_check
-from finetune_operator.operator_settings import OperatorSettings
+from finetune_api.objects import Object
+from finetune_operator.process.settings import OperatorSettings
 
-Schema = dict[str, Any]
 RUNNING_VALUE = re.compile(r"\{\{.*?\}\}")
 CHART = Path(__file__).resolve().parent / "finetune-operator"
 VALUES = CHART / "values.yaml"
@@ -67,7 +67,7 @@ class Value:
     path: tuple[str, ...]
     default: Any
     description: str = ""
-    schema: Schema = field(default_factory=dict)
+    schema: Object = field(default_factory=dict)
     children: list[Value] = field(default_factory=list)
 
     @property
@@ -93,7 +93,7 @@ def _children(node: yaml.MappingNode, lines: list[str], path: tuple[str, ...]) -
         yield value
 
 
-def _comment(lines: list[str], line: int) -> tuple[str, Schema]:
+def _comment(lines: list[str], line: int) -> tuple[str, Object]:
     """(description, schema) in the comment that ends above a line."""
     first = line
     while first > 0 and lines[first - 1].lstrip().startswith("#"):
@@ -104,7 +104,7 @@ def _comment(lines: list[str], line: int) -> tuple[str, Schema]:
     return " ".join(described), schemas[0] if schemas else {}
 
 
-def schema_of(values: list[Value]) -> Schema:
+def schema_of(values: list[Value]) -> Object:
     """Of a map that has these values and no others."""
     return {
         "type": "object",
@@ -113,7 +113,7 @@ def schema_of(values: list[Value]) -> Schema:
     }
 
 
-def _schema(value: Value) -> Schema:
+def _schema(value: Value) -> Object:
     described = {"description": value.description} if value.description else {}
     if "$ref" in value.schema:
         return value.schema
@@ -126,7 +126,7 @@ def _schema(value: Value) -> Schema:
     return described | {"type": TYPES[type(value.default).__name__]} | value.schema
 
 
-def config_schema() -> Schema:
+def config_schema() -> Object:
     """`config`: the operator's settings, in the spelling of charts."""
     own = OperatorSettings.model_json_schema()["properties"]
     kept = ("type", "items", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "default")
@@ -142,7 +142,7 @@ def config_schema() -> Schema:
     }
 
 
-def values_schema(values: list[Value]) -> Schema:
+def values_schema(values: list[Value]) -> Object:
     """What Helm checks values against."""
     schema = schema_of(values)
     schema["properties"]["global"] = {
@@ -192,7 +192,7 @@ def _leaves(values: list[Value]) -> Iterator[Value]:
             yield value
 
 
-def crd_template(crd: Schema) -> str:
+def crd_template(crd: Object) -> str:
     """A CRD as a template: Helm upgrades it, and leaves it where it is if it should be kept."""
     body = as_yaml({"spec": crd["spec"]})
     if "{{" in body:
@@ -207,7 +207,7 @@ def crd_template(crd: Schema) -> str:
     )
 
 
-def prometheus_rules(monitoring: dict[str, Any]) -> str:
+def prometheus_rules(monitoring: Object) -> str:
     """The rules for a Prometheus without its operator, with the chart's own values of `monitoring.rules`."""
     groups = []
     for path in RULES:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 
-Object = dict[str, Any]
 FILE_SCHEME = "file://"
 
 

@@ -1,4 +1,4 @@
-"""Running a job on the embedded cluster until it ends or is told to stop."""
+"""Running a job on the embedded cluster until it ends or is stopped."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.display import Display
 from finetune_cli.refusal import refuse
 from finetune_cli.workspace import EVENTS_FILE, JOB_FILE, write_json_atomically
 from finetune_operator.cluster.interface import ClusterError, InvalidObjectError, NotFoundError, Reference
 from finetune_operator.cluster.local import LocalCluster
-from finetune_operator.controller import Controller
+from finetune_operator.control.controller import Controller
+from finetune_operator.control.watch_loop import run_on_watches
 from finetune_operator.progress import HttpProgressSource
 from finetune_operator.reconcile import LOCAL_SETTINGS
-from finetune_operator.workers import run_on_watches
 
-Object = dict[str, Any]
 NAMESPACE = "default"
 REFRESH_SECONDS = 0.25
 

@@ -7,7 +7,7 @@ import sys
 from typer import Typer
 
 from finetune_api.exit_codes import CliExitCode
-from finetune_cli.commands import dashboard, inspect, lint, plan, run
+from finetune_cli.commands import dashboard, lint, logs, plan, report, run, status, version
 
 app = Typer(
     name="finetune",
@@ -19,11 +19,11 @@ app = Typer(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("lint")(lint.lint)
-app.command("status")(inspect.status)
-app.command("logs")(inspect.logs)
-app.command("report")(inspect.report)
+app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("report")(report.report)
 app.command("dashboard")(dashboard.dashboard)
-app.command("version")(inspect.version)
+app.command("version")(version.version)
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_cli.local_manifest import make_paths_absolute, missing_files
 from finetune_cli.refusal import refuse
 from finetune_operator.admission import ManifestProblem, place_problems, read_manifest
@@ -16,9 +16,9 @@ from finetune_operator.admission import ManifestProblem, place_problems, read_ma
 class LoadedManifest:
     """A manifest without problems."""
 
-    written: dict[str, Any]
+    written: Object
     """As in the file."""
-    job: dict[str, Any]
+    job: Object
     """With defaults filled in and paths made absolute."""
 
 

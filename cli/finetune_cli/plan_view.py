@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.objects import Object
 from finetune_cli.estimate.job import JobEstimate
 from finetune_cli.formatting import bytes_, count, duration
 
 
-def plan_view(job: dict[str, Any], written: dict[str, Any], estimate: JobEstimate) -> RenderableType:
+def plan_view(job: Object, written: Object, estimate: JobEstimate) -> RenderableType:
     """`job` with defaults beside the object as `written`, and the estimate."""
     parts: list[RenderableType] = [_model_line(job, estimate)]
     if estimate.stages:
@@ -39,7 +40,7 @@ def filled_in(written: Any, complete: Any, path: str) -> Iterator[tuple[str, Any
         yield path, complete
 
 
-def _model_line(job: dict[str, Any], estimate: JobEstimate) -> Text:
+def _model_line(job: Object, estimate: JobEstimate) -> Text:
     text = Text.assemble((job["metadata"]["name"], "bold"))
     if estimate.shape is not None:
         text.append(f"  {count(estimate.shape.parameters)} parameters")

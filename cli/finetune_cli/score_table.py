@@ -40,9 +40,3 @@ def _cell(score: ScoreSummary) -> Text:
     if score.verdict is not None:
         text.append(*arrow[score.verdict])
     return text
-
-
-def headline(score: ScoreSummary) -> str:
-    """`chrF++ 31.5 (+11.8)`."""
-    delta = f" ({score.score - score.baseline:+.1f})" if score.baseline is not None else ""
-    return f"{score.metric} {score.score:.1f}{delta}"

@@ -20,7 +20,7 @@ PENDING_ICON = ("◌", "dim")
 
 
 def job_view(job: FineTuneJob, now: datetime, log_lines: Iterable[str] = ()) -> RenderableType:
-    """Header, one line per stage, footer, and the last lines of the logs if asked for."""
+    """Header, one line per stage, footer, and the last lines of the logs if wanted."""
     status = job.status or FineTuneJobStatus()
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(width=1)

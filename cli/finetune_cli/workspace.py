@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_cli.refusal import refuse
 
 JOB_FILE = "job.json"
@@ -17,7 +18,7 @@ EVENTS_FILE = "events.jsonl"
 RUNS = Path("runs")
 
 
-def workspace_of(job: dict[str, Any], option: Path | None) -> Path:
+def workspace_of(job: Object, option: Path | None) -> Path:
     """`--workspace`, else `spec.workspace.path`, else `runs/<name>`."""
     if option is not None:
         return option.resolve()

@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from finetune_api.objects import Object
+
 GROUP = "finetune-operator.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -72,7 +74,7 @@ class ApiModel(BaseModel):
             handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [r.to_json_object() for r in cls.cel_rules]
         return schema
 
-    def to_json_object(self) -> dict[str, Any]:
+    def to_json_object(self) -> Object:
         """The JSON object as the API server would store it: camelCase, no nulls, defaults filled in."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 

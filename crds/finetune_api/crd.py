@@ -8,9 +8,8 @@ from pydantic import BaseModel
 
 from finetune_api.base import GROUP, VERSION
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
-
-Schema = dict[str, Any]
 
 LIST_KEYS = {"sources": "name", "objectives": "name", "tasks": "name", "conditions": "type", "stages": "name"}
 """Lists of named things: keyed maps to server-side apply."""
@@ -41,7 +40,7 @@ RUNTIME_COLUMNS = (
 )
 
 
-def custom_resource_definitions() -> dict[str, Schema]:
+def custom_resource_definitions() -> dict[str, Object]:
     """All CRDs, by name."""
     crds = [
         _crd(FineTuneJob, "finetunejobs", ["ftj"], "Namespaced", JOB_COLUMNS, has_status=True),
@@ -51,7 +50,7 @@ def custom_resource_definitions() -> dict[str, Schema]:
     return {crd["metadata"]["name"]: crd for crd in crds}
 
 
-def structural_schema(model: type[BaseModel]) -> Schema:
+def structural_schema(model: type[BaseModel]) -> Object:
     """The model as a structural schema: no references, no alternatives but int-or-string."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     structural = _structural(schema, schema.get("$defs", {}))
@@ -72,8 +71,8 @@ def _crd(
     columns: tuple[tuple[str, str, str, str, int], ...],
     *,
     has_status: bool = False,
-) -> Schema:
-    version: Schema = {
+) -> Object:
+    version: Object = {
         "name": VERSION,
         "served": True,
         "storage": True,
@@ -104,8 +103,8 @@ def _crd(
     }
 
 
-def _column(name: str, type_: str, path: str, description: str, priority: int) -> Schema:
-    column: Schema = {"name": name, "type": type_, "jsonPath": path}
+def _column(name: str, type_: str, path: str, description: str, priority: int) -> Object:
+    column: Object = {"name": name, "type": type_, "jsonPath": path}
     if description:
         column["description"] = description
     if priority:
@@ -113,14 +112,14 @@ def _column(name: str, type_: str, path: str, description: str, priority: int) -
     return column
 
 
-def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+def _structural(schema: Object, definitions: dict[str, Object]) -> Object:
     if "$ref" in schema:
         target = definitions[schema["$ref"].rsplit("/", 1)[-1]]
         siblings = {key: value for key, value in schema.items() if key != "$ref"}
         return _structural(target | siblings, definitions)
     if "anyOf" in schema:
         return _alternative(schema, definitions)
-    result: Schema = {key: schema[key] for key in COPIED_KEYS if key in schema}
+    result: Object = {key: schema[key] for key in COPIED_KEYS if key in schema}
     if "const" in schema:
         result |= {"type": "string", "enum": [schema["const"]]}
     result |= _exclusive_bounds(schema)
@@ -135,16 +134,16 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     return result
 
 
-def _exclusive_bounds(schema: Schema) -> Schema:
+def _exclusive_bounds(schema: Object) -> Object:
     """OpenAPI 3.0 says `minimum` with a flag where JSON schema says `exclusiveMinimum`."""
-    bounds: Schema = {}
+    bounds: Object = {}
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:
             bounds |= {bound.lower(): schema[f"exclusive{bound}"], f"exclusive{bound}": True}
     return bounds
 
 
-def _object(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+def _object(schema: Object, definitions: dict[str, Object]) -> Object:
     if "properties" not in schema:
         values = schema.get("additionalProperties")
         if isinstance(values, dict) and values:
@@ -155,20 +154,20 @@ def _object(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         if name in LIST_KEYS and LIST_KEYS[name] in value.get("items", {}).get("required", ()):
             value["x-kubernetes-list-type"] = "map"
             value["x-kubernetes-list-map-keys"] = [LIST_KEYS[name]]
-    result: Schema = {"properties": properties}
+    result: Object = {"properties": properties}
     if schema.get("required"):
         result["required"] = list(schema["required"])
     return result
 
 
-def _alternative(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+def _alternative(schema: Object, definitions: dict[str, Object]) -> Object:
     """`X | None` is an optional X; `int | "Auto"` is an int-or-string with a rule."""
     siblings = {key: value for key, value in schema.items() if key != "anyOf"}
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
     if len(options) == 1:
         return _structural(options[0] | siblings, definitions)
     words = [option["const"] for option in options if "const" in option]
-    result: Schema = {"x-kubernetes-int-or-string": True, "description": schema["description"]}
+    result: Object = {"x-kubernetes-int-or-string": True, "description": schema["description"]}
     if "default" in schema:
         result["default"] = schema["default"]
     result["x-kubernetes-validations"] = [

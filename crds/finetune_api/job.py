@@ -293,6 +293,7 @@ class FineTuneJob(ApiModel):
     spec: FineTuneJobSpec
     status: FineTuneJobStatus | None = None
 
+    @property
     def identity(self) -> str:
-        """`namespace/name` for messages and queues."""
+        """`namespace/name`, for messages."""
         return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"

@@ -42,6 +42,8 @@ REPORT_MAX_BYTES = 900 * 1024
 """A ConfigMap holds 1 MiB."""
 PLAN_MOUNT = "/etc/finetune"
 PLAN_FILE = "plan.json"
+RUNTIME_KEY = "runtime.json"
+"""Key of the runtime's snapshot in the ConfigMap of a job's first gang."""
 WORKSPACE_MOUNT = "/workspace"
 SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
 TMP_MOUNT = "/tmp"  # noqa: S108 - likewise

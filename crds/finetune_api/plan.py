@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from finetune_api.base import ApiModel
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.objects import Object
 from finetune_api.stages import Stage
 
 
@@ -70,5 +69,5 @@ class ArtifactManifest(ApiModel):
     """RFC 3339."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Of the code that made it."""
-    result: dict[str, Any] = Field(default_factory=dict)
+    result: Object = Field(default_factory=dict)
     """The StageResult, so that a finished stage can be reported again."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
-Schema = dict[str, Any]
+from finetune_api.objects import Object
+
 BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -17,7 +17,7 @@ BOUNDS = {
 }
 
 
-def resource_page(crd: Schema) -> str:
+def resource_page(crd: Object) -> str:
     """All fields of the spec and the status, in Markdown."""
     names = crd["spec"]["names"]
     (version,) = crd["spec"]["versions"]
@@ -32,7 +32,7 @@ def resource_page(crd: Schema) -> str:
     return "\n".join(lines)
 
 
-def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema, bool]]:
+def _fields(schema: Object, path: str) -> Iterator[tuple[str, Object, bool]]:
     """(path, schema, whether it must be given) of every field below."""
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
@@ -42,7 +42,7 @@ def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema, bool]]:
         yield from _fields(inner, f"{own}[]." if "items" in field else f"{own}.")
 
 
-def _row(path: str, schema: Schema, required: bool) -> str:
+def _row(path: str, schema: Object, required: bool) -> str:
     default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "**required**" if required else ""
     bounds = [text.format(f"{schema[key]:,}") for key, text in BOUNDS.items() if key in schema]
     meaning = " ".join(schema.get("description", "").split())
@@ -50,7 +50,7 @@ def _row(path: str, schema: Schema, required: bool) -> str:
     return f"| `{path}` | {_type(schema)} | {_cell(default)} | {_cell(told)} |"
 
 
-def _type(schema: Schema) -> str:
+def _type(schema: Object) -> str:
     if "enum" in schema:
         return " ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

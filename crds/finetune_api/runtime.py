@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from finetune_api import labels
 from finetune_api.base import ApiModel, CelRule
 from finetune_api.common import DnsName, Name
 from finetune_api.meta import ObjectMeta
+from finetune_api.objects import Object
 
 Quantity = Annotated[
     str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$")
@@ -51,7 +52,7 @@ class Scheduling(ApiModel):
 
     node_selector: dict[str, str] = Field(default_factory=dict, max_length=32)
     """Labels a node must have."""
-    tolerations: list[dict[str, Any]] = Field(default_factory=list, max_length=32)
+    tolerations: list[Object] = Field(default_factory=list, max_length=32)
     """As in a pod."""
     priority_class_name: DnsName | None = None
     """As in a pod."""
@@ -128,15 +129,15 @@ class TenantVolume(ApiModel):
 
     name: Name
     """By which volumeMounts name it."""
-    config_map: dict[str, Any] | None = None
+    config_map: Object | None = None
     """As in a pod."""
-    downward_api: dict[str, Any] | None = Field(default=None, alias="downwardAPI")
+    downward_api: Object | None = Field(default=None, alias="downwardAPI")
     """As in a pod."""
-    empty_dir: dict[str, Any] | None = None
+    empty_dir: Object | None = None
     """As in a pod."""
-    ephemeral: dict[str, Any] | None = None
+    ephemeral: Object | None = None
     """As in a pod."""
-    persistent_volume_claim: dict[str, Any] | None = None
+    persistent_volume_claim: Object | None = None
     """As in a pod."""
 
 
@@ -164,7 +165,7 @@ class RuntimeSpec(CommonRuntimeSpec):
 
     service_account_name: DnsName | None = None
     """Default: the namespace's; its token is never mounted."""
-    volumes: list[dict[str, Any]] = Field(default_factory=list, max_length=16)
+    volumes: list[Object] = Field(default_factory=list, max_length=16)
     """Extra volumes, as in a pod."""
     volume_mounts: list[VolumeMount] = Field(default_factory=list, max_length=16)
     """Extra mounts, as in a container."""

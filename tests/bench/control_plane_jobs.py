@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
@@ -15,8 +14,8 @@ from bench.control_plane_meters import count_writes, log_size, settle
 from cluster.control_plane import ControlPlane
 from cluster.jobs import job
 from finetune_api import labels
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 NAMESPACE = "bench"
 AT_ONCE = 20
 DEADLINE_SECONDS = 900.0

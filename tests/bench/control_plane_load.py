@@ -38,7 +38,7 @@ from bench.control_plane_meters import (  # noqa: E402
 from cluster import build_tools  # noqa: E402
 from cluster.control_plane import RAISED, ControlPlane, Limits, running, wait_for  # noqa: E402
 from cluster.operator_process import OperatorProcess  # noqa: E402
-from finetune_operator.operator_settings import OperatorSettings  # noqa: E402
+from finetune_operator.process.settings import OperatorSettings  # noqa: E402
 
 NODES = 20
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kwok")

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cluster.control_plane import OPERATOR_USER, ControlPlane, wait_for
 from cluster.operator_process import OperatorProcess
+from finetune_api.objects import Object
 
 TICKS = os.sysconf("SC_CLK_TCK")
 RESTART_SECONDS = 120.0
@@ -52,7 +52,7 @@ def count_writes(plane: ControlPlane, offset: int) -> Counter[tuple[str, str]]:
         return Counter(_user_and_target(json.loads(line)) for line in log if line.endswith(b"\n"))
 
 
-def _user_and_target(entry: dict[str, Any]) -> tuple[str, str]:
+def _user_and_target(entry: Object) -> tuple[str, str]:
     target = entry.get("objectRef", {})
     place = "/".join(target[key] for key in ("resource", "subresource") if key in target)
     return entry["user"]["username"], f"{entry['verb']} {place}"

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prometheus_client import CollectorRegistry
 
-from finetune_operator.exposition import expose
-from unit.reconcile.test_lifecycle import evaluation, run_through
+from finetune_operator.metrics.exposition import expose
+from unit.reconcile.lives import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
 ACCEPTS = {"text": "text/plain;version=0.0.4", "OpenMetrics": "application/openmetrics-text;version=1.0.0"}

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.reconcile import Decision, Observed, reconcile
@@ -94,7 +94,7 @@ def measure() -> dict[str, float]:
         decision = reconcile(quiet, now)
         assert (decision.status, decision.apply, decision.delete) == (None, nothing.apply, nothing.delete)
     assert [value["kind"] for value in reconcile(new, now).apply] == ["ConfigMap", "Job"]
-    document: dict[str, Any] = world.job
+    document: Object = world.job
     return {
         "steady: running, nothing changed": rate(lambda: reconcile(steady, now)),
         "steady: ended": rate(lambda: reconcile(ended, now)),

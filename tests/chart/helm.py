@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from cluster import build_tools
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 CHART = Path(__file__).resolve().parents[2] / "charts" / "finetune-operator"
 NAMESPACE = RELEASE = "finetune-operator"
 MONITORING_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")

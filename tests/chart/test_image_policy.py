@@ -10,8 +10,8 @@ import pytest
 from chart.helm import CHART, RELEASE, Place
 from chart.toggles import DIGEST
 from cluster.control_plane import ControlPlane, KubectlError, wait_for
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 PREFIX = "registry.example.com/ml/"
 GOOD = f"{PREFIX}trainer@{DIGEST}"
 POLICY = {"enabled": True, "prefixes": [PREFIX]}

@@ -11,8 +11,8 @@ import pytest
 
 from chart.helm import CHART, KINDS, HelmError, helm, render
 from chart.toggles import everything
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 LONGEST = "r" * 53
 """That Helm takes as the name of a release."""
 LONGEST_NAME = "f" * 52

@@ -15,8 +15,8 @@ from chart.test_names import LONGEST, LONGEST_NAME
 from chart.toggles import everything, joined
 from cluster import build_tools
 from cluster.control_plane import ControlPlane, KubectlError
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 MONITORS = {"monitoring": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}
 LATER = {
     "monitoring": {

@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +15,8 @@ from cluster.control_plane import ControlPlane, wait_for
 from cluster.jobs import children, job, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet, run_on
 from cluster.operator_process import OperatorProcess
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 RUNTIMES = {"runtimes": {"cpu": {"enabled": True}}}
 ON_THE_RUNTIME = {"runtimeRef": {"kind": "ClusterFineTuneRuntime", "name": "cpu"}}
 FIELD_OF_LONG_AGO = "hintOfLongAgo"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -12,10 +11,10 @@ import yaml
 from chart.helm import CHART, KINDS, MONITORING_KINDS, HelmError, helm, render
 from chart.toggles import NEWEST, OLDEST, SINCE, TOGGLES, toggled
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.runtime import ClusterFineTuneRuntime
-from finetune_operator.operator_settings import OperatorSettings
+from finetune_operator.process.settings import OperatorSettings
 
-Object = dict[str, Any]
 MATRIX = [(t, version) for t in (*TOGGLES, "everything") for version in (SINCE.get(t, OLDEST), NEWEST)]
 OWN_SCHEMAS = ("CustomResourceDefinition", "ClusterFineTuneRuntime", *MONITORING_KINDS)
 """Not among those of Kubernetes' own API that the validator has."""

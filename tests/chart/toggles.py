@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 DIGEST = "sha256:" + "0" * 64
 TOGGLES: dict[str, Object] = {
     "defaults": {},

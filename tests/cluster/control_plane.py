@@ -22,7 +22,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 MEMORY = "/dev/shm"
 """A file system in memory."""
 LOOPBACK = "127.0.0.1"

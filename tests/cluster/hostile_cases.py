@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 Case = tuple[str, Object, str]
 
 _BAD_TEXT = {

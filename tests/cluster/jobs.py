@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 END_SECONDS = 90.0
 
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from cluster.control_plane import ControlPlane, KubectlError
 from finetune_api import labels
 from finetune_api.exit_codes import ExitCode
+from finetune_api.objects import Object
 from finetune_api.stage_result import StageError, StageResult
 
-Object = dict[str, Any]
 PERIOD_SECONDS = 0.1
 STOP_SECONDS = 1.0
 """That a deleted pod takes to end."""

@@ -12,8 +12,8 @@ from cluster.control_plane import ControlPlane, wait_for
 from cluster.jobs import job, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet
 from cluster.operator_process import OperatorProcess
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 CANARY = "c4n4ry-7f3a"
 REFERENCE = {"kind": "FineTuneRuntime", "name": "private"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,8 @@ from cluster.jobs import children, job, status
 from cluster.kubelet import Ending, Kubelet
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 RESTORE_SECONDS = 20.0
 
 

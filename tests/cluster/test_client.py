@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
 from cluster.control_plane import ControlPlane
 from cluster.jobs import job
+from finetune_api.objects import Object
 from finetune_api.status import FineTuneJobStatus, ProgressStatus
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.kubernetes import KubernetesCluster, load_configuration
-
-Object = dict[str, Any]
 
 
 def test_a_map_in_the_status_can_become_empty_again(plane: ControlPlane, namespace: str) -> None:

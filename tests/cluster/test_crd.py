@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from cluster.control_plane import ControlPlane, KubectlError
 from cluster.jobs import job
+from finetune_api.objects import Object
 from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
 
 DRY = ("create", "--dry-run=server", "-f", "-")
 
 
-def placed(value: dict[str, Any], namespace: str) -> str:
+def placed(value: Object, namespace: str) -> str:
     return json.dumps(value | {"metadata": value["metadata"] | {"namespace": namespace}})
 
 
@@ -24,7 +24,7 @@ def test_the_good_case_is_taken(plane: ControlPlane, namespace: str) -> None:
 
 @pytest.mark.parametrize(("message", "changes", "field"), FAILING, ids=[case[0] for case in FAILING])
 def test_each_rule_is_refused_by_the_api_server(
-    message: str, changes: dict[str, Any], field: str, plane: ControlPlane, namespace: str
+    message: str, changes: Object, field: str, plane: ControlPlane, namespace: str
 ) -> None:
     with pytest.raises(KubectlError) as refused:
         plane.kubectl(*DRY, stdin=placed(changed(changes), namespace))

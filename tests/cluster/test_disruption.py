@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,8 @@ from cluster.jobs import job, job_events, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 POOL = "finetune-operator.io/test-pool"
 """Label of the nodes of one test; also their taint, for no other test's pod may land there."""
 ENDED = ("Succeeded", "Failed")

@@ -9,10 +9,10 @@ import pytest
 
 from cluster.control_plane import ControlPlane, KubectlError
 from cluster.hostile_cases import JOB_CASES, RUNTIME_CASES, UNKNOWN_IN_A_JOB
+from finetune_api.objects import Object
 from unit.admission.rule_cases import GOOD, changed
 from unit.admission.runtime_cases import FAILING, ONLY_FOR_THE_PLATFORM_TEAM, runtime
 
-Object = dict[str, Any]
 CREATE = ("create", "-f", "-")
 LENIENT = ("create", "--validate=ignore", "-f", "-")
 """As clients that do not ask for validation; unknown fields are dropped then."""

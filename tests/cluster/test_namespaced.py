@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,8 +16,8 @@ from cluster.kubelet import Kubelet, run_on
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
 from finetune_api.base import API_VERSION
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 CLUSTER_RUNTIME = {"kind": "ClusterFineTuneRuntime", "name": "cpu"}
 RUNTIME = {"kind": "FineTuneRuntime", "name": "team"}
 

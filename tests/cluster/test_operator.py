@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from cluster.jobs import children, job, job_events, status, wait_for_state
 from cluster.kubelet import Ending, Kubelet, run_on
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
+from finetune_api.objects import Object
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_metrics_tell_of_a_job_until_it_is_deleted(
 
 
 def test_a_preempted_gang_comes_back(plane: ControlPlane, namespace: str, operator: OperatorProcess) -> None:
-    def preempted_once(pod: dict[str, Any]) -> Ending:
+    def preempted_once(pod: Object) -> Ending:
         own = pod["metadata"]["labels"]
         return Ending(code=75 if own[labels.STAGE] == "pretrain" and own[labels.ATTEMPT] == "1" else 0)
 

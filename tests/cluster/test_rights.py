@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from cluster.control_plane import ControlPlane, KubectlError
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS
 from finetune_operator.cluster.resources import RESOURCES
-from finetune_operator.controller import CHILD_KINDS
-from finetune_operator.transport import WATCHED
+from finetune_operator.control.children import CHILD_KINDS
+from finetune_operator.process.transport import WATCHED
 
-Object = dict[str, Any]
 Right = tuple[str, str, str]
 """Group, resource or resource/subresource, verb."""
 OWN, OTHER = "finetune-operator", "default"

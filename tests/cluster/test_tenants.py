@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,9 +12,9 @@ from cluster.kubelet import Ending, Kubelet
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
 from finetune_api.base import API_VERSION
+from finetune_api.objects import Object
 from finetune_operator.reconcile.names import base_name
 
-Object = dict[str, Any]
 NAME = "shared"
 """Of the job that is attacked, and of its namesake."""
 KINDS = "ftj,finetuneruntimes,jobs,pods,services,configmaps,persistentvolumeclaims,networkpolicies,events"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 OPERATOR_IMAGE = "localhost/finetune-operator/operator:0.1.0"
 TRAINER_IMAGE = "localhost/finetune-operator/trainer:0.1.0"
 IMAGES = (OPERATOR_IMAGE, TRAINER_IMAGE)

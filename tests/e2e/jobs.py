@@ -7,9 +7,9 @@ from typing import Any
 
 from cluster.control_plane import ControlPlane, wait_for
 from cluster.jobs import job, job_events, status
+from finetune_api.objects import Object
 from training.corpus import write_tsv
 
-Object = dict[str, Any]
 PAIRS = 600
 END_SECONDS = 240.0
 RUNNING_SECONDS = 120.0

@@ -13,9 +13,9 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 FOLDERS = ("dev", "etc", "mnt", "opt", "proc", "root", "run", "sys", "usr", "var")
 LINKS_INTO_USR = ("bin", "sbin", "lib", "lib64")
 ETC = {

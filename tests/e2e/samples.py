@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from finetune_api.model import ScratchModel
+from finetune_api.objects import Object
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.models import save_model, scratch_model
 from training.corpus import pairs, write_tsv
 from training.prepared import TINY_MODEL, prepare_data
 
-Object = dict[str, Any]
 PREPARED_PAIRS = 600
 TRAIN_PAIRS = 400
 TEST_PAIRS = 50

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,11 +14,11 @@ from cluster.jobs import children
 from e2e.jobs import events, small_job, wait_for_end, write_corpus
 from finetune_api import labels
 from finetune_api.metrics import JOB_SCORE
+from finetune_api.objects import Object
 from monitoring.monitors import scrape_config
 from monitoring.panels import filled_in, metric_queries
 from monitoring.prometheus import Prometheus, running
 
-Object = dict[str, Any]
 NAME = "ui-en-es"
 ORDER = [
     f"{event} {stage}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,8 @@ from cluster.control_plane import ControlPlane
 from e2e.installed import TRAINER_IMAGE
 from e2e.jobs import long_job, story, wait_for_end, wait_for_step, write_corpus
 from finetune_api import labels
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 NAME = "private"
 PORT = 8000
 

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 USER = 65532
 
 

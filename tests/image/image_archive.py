@@ -8,9 +8,10 @@ import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 TRUSTED = getattr(tarfile, "fully_trusted_filter", None)
 """Owners and modes as they are written; the first releases of Python 3.11 do nothing else and have no filters."""
 WHITEOUT = ".wh."

@@ -35,7 +35,7 @@ for folder, _, _ in os.walk("/"):
     else:
         raise AssertionError(folder)
 tempfile.TemporaryFile().write(b"x")
-import finetune_operator.app
+import finetune_operator.process.main
 print("imported")
 """
 
@@ -59,7 +59,7 @@ def test_own_layers_are_small(image: ImageArchive) -> None:
 
 def test_a_new_version_of_the_operator_is_a_small_layer(image: ImageArchive) -> None:
     last = image.layers[-1]
-    assert any(entry.name == f"{SITE}/finetune_operator/app.py" for entry in entries(last))
+    assert any(entry.name == f"{SITE}/finetune_operator/process/main.py" for entry in entries(last))
     assert unpacked_size(last) < 5_000_000
 
 

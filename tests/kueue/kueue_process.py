@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import yaml
 from cryptography import x509
@@ -18,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cluster.build_tools import MANIFESTS
 from cluster.control_plane import LOOPBACK, ControlPlane, free_ports, wait_for
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 GROUPS = ("kueue.x-k8s.io", "batch")
 """API groups whose webhooks are installed: those of other frameworks would only cost time."""
 PROCESS = "kueue-with-own-etc"

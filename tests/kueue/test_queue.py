@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cluster.control_plane import ControlPlane, wait_for
 from cluster.jobs import job, status, wait_for_state
 from cluster.kubelet import Kubelet, run_on, succeed
 from cluster.operator_process import OperatorProcess
 from finetune_api import labels
+from finetune_api.objects import Object
 from kueue.kueue_process import flavor
 
-Object = dict[str, Any]
 API = "kueue.x-k8s.io/v1beta2"
 QUEUE = "team-a"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 _META = "__meta_kubernetes_"
 
 

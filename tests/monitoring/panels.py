@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from dashboards import dashboards
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
 
 
 def boards() -> dict[str, Object]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from cluster.kubelet import Ending, result_of
 from finetune_api import labels
 from finetune_api.exit_codes import ExitCode
 from finetune_api.metrics import DEVICE_MEMORY
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.stage_result import StageResult
 from finetune_api.status import ProgressStatus
 
-Object = dict[str, Any]
 LIVE, DONE, BROKEN = "live", "done", "broken"
 WORSE = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=23.9, low=23, high=25, baseline=31.5)
 

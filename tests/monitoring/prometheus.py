@@ -18,8 +18,8 @@ import yaml
 from cluster import build_tools
 from cluster.control_plane import free_ports, wait_for
 from cluster.processes import beside
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 SCRAPE_SECONDS = 1
 STEP_SECONDS = 2
 

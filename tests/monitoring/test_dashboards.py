@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,6 @@ from chart.helm import CHART, render
 from finetune_api.metrics import ALL_METRICS
 from monitoring.panels import boards, metric_queries, panels_of, queries_of
 
-Object = dict[str, Any]
 BOARDS = boards()
 VARIABLES = {
     "run": ["datasource", "namespace", "job"],

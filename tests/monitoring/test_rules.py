@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,8 +12,8 @@ import yaml
 from chart.helm import MONITORS, render
 from cluster import build_tools
 from finetune_api.metrics import ALL_METRICS
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 HEADINGS = ("**Meaning.**", "**Impact.**", "**Diagnosis.**", "**Mitigation.**")
 
 

@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from finetune_api.status import CONDITION_TYPES
 from finetune_operator.reconcile.types import EventReason
-from unit.cli.test_refusals import finetune
+from unit.cli.commands import finetune
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "charts").rglob("*.md")])

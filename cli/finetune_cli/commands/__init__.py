@@ -1,1 +1,1 @@
-"""One file per command, or per few small ones."""
+"""One file per command, and the parameters that they share."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from aiohttp import web
 
-from finetune_cli.commands.inspect import NameArgument, WorkspaceOption
+from finetune_cli.commands.options import NameArgument, WorkspaceOption
 from finetune_cli.dashboard.server import HOST, application
 from finetune_cli.refusal import refuse
 from finetune_cli.workspace import find_workspace, read_job

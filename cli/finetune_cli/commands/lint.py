@@ -12,7 +12,7 @@ from finetune_cli.manifest import problems_in
 
 
 def lint(manifests: Annotated[list[Path], typer.Argument(help="Manifests to check; nothing is run.")]) -> None:
-    """Check manifests; every problem is told, with file and line. Exit code 2 if there is one."""
+    """Check manifests; every problem is reported, with file and line. Exit code 2 if there is one."""
     failed = False
     for path in manifests:
         problems = problems_in(path)

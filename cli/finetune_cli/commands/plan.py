@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from finetune_api.job import FineTuneJob
-from finetune_cli.commands.inspect import Output, OutputOption
+from finetune_cli.commands.options import Output, OutputOption
 from finetune_cli.estimate.job import DEVICES, estimate_job
 from finetune_cli.manifest import load_manifest
 from finetune_cli.plan_view import plan_view

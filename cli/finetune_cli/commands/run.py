@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from finetune_api.job import FineTuneJob
-from finetune_cli.commands.inspect import Output, OutputOption
+from finetune_cli.commands.options import Output, OutputOption
 from finetune_cli.display import Display, JsonLinesDisplay, SilentDisplay, TerminalDisplay
 from finetune_cli.local_run import run_local
 from finetune_cli.manifest import load_manifest

@@ -1,1 +1,1 @@
-"""A page about one run on this machine, and what Prometheus asks of it."""
+"""A page about one run on this machine, and what Prometheus scrapes of it."""

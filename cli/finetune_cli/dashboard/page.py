@@ -17,7 +17,7 @@ REFRESH_SECONDS = 5
 
 
 def render(job: FineTuneJob, histories: Mapping[str, Sequence[HistoryRow]], now: datetime, *, has_report: bool) -> str:
-    """The page; `histories` are the curves by stage. It asks for itself again until the job has ended."""
+    """The page; `histories` are the curves by stage. It reloads itself until the job has ended."""
     status = job.status or FineTuneJobStatus()
     environment = page_environment(lambda name: (resources.files(__package__) / name).read_text("utf-8"))
     environment.filters.update(duration=duration)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -14,13 +13,13 @@ from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.progress import HistoryRow
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
 from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
-from finetune_operator.exposition import expose
+from finetune_operator.metrics.exposition import expose
 
-Object = dict[str, Any]
 HOST = "127.0.0.1"
 OWN_NAMES = ("127.0.0.1", "localhost")
 TRAINING_STAGES = ("pretrain", "adapt")

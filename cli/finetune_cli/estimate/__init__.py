@@ -1,1 +1,1 @@
-"""What a job will need, told before anything runs. Pure arithmetic; no model is built."""
+"""What a job will need, computed before anything runs. Pure arithmetic; no model is built."""

@@ -55,7 +55,7 @@ class TrainingEstimate:
 
 @dataclass(frozen=True, slots=True)
 class JobEstimate:
-    """What a job needs; `warnings` is what an expert would say."""
+    """What a job needs; `warnings` is what an expert would object to."""
 
     shape: TransformerShape | None
     device: Device

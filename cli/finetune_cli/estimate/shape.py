@@ -92,7 +92,7 @@ def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:
 
 
 def shape_of_model_folder(folder: Path) -> TransformerShape | None:
-    """Sizes of a model on disk, or None where they cannot be told without loading it."""
+    """Sizes of a model on disk, or None where they are not known without loading it."""
     try:
         return shape_of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):

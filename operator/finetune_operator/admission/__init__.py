@@ -1,6 +1,9 @@
-"""What the API server does before it stores an object: schema, defaults, CEL rules. Used by the embedded store."""
+"""What the API server does before it stores an object: schema, defaults, CEL rules.
 
-from finetune_operator.admission.admit import admit, admit_status, problems_in
+Returns what is wrong as problems and raises nothing: a store refuses, a command prints them with file and line.
+"""
+
+from finetune_operator.admission.admit import admit, problems_in, problems_in_status
 from finetune_operator.admission.manifest import ManifestProblem, place_problems, read_manifest
 
-__all__ = ["ManifestProblem", "admit", "admit_status", "place_problems", "problems_in", "read_manifest"]
+__all__ = ["ManifestProblem", "admit", "place_problems", "problems_in", "problems_in_status", "read_manifest"]

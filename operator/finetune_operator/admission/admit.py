@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from pydantic import ValidationError
 
 from finetune_api.base import API_VERSION, ApiModel
 from finetune_api.job import FineTuneJob
-from finetune_api.problems import Problem, join_problems, problems_of
+from finetune_api.objects import Object
+from finetune_api.problems import Problem, problems_of
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.admission.cel import broken_rules, rules_broken_in_valid_parts
-from finetune_operator.cluster.interface import InvalidObjectError
 
-Object = dict[str, Any]
 MODELS: dict[str, type[ApiModel]] = {
     "FineTuneJob": FineTuneJob,
     "FineTuneRuntime": FineTuneRuntime,
@@ -24,34 +22,27 @@ MODELS: dict[str, type[ApiModel]] = {
 }
 
 
-def admit(new: Object, old: Object | None = None) -> Object:
-    """The object as it is stored: defaults filled in. Kinds that are not ours pass through.
+def admit(new: Object, old: Object | None = None) -> tuple[Object, list[Problem]]:
+    """The object as it is stored, defaults filled in, and every problem that keeps it from being stored.
 
-    Raises:
-        InvalidObjectError: naming every problem, joined by `; `.
+    With a problem the object is returned as it came. Kinds that are not ours have none, and no defaults.
     """
     model = MODELS.get(str(new.get("kind")))
     if model is None:
-        return new
+        return new, []
     problems = problems_in(new, old)
-    if problems:
-        raise InvalidObjectError(join_problems(problems))
-    return _with_defaults(model, new)
+    return (new, problems) if problems else (_with_defaults(model, new), [])
 
 
-def admit_status(new: Object) -> None:
-    """Check `status` against its schema, as the API server does when only the status is written.
-
-    Raises:
-        InvalidObjectError: naming every problem, joined by `; `.
-    """
+def problems_in_status(new: Object) -> list[Problem]:
+    """Everything wrong with `status`, as the API server checks it when only the status is written."""
     if new.get("kind") != "FineTuneJob":
-        return
+        return []
     try:
         FineTuneJobStatus.from_json_object(new.get("status") or {})
     except ValidationError as error:
-        problems = [replace(p, field=f"status.{p.field}") for p in problems_of(error)]
-        raise InvalidObjectError(join_problems(problems)) from None
+        return [replace(p, field=f"status.{p.field}") for p in problems_of(error)]
+    return []
 
 
 def problems_in(new: Object, old: Object | None = None) -> list[Problem]:

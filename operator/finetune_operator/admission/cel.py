@@ -14,14 +14,13 @@ from celpy.evaluation import CELEvalError
 from pydantic import ValidationError
 
 from finetune_api.base import ApiModel, CelRule
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 
 UNION_ORIGINS = (Union, types.UnionType)
 
 
-def broken_rules(
-    model: type[ApiModel], new: dict[str, Any], old: dict[str, Any] | None, path: str = ""
-) -> list[Problem]:
+def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: str = "") -> list[Problem]:
     """Every rule of `model` and of the models within it that `new` breaks.
 
     `new` and `old` are JSON objects with defaults filled in. Transition rules run only where there is an old value.
@@ -43,7 +42,7 @@ def broken_rules(
     return problems
 
 
-def rules_broken_in_valid_parts(model: type[ApiModel], value: dict[str, Any], path: str = "") -> list[Problem]:
+def rules_broken_in_valid_parts(model: type[ApiModel], value: Object, path: str = "") -> list[Problem]:
     """Rules broken by those parts of an object that fit their schema, where the object as a whole does not."""
     problems = []
     for name, child in _children(model):
@@ -62,7 +61,7 @@ def rules_broken_in_valid_parts(model: type[ApiModel], value: dict[str, Any], pa
     return problems
 
 
-def _holds(rule: CelRule, new: dict[str, Any], old: dict[str, Any] | None) -> bool:
+def _holds(rule: CelRule, new: Object, old: Object | None) -> bool:
     activation = {"self": json_to_cel(new)}
     if old is not None:
         activation["oldSelf"] = json_to_cel(old)

@@ -1,17 +1,15 @@
-"""A manifest file and all that is wrong with it, each problem told as file:line."""
+"""A manifest file and all that is wrong with it, each problem with file:line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_api.support import unsupported
 from finetune_operator.admission.admit import problems_in
 from finetune_operator.admission.yaml_source import Source, YamlError, read_yaml
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

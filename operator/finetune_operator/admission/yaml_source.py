@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
 MAX_DEPTH = 64
@@ -16,7 +17,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class YamlError(Exception):
-    """Not a manifest that can be read; `line` says where."""
+    """Not a manifest that can be read; `line` is where."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -25,7 +26,7 @@ class YamlError(Exception):
 
 @dataclass(slots=True)
 class Source:
-    """What a file says, and where."""
+    """The value of a file, and the line of each part."""
 
     value: Object
     lines: dict[str, int] = field(default_factory=lambda: {"": 1})

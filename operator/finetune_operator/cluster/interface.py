@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 Kind = Literal[
     "FineTuneJob",
     "FineTuneRuntime",
@@ -44,7 +45,7 @@ class ClusterError(Exception):
     """A request that the cluster did not carry out."""
 
     retry_after_seconds: float | None = None
-    """When the cluster asks to be left alone for so long."""
+    """Set where the cluster answers that a client should wait for so long."""
 
 
 class ConflictError(ClusterError):
@@ -64,7 +65,7 @@ class ForbiddenError(InvalidObjectError):
 
 
 class StorageError(ClusterError):
-    """The cluster cannot keep what it was told: disk full, no permission, damaged files."""
+    """The cluster cannot store what was written: disk full, no permission, damaged files."""
 
 
 class Cluster(Protocol):
@@ -121,7 +122,7 @@ class Cluster(Protocol):
 
 
 class WatchableCluster(Cluster, Protocol):
-    """A cluster that tells of changes itself."""
+    """A cluster that reports changes itself."""
 
     def watch(self, kind: Kind, namespace: str | None) -> AsyncIterator[WatchEvent]:
         """All objects that exist as ADDED, then every change."""

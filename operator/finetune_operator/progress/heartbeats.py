@@ -1,4 +1,4 @@
-"""For how long the heartbeats of gangs have stood still, whatever the clocks of pods and operator say."""
+"""For how long the heartbeats of gangs have stood still, whatever the clocks of pods and operator show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_operator.work_queue import Key
+from finetune_api.objects import JobKey
 
 Gang = tuple[str, str, int]
 """(uid of the FineTuneJob, stage, attempt)."""
@@ -35,10 +35,10 @@ class HeartbeatAges:
     def __init__(self, longest_step_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._longest_step = longest_step_seconds
         self._monotonic = monotonic
-        self._seen: dict[Key, _Seen] = {}
+        self._seen: dict[JobKey, _Seen] = {}
 
-    def look(self, key: Key, gang: Gang, heartbeat: datetime | None) -> float:
-        """Take in what a job's gang said last, None if it said nothing now; returns the age in seconds."""
+    def look(self, key: JobKey, gang: Gang, heartbeat: datetime | None) -> float:
+        """Take in a job's last heartbeat, None if there is no answer now; returns the age in seconds."""
         now = self._monotonic()
         seen = self._seen.get(key)
         if seen is None or seen.gang != gang:
@@ -50,6 +50,6 @@ class HeartbeatAges:
         seen.looked = now
         return seen.age
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: JobKey) -> None:
         """The job is gone."""
         self._seen.pop(key, None)

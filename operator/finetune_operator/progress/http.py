@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.base import is_finite
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 
-Object = dict[str, Any]
 MAX_BYTES = 64 * 1024
 TIMEOUT_SECONDS = 2.0
 
 
 class HttpProgressSource:
-    """Asks the pod with index 0, at the address that the cluster observed for it."""
+    """Reads from the pod with index 0, at the address that the cluster observed for it."""
 
     def __init__(self, port: int = labels.PROGRESS_PORT, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """`port` is the one that the pod template gives to the trainer."""
@@ -33,7 +32,7 @@ class HttpProgressSource:
         if rank_0 is None:
             return None
         async with new_session(self._timeout) as session:
-            return await ask(session, rank_0["status"]["podIP"], self._port)
+            return await fetch_progress(session, rank_0["status"]["podIP"], self._port)
 
 
 def find_rank_0(pods: Sequence[Object]) -> Object | None:
@@ -48,11 +47,11 @@ def find_rank_0(pods: Sequence[Object]) -> Object | None:
 
 
 def new_session(timeout_seconds: float) -> aiohttp.ClientSession:
-    """For `ask`; nobody's proxy comes in between, and no answer may take longer."""
+    """For `fetch`; nobody's proxy comes in between, and no answer may take longer."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_seconds), trust_env=False)
 
 
-async def ask(session: aiohttp.ClientSession, address: str, port: int) -> Progress | None:
+async def fetch_progress(session: aiohttp.ClientSession, address: str, port: int) -> Progress | None:
     """The answer to `GET /progress`, or None if there is none, none in time, too much of it, or another one."""
     body = await fetch(session, url_of(address, port, "/progress"), MAX_BYTES)
     return parse(body) if body is not None else None

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.report import EvaluationReport
 from finetune_operator.progress.http import TIMEOUT_SECONDS, fetch, find_rank_0, new_session, url_of
 
-Object = dict[str, Any]
-
 
 class HttpReportSource:
-    """Asks the pod with index 0, at the address that the cluster observed for it."""
+    """Reads from the pod with index 0, at the address that the cluster observed for it."""
 
     def __init__(self, port: int = labels.PROGRESS_PORT, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """`port` is the one that the pod template gives to the trainer."""
@@ -35,7 +33,7 @@ class HttpReportSource:
         return parse_report(body) if body is not None else None
 
     async def confirm(self, pods: Sequence[Object]) -> None:
-        """Tell rank 0 that its report is published; if that does not reach it, it ends a little later by itself."""
+        """Report to rank 0 that it is published; where that does not arrive, rank 0 ends a little later by itself."""
         rank_0 = find_rank_0(pods)
         if rank_0 is None:
             return

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
 from finetune_api.stages import Stage
@@ -14,8 +13,6 @@ from finetune_operator.reconcile.plan import layout
 from finetune_operator.reconcile.pods import pod_template
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 
-Object = dict[str, Any]
-RUNTIME_KEY = "runtime.json"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label that Kubernetes puts on every namespace."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -25,7 +22,7 @@ POD_FAILURE_POLICY: Object = {
         {"action": "FailJob", "onExitCodes": {"containerName": labels.CONTAINER, "operator": "NotIn", "values": [0]}},
     ]
 }
-"""Makes the Job say why it failed, with the exit code, so that this is known when its pods are gone."""
+"""Makes the Job record why it failed, with the exit code, so that this is known when its pods are gone."""
 
 
 def gang_children(
@@ -59,7 +56,7 @@ def config_maps(job: FineTuneJob, plan: Plan, runtime: RuntimeSpec) -> tuple[Obj
     The snapshot is written once, when the job starts, and read ever after; so the first one stays when its attempt
     is over. If somebody deleted it, a later attempt makes it again, without the plan that nobody needs any more.
     """
-    snapshot = {RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)}
+    snapshot = {labels.RUNTIME_KEY: runtime.model_dump_json(by_alias=True, exclude_none=True)}
     own = {labels.PLAN_FILE: plan.model_dump_json(by_alias=True, exclude_none=True)}
     if (plan.stage, plan.attempt) == names.FIRST_GANG:
         return (_config_map(job, *names.FIRST_GANG, own | snapshot),)
@@ -83,7 +80,7 @@ def read_snapshot(config_map: Object) -> RuntimeSpec:
     Raises:
         KeyError, pydantic.ValidationError: if it is none.
     """
-    return RuntimeSpec.model_validate_json(config_map["data"][RUNTIME_KEY])
+    return RuntimeSpec.model_validate_json(config_map["data"][labels.RUNTIME_KEY])
 
 
 def child_metadata(job: FineTuneJob, name: str, object_labels: dict[str, str]) -> Object:
@@ -126,7 +123,7 @@ def _service(job: FineTuneJob) -> Object:
 
 
 def _network_policies(job: FineTuneJob, settings: Settings) -> tuple[Object, ...]:
-    """Pods of the job reach each other; the operator, and who collects metrics, ask how far they are; nobody else."""
+    """Pods of the job reach each other; the operator, and who collects metrics, read their progress; nobody else."""
     if settings.operator_namespace is None:
         return ()
     own_pods = {"matchLabels": {labels.INSTANCE: names.job_base(job)}}

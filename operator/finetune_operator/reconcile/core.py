@@ -23,7 +23,7 @@ def reconcile(observed: Observed, now: datetime, settings: Settings = DEFAULT_SE
     """What should be done about one job.
 
     Level-based: depends on nothing but its arguments, so that it may be called at any time, any number of times,
-    after any crash, and says nothing once nothing is left to do.
+    after any crash, and decides nothing once nothing is left to do.
 
     Args:
         observed: the job and all that belongs to it.
@@ -39,7 +39,7 @@ def reconcile(observed: Observed, now: datetime, settings: Settings = DEFAULT_SE
     visit.delete_leftovers(current)
     if visit.draft.is_terminal:
         keep_ended(visit)
-    visit.draft.set(state=_state(visit))
+    visit.draft.state = _state(visit)
     return visit.decision()
 
 
@@ -55,7 +55,7 @@ def _proceed(visit: Visit) -> Stage | None:
         succeed_job(visit)
         return None
     draft.condition("Succeeded", "Unknown", "Running")
-    if visit.job.spec.evaluate is not None and draft.get("evaluation") is None:
+    if visit.job.spec.evaluate is not None and draft.evaluation is None:
         draft.condition("Evaluated", "Unknown", "EvaluationPending")
     if visit.job.spec.suspend:
         _suspend(visit, current)
@@ -80,7 +80,7 @@ def _check_validity(visit: Visit) -> None:
 def _suspend(visit: Visit, current: Stage) -> None:
     draft = visit.draft
     stage = draft.stage(current)
-    draft.set(current_stage=current)
+    draft.current_stage = current
     if stage.state != "Suspended":
         stop_gang(visit, stage, visit.gangs.get((current, stage.attempt)))
         draft.event("Normal", "Suspended", f"{current}: stops; its checkpoint is kept", current)
@@ -98,9 +98,9 @@ def _resume(visit: Visit, current: Stage) -> None:
     if draft.stage(current).state == "Suspended":
         since = draft.get_condition("Admitted").last_transition_time
         draft.update_stage(current, state="Pending", message="")
-        if draft.get("start_time") is not None:
+        if draft.start_time is not None:
             measures.lose(draft, "Suspended", (visit.now - since).total_seconds())
-            draft.set(start_time=visit.now)
+            draft.start_time = visit.now
         draft.event("Normal", "ResumedFromSuspend", f"{current}: goes on", current)
     draft.condition("Admitted", "True", "Admitted")
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from finetune_api.job import FineTuneJob
 from finetune_api.meta import Condition, ConditionStatus
+from finetune_api.report import EvaluationSummary
 from finetune_api.stages import Stage
 from finetune_api.status import (
     CONDITION_TYPES,
-    MAX_STATUS_BYTES,
     ConditionType,
     FineTuneJobStatus,
+    Goodput,
+    JobState,
+    ProgressStatus,
     StageStatus,
 )
+from finetune_operator.reconcile.limits import bounded, truncate
 from finetune_operator.reconcile.types import EventReason, EventRecord
 
 MAX_MESSAGE = 4096
@@ -22,13 +27,21 @@ MAX_NOTE = 1024
 _EMPTY = FineTuneJobStatus()
 
 
-def truncate(text: str, limit: int) -> str:
-    """At most `limit` characters; shows that something was cut."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures that are written only if they are due, or if something else is written anyway."""
+
+    progress: ProgressStatus
+    goodput: Goodput | None
+    """None: not measured."""
+    is_due: bool
 
 
 class Draft:
-    """Starts as the stored status; `finish` gives the new one, or None if nothing changed."""
+    """Starts as the stored status, whose fields are attributes; `finish` returns the new one, or None if it is equal.
+
+    `conditions`, `stages` and `restarts` follow from what is set of each condition and stage.
+    """
 
     def __init__(self, job: FineTuneJob, now: datetime) -> None:
         """Every condition and every stage of the spec is there from the first visit on."""
@@ -36,9 +49,17 @@ class Draft:
         self.old = job.status or _EMPTY
         self.generation = job.metadata.generation
         self.events: list[EventRecord] = []
-        self._values: dict[str, Any] = {}
-        self._measured: dict[str, Any] = {}
-        self._measured_due = False
+        self.state: JobState = self.old.state
+        self.start_time: datetime | None = self.old.start_time
+        self.completion_time: datetime | None = self.old.completion_time
+        self.current_stage: Stage | None = self.old.current_stage
+        self.progress: ProgressStatus | None = self.old.progress
+        self.goodput: Goodput | None = self.old.goodput
+        self.nodes: int | None = self.old.nodes
+        self.score: str = self.old.score
+        self.evaluation: EvaluationSummary | None = self.old.evaluation
+        self.runtime: str | None = self.old.runtime
+        self.measured: Measured | None = None
         self._conditions = {c.type: c for c in self.old.conditions}
         stored = {s.name: s for s in self.old.stages}
         self._stages: dict[Stage, StageStatus] = {
@@ -103,68 +124,43 @@ class Draft:
         """Put a whole stage."""
         self._stages[stage.name] = stage
 
-    def set(self, **values: Any) -> None:
-        """Set other fields of the status."""
-        self._values.update(values)
-
-    def set_measured(self, due: bool, **values: Any) -> None:
-        """Figures that are written only if they are due, or if something else is written anyway."""
-        self._measured, self._measured_due = values, due
-
-    def get(self, name: str) -> Any:
-        """A field of the status as it stands now."""
-        return self._values[name] if name in self._values else getattr(self.old, name)
-
     def event(self, kind: Literal["Normal", "Warning"], reason: EventReason, note: str, stage: str = "") -> None:
-        """Emit an event; only where the status changes with it, so that it is not told twice."""
+        """Emit an event; only where the status changes with it, so that it is not emitted twice."""
         self.events.append(EventRecord(kind, reason, truncate(note, MAX_NOTE), stage))
 
     def finish(self) -> FineTuneJobStatus | None:
         """The whole new status if it differs from the stored one."""
-        stages = list(self._stages.values())
-        values = self._values | {
-            "conditions": list(self._conditions.values()),
-            "stages": stages,
-            "observed_generation": self.generation,
-            "restarts": sum(sum(s.restarts.values()) for s in stages),
-        }
+        values = self._values()
         changes = {key: value for key, value in values.items() if getattr(self.old, key) != value}
-        if self._measured and (changes or self._measured_due):
-            measured = self._measured | {k: v for k, v in values.items() if k in self._measured}
-            changes |= {key: value for key, value in measured.items() if getattr(self.old, key) != value}
+        if self.measured is not None and (changes or self.measured.is_due):
+            figures = self._untouched_figures(self.measured)
+            changes |= {key: value for key, value in figures.items() if getattr(self.old, key) != value}
         return bounded(self.old.model_copy(update=changes)) if changes else None
 
+    def _values(self) -> dict[str, object]:
+        """Every field of the status as it stands now, but for what is only measured."""
+        return {
+            "state": self.state,
+            "conditions": list(self._conditions.values()),
+            "observed_generation": self.generation,
+            "start_time": self.start_time,
+            "completion_time": self.completion_time,
+            "current_stage": self.current_stage,
+            "stages": self.stages,
+            "progress": self.progress,
+            "goodput": self.goodput,
+            "nodes": self.nodes,
+            "restarts": sum(sum(s.restarts.values()) for s in self.stages),
+            "score": self.score,
+            "evaluation": self.evaluation,
+            "runtime": self.runtime,
+        }
 
-def bounded(status: FineTuneJobStatus) -> FineTuneJobStatus:
-    """The status within its limit: messages are cut first, then scores."""
-    if _size(status) <= MAX_STATUS_BYTES:
-        return status
-    short = {
-        "conditions": [c.model_copy(update={"message": truncate(c.message, 512)}) for c in status.conditions],
-        "stages": [s.model_copy(update={"message": truncate(s.message, 128)}) for s in status.stages],
-    }
-    status = status.model_copy(update=short)
-    if _size(status) > MAX_STATUS_BYTES and status.evaluation is not None:
-        few = status.evaluation.model_copy(
-            update={
-                "scores": status.evaluation.scores[:8],
-                "failed_checks": [truncate(c, 256) for c in status.evaluation.failed_checks[:8]],
-            }
-        )
-        status = status.model_copy(update={"evaluation": few})
-    if _size(status) > MAX_STATUS_BYTES:
-        status = status.model_copy(
-            update={
-                "stages": [
-                    s.model_copy(update={"summary": {}, "recent_failure_times": s.recent_failure_times[-16:]})
-                    for s in status.stages
-                ]
-            }
-        )
-    if _size(status) > MAX_STATUS_BYTES:
-        raise AssertionError("every field of the status is bounded, so this cannot happen")
-    return status
-
-
-def _size(status: FineTuneJobStatus) -> int:
-    return len(status.model_dump_json(by_alias=True, exclude_none=True).encode())
+    def _untouched_figures(self, measured: Measured) -> dict[str, object]:
+        """What was measured and not set since: what is set is another object, even where it is equal to the old one."""
+        figures: dict[str, object] = {}
+        if self.progress is self.old.progress:
+            figures["progress"] = measured.progress
+        if self.goodput is self.old.goodput and measured.goodput is not None:
+            figures["goodput"] = measured.goodput
+        return figures

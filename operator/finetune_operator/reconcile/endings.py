@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import measures
-from finetune_operator.reconcile.draft import truncate
 from finetune_operator.reconcile.gang import is_finished
+from finetune_operator.reconcile.limits import truncate
 from finetune_operator.reconcile.types import ChildReference
 from finetune_operator.reconcile.visit import Visit
 
@@ -16,7 +16,8 @@ def succeed_job(visit: Visit) -> None:
     """Every stage is done."""
     draft = visit.draft
     measures.finish_progress(draft, {})
-    draft.set(current_stage=None, completion_time=draft.not_before(draft.get("start_time")))
+    draft.current_stage = None
+    draft.completion_time = draft.not_before(draft.start_time)
     draft.condition("PodsReady", "False", "Completed")
     draft.condition("Progressing", "False", "Completed")
     if visit.job.spec.evaluate is None:
@@ -27,7 +28,7 @@ def succeed_job(visit: Visit) -> None:
 def fail_job(visit: Visit, reason: str, message: str) -> None:
     """The job is over without success."""
     draft = visit.draft
-    draft.set(completion_time=draft.not_before(draft.get("start_time")))
+    draft.completion_time = draft.not_before(draft.start_time)
     draft.condition("PodsReady", "False", "Ended")
     draft.condition("Progressing", "False", "Ended")
     draft.condition("Succeeded", "False", reason, message)
@@ -57,7 +58,7 @@ def keep_ended(visit: Visit) -> None:
             if reference not in visit.delete:
                 visit.delete.append(reference)
     limit = visit.job.spec.ttl_seconds_after_finished
-    ended = visit.draft.get("completion_time")
+    ended = visit.draft.completion_time
     if limit is None or ended is None:
         return
     left = (ended + timedelta(seconds=limit) - visit.now).total_seconds()

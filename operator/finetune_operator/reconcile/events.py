@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any
 
 from finetune_api.base import API_VERSION, GROUP
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_operator.reconcile.names import child_labels
 from finetune_operator.reconcile.types import EventRecord
 
 CONTROLLER = f"{GROUP}/operator"
 
 
-def event_object(job: FineTuneJob, record: EventRecord, index: int, now: datetime) -> dict[str, Any]:
-    """The Event about `job`; `index` tells apart equal records of one decision."""
+def event_object(job: FineTuneJob, record: EventRecord, index: int, now: datetime) -> Object:
+    """The Event about `job`; `index` distinguishes equal records of one decision."""
     text = f"{job.metadata.uid}/{record.reason}/{record.stage}/{record.note}/{now.isoformat()}/{index}"
     name = f"{job.metadata.name}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = job.metadata.namespace or "default"

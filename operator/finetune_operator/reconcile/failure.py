@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.job import FailurePolicy
+from finetune_api.objects import Object
 from finetune_api.stage_result import StageResult, parse_termination_message
 from finetune_api.status import RestartCause, StageStatus
-from finetune_operator.reconcile.draft import truncate
 from finetune_operator.reconcile.gang import (
     Gang,
     job_condition,
@@ -20,9 +19,9 @@ from finetune_operator.reconcile.gang import (
     size,
     terminated_state,
 )
+from finetune_operator.reconcile.limits import truncate
 from finetune_operator.reconcile.settings import Settings
 
-Object = dict[str, Any]
 OUT_OF_MEMORY_KILL = "OOMKilled"
 _CAUSES: dict[int, RestartCause] = {
     ExitCode.BAD_CONFIGURATION: "User",
@@ -43,7 +42,7 @@ _NOT_THE_NODE = ("PreemptionByScheduler", "EvictionByEvictionAPI")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The failure of a gang, told by the pod that began it."""
+    """The failure of a gang, described by the pod that began it."""
 
     cause: RestartCause
     message: str
@@ -81,7 +80,7 @@ def gang_failure(gang: Gang, now: datetime, settings: Settings) -> Failure | Set
 
 
 def _of_lost_pods(message: str) -> Failure:
-    """What the Job says of pods that are gone: its failure policy names the exit code."""
+    """What the Job records of pods that are gone: its failure policy names the exit code."""
     found = _EXIT_CODE_OF_JOB.search(message)
     code = int(found[1]) if found else None
     return Failure(_CAUSES.get(code or 0, "Infrastructure"), f"the Job failed and its pods are gone: {message}", code)
@@ -99,7 +98,7 @@ def _is_disrupted(pod: Object) -> bool:
 
 
 def _disruption(pod: Object) -> Object | None:
-    """The condition that says who ended the pod, and why."""
+    """The condition with who ended the pod, and why."""
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
             found: Object = condition

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.stage_result import StageResult, parse_termination_message
 
-Object = dict[str, Any]
 GangKey = tuple[str, int]
 _ENDED = ("Succeeded", "Failed")
 _IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
@@ -112,7 +111,7 @@ def terminated_state(pod: Object) -> Object:
 
 
 def stage_result(gang: Gang) -> StageResult | None:
-    """What rank 0 says of the stage; else any other rank."""
+    """The result that rank 0 wrote; else that of any other rank."""
     for pod in sorted(gang.pods, key=pod_index):
         if pod_phase(pod) == "Succeeded":
             result = parse_termination_message(terminated_state(pod).get("message", ""))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from finetune_api.progress import Progress
 from finetune_api.report import EvaluationSummary
 from finetune_api.status import Goodput, LastCheckpoint, ProgressStatus, StageStatus
-from finetune_operator.reconcile.draft import Draft
+from finetune_operator.reconcile.draft import Draft, Measured
 from finetune_operator.reconcile.settings import Settings
 
 
@@ -21,7 +21,7 @@ def current_progress(progress: Progress | None, stage: StageStatus) -> Progress 
 
 def take_progress(draft: Draft, stage: StageStatus, progress: Progress, settings: Settings) -> None:
     """Bring progress and goodput up to date, at most once per interval; a new checkpoint at once."""
-    old: ProgressStatus | None = draft.get("progress")
+    old = draft.progress
     new = progress.progress
     if old is not None and new.loss is None and old.loss is not None:
         new = new.model_copy(update={"loss": old.loss, "validation_loss": new.validation_loss or old.validation_loss})
@@ -31,10 +31,10 @@ def take_progress(draft: Draft, stage: StageStatus, progress: Progress, settings
     if checkpointed and new.last_checkpoint is not None:
         draft.event("Normal", "Checkpointed", f"checkpoint at step {new.last_checkpoint.step}", stage.name)
     if old is not None and not checkpointed and not _is_due(old.heartbeat, new.heartbeat, settings):
-        draft.set_measured(False, progress=new)
+        draft.measured = Measured(new, None, is_due=False)
         return
     productive = progress.productive_seconds + sum(s.productive_seconds for s in draft.stages)
-    draft.set_measured(True, progress=new, goodput=_goodput(draft, productive))
+    draft.measured = Measured(new, _goodput(draft, productive), is_due=True)
 
 
 def _is_due(old: datetime | None, new: datetime | None, settings: Settings) -> bool:
@@ -47,7 +47,7 @@ def _is_due(old: datetime | None, new: datetime | None, settings: Settings) -> b
 
 def _goodput(draft: Draft, productive: float) -> Goodput:
     """Productive time / time since the first gang, without suspensions."""
-    old: Goodput = draft.get("goodput") or Goodput()
+    old = draft.goodput or Goodput()
     start = next((s.start_time for s in draft.stages if s.start_time is not None), draft.now)
     elapsed = (draft.now - start).total_seconds() - old.lost_seconds.get("Suspended", 0.0)
     ratio = min(1.0, productive / elapsed) if elapsed > 0 else None
@@ -59,42 +59,42 @@ def _goodput(draft: Draft, productive: float) -> Goodput:
 def end_attempt(draft: Draft, stage: StageStatus, productive: float) -> StageStatus:
     """Bank the productive time of an attempt that ended."""
     stage = draft.update_stage(stage.name, productive_seconds=round(stage.productive_seconds + productive, 3))
-    draft.set(goodput=_goodput(draft, sum(s.productive_seconds for s in draft.stages)))
+    draft.goodput = _goodput(draft, sum(s.productive_seconds for s in draft.stages))
     return stage
 
 
 def lose(draft: Draft, cause: str, seconds: float) -> None:
     """Book time that bore nothing."""
-    old: Goodput = draft.get("goodput") or Goodput()
+    old = draft.goodput or Goodput()
     lost = old.lost_seconds | {cause: round(old.lost_seconds.get(cause, 0.0) + max(0.0, seconds), 3)}
-    draft.set(goodput=old.model_copy(update={"lost_seconds": lost}))
+    draft.goodput = old.model_copy(update={"lost_seconds": lost})
 
 
 def restart_progress(draft: Draft) -> None:
     """A new attempt has no heartbeat yet; step and checkpoint stay, for people."""
-    old: ProgressStatus | None = draft.get("progress")
+    old = draft.progress
     if old is not None:
         gone = dict.fromkeys(("heartbeat", "eta_seconds", "tokens_per_second", "mfu"))
-        draft.set(progress=old.model_copy(update=gone))
+        draft.progress = old.model_copy(update=gone)
 
 
 def note_checkpoint(draft: Draft, step: int, time: datetime) -> None:
     """The checkpoint with which a preempted attempt ended."""
-    old: ProgressStatus = draft.get("progress") or ProgressStatus()
+    old = draft.progress or ProgressStatus()
     checkpoint = LastCheckpoint(step=step, time=time)
-    draft.set(progress=old.model_copy(update={"step": max(step, old.step), "last_checkpoint": checkpoint}))
+    draft.progress = old.model_copy(update={"step": max(step, old.step), "last_checkpoint": checkpoint})
 
 
 def next_stage_progress(draft: Draft) -> None:
     """A new stage begins at nothing; the last losses stay, for the printer column."""
-    old: ProgressStatus | None = draft.get("progress")
+    old = draft.progress
     if old is not None:
-        draft.set(progress=ProgressStatus(loss=old.loss, validation_loss=old.validation_loss))
+        draft.progress = ProgressStatus(loss=old.loss, validation_loss=old.validation_loss)
 
 
 def finish_progress(draft: Draft, summary: Mapping[str, float]) -> None:
-    """All is done; a short stage may have ended before anybody asked it for its losses."""
-    old: ProgressStatus = draft.get("progress") or ProgressStatus()
+    """All is done; a short stage may have ended before anybody read its losses."""
+    old = draft.progress or ProgressStatus()
     done = {
         "percent": 100,
         "eta_seconds": 0,
@@ -103,7 +103,7 @@ def finish_progress(draft: Draft, summary: Mapping[str, float]) -> None:
         "loss": summary.get("loss", old.loss),
         "validation_loss": summary.get("validationLoss", old.validation_loss),
     }
-    draft.set(progress=old.model_copy(update=done))
+    draft.progress = old.model_copy(update=done)
 
 
 def headline(evaluation: EvaluationSummary) -> str:

@@ -16,7 +16,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.stages import Stage
 
 PARALLELISM = f"{GROUP}/parallelism"
-"""Annotation of a Job: the layout of its gang, to tell a resize."""
+"""Annotation of a Job: the layout of its gang, to detect a resize."""
 FIRST_GANG: tuple[Stage, int] = ("prepare", 1)
 """(stage, attempt) with which every job starts."""
 MAX_NAME = 32

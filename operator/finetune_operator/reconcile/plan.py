@@ -61,7 +61,7 @@ def workspace_path(spec: FineTuneJobSpec) -> str:
 
 
 def make_plan(job: FineTuneJob, stage: StageStatus, artifacts: dict[Stage, str], settings: Settings) -> Plan:
-    """The plan of `stage.attempt`, with what recovery from earlier attempts asks for."""
+    """The plan of `stage.attempt`, with what recovery from earlier attempts needs."""
     nodes, processes = gang_size(job.spec, stage.name)
     return Plan(
         job=PlanJob(name=job.metadata.name, namespace=job.metadata.namespace or "default", uid=job.metadata.uid or ""),

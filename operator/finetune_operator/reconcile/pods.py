@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.runtime import RuntimeSpec
 from finetune_api.stages import Stage
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.claims import named_claims
 from finetune_operator.reconcile.plan import gang_size, workspace_path
 
-Object = dict[str, Any]
 WORKSPACE_VOLUME = "workspace"
 USER = 65532
 """Neither root nor anybody: the trainer image's user."""

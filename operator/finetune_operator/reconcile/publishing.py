@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
@@ -13,7 +14,6 @@ from finetune_operator.reconcile.children import child_metadata
 from finetune_operator.reconcile.measures import current_progress
 from finetune_operator.reconcile.visit import Visit
 
-Object = dict[str, Any]
 REPORT_KEY = "report.json"
 LOOK_AGAIN_SECONDS = 1.0
 """The pods wait for it."""
@@ -41,6 +41,15 @@ def report_config_map(job: FineTuneJob, attempt: int, report: str) -> Object:
     metadata = child_metadata(job, names.report_name(job), names.child_labels(job))
     metadata["annotations"] = {labels.ATTEMPT: str(attempt)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {REPORT_KEY: report}}
+
+
+def has_published(job: FineTuneJob, progress: Progress | None, children: Iterable[Object]) -> bool:
+    """Whether the report that evaluate offers is in its ConfigMap, so that its pods need not wait any longer."""
+    if progress is None or not offers_report(job, progress):
+        return False
+    name = names.report_name(job)
+    known = next((c for c in children if c["kind"] == "ConfigMap" and c["metadata"]["name"] == name), None)
+    return is_published(known, progress.attempt)
 
 
 def is_published(config_map: Object | None, attempt: int) -> bool:

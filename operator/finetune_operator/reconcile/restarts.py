@@ -58,7 +58,7 @@ def _give_up(visit: Visit, stage: StageStatus, failure: Failure, allowed: int) -
 
 
 def replace_gang(visit: Visit, stage: StageStatus, gang: Gang, actual: str, wanted: str) -> None:
-    """The spec asks for another layout than the running gang has."""
+    """The spec has another layout than the running gang has."""
     stage = _book_time(visit, stage, gang, "Resize", None)
     stage = count_failure(stage, "Resize", visit.job.spec.failure_policy, visit.now)
     visit.draft.replace_stage(stage)

@@ -14,7 +14,7 @@ class Settings:
     waiting_seconds: float = 60.0
     """Pods that do not run yet are looked for this often; news of them cause a visit at once."""
     first_status_seconds: float = 5.0
-    """The first status of a job waits this long for its pods to run, unless there is anything else to tell."""
+    """The first status of a job waits this long for its pods to run, unless there is anything else to report."""
     backoff_base_seconds: float = 10.0
     """Wait before the first restart after a failure of the machine; doubles with each within the window."""
     backoff_max_seconds: float = 300.0

@@ -53,7 +53,7 @@ def first_open_stage(visit: Visit) -> Stage | None:
 
 
 def _with_known_attempts(visit: Visit, stage: StageStatus) -> StageStatus:
-    """An attempt that exists has been used, even if the status that said so was lost, or waits."""
+    """An attempt that exists has been used, even if the status that recorded it was lost, or waits."""
     newest = visit.newest_gang(stage.name)
     if newest is None or newest.attempt <= stage.attempt:
         return stage
@@ -65,10 +65,10 @@ def _with_known_attempts(visit: Visit, stage: StageStatus) -> StageStatus:
 def _begin_stage(visit: Visit, stage: StageStatus, start: datetime) -> StageStatus:
     """On record from a stage's first gang on."""
     draft = visit.draft
-    if draft.get("start_time") is None:
-        draft.set(start_time=start)
+    if draft.start_time is None:
+        draft.start_time = start
     nodes, _ = gang_size(visit.job.spec, stage.name)
-    draft.set(runtime=names.runtime_name(visit.job), nodes=nodes)
+    draft.runtime, draft.nodes = names.runtime_name(visit.job), nodes
     if stage.start_time is None:
         stage = draft.update_stage(stage.name, start_time=start)
         measures.next_stage_progress(draft)
@@ -106,7 +106,7 @@ def _take_evaluation(visit: Visit, result: StageResult) -> None:
     spec = visit.job.spec.evaluate
     gated = spec is not None and spec.gate is not None
     if evaluation is not None:
-        draft.set(evaluation=evaluation, score=measures.headline(evaluation))
+        draft.evaluation, draft.score = evaluation, measures.headline(evaluation)
         draft.event("Normal", "EvaluationReported", evaluation.verdict or "report written", "evaluate")
     verdict = evaluation.gate if evaluation is not None else "None"
     if gated and verdict != "Passed":
@@ -129,7 +129,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
         stage = draft.update_stage(name, attempt=1)
     gang = visit.gangs.get((name, stage.attempt))
     exists = gang is not None and gang.job is not None
-    draft.set(current_stage=name)
+    draft.current_stage = name
     if gang is None or not exists:
         if stage.state == "Running" or gang is not None:
             restart_or_fail(visit, stage, gang, Failure("Infrastructure", "the Job of its gang was deleted"))
@@ -140,7 +140,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
     if has_begun(gang) and visit.starting_seconds is None:
         stage = _mark_running(visit, stage, gang)
     if has_succeeded(gang):
-        # The pods are gone or said nothing; a new gang finds the finished artifact and reports it again.
+        # The pods are gone or wrote nothing; a new gang finds the finished artifact and reports it again.
         restart_or_fail(visit, stage, gang, Failure("Infrastructure", "its pods ended well but left no result"))
         return
     failure = gang_failure(gang, visit.now, visit.settings)
@@ -156,7 +156,7 @@ def run_stage(visit: Visit, name: Stage) -> None:
 
 
 def _starting_seconds(visit: Visit, gang: Gang) -> float | None:
-    """Age of a gang whose other pods should come soon: one status tells of all, else there is one for each."""
+    """Age of a gang whose other pods should come soon: one status reports all, else there is one for each."""
     if running_pods(gang) >= size(gang) or any(pod_phase(p) not in ("Pending", "Running") for p in gang.pods):
         return None
     if gang.job is None or is_finished(gang.job) or waiting_reason(gang)[0] != "Initialising" or _waits_in_queue(gang):
@@ -182,7 +182,7 @@ def _mark_running(visit: Visit, stage: StageStatus, gang: Gang) -> StageStatus:
 
 
 def _from_checkpoint(visit: Visit) -> str:
-    progress = visit.draft.get("progress")
+    progress = visit.draft.progress
     checkpoint = progress.last_checkpoint if progress is not None else None
     return f" goes on from the checkpoint at step {checkpoint.step}" if checkpoint is not None else ""
 
@@ -190,7 +190,7 @@ def _from_checkpoint(visit: Visit) -> str:
 def _deadline_passed(visit: Visit, stage: StageStatus) -> bool:
     """Fail the job if its running time is up."""
     limit = visit.job.spec.active_deadline_seconds
-    start: datetime | None = visit.draft.get("start_time")
+    start = visit.draft.start_time
     if limit is None or start is None:
         return False
     left = (start + timedelta(seconds=limit) - visit.now).total_seconds()
@@ -225,7 +225,7 @@ def start_gang(visit: Visit, stage: StageStatus) -> None:
     visit.apply.extend(c for c in children if visit.child(c["kind"], c["metadata"]["name"]) is None)
     if stage.attempt == 1 and not visit.observed.apply_error:
         visit.starting_seconds = 0.0
-    nodes = draft.get("nodes")
+    nodes = draft.nodes
     reason = "CreateFailed" if visit.observed.apply_error else "Initialising"
     draft.condition("PodsReady", "False", reason, visit.observed.apply_error or f"0 of {nodes} pods run")
     if stage.attempt == 1:
@@ -250,7 +250,7 @@ def _supervise(visit: Visit, stage: StageStatus, gang: Gang) -> None:
     repair(visit, stage, gang)
     if _waits_in_queue(gang):
         draft.condition("Admitted", "False", "WaitingForQuota", "the queue has not admitted the gang yet")
-    draft.set(nodes=size(gang))
+    draft.nodes = size(gang)
     if running_pods(gang) >= size(gang):
         draft.condition("PodsReady", "True", "Running", f"{size(gang)} of {size(gang)} pods run")
     elif visit.starting_seconds is None or draft.get_condition("PodsReady").reason == "NotYetKnown":
@@ -286,10 +286,10 @@ def _check_pending(visit: Visit, stage: StageStatus, gang: Gang | None) -> bool:
 
 
 def _check_heartbeat(visit: Visit, stage: StageStatus, gang: Gang) -> None:
-    """A gang that spoke once and then makes no progress hangs; one that never spoke is only unknown."""
+    """A gang that had a heartbeat and then makes no progress hangs; one that never had one is only unknown."""
     draft = visit.draft
     progress = measures.current_progress(visit.observed.progress, stage)
-    stored = draft.get("progress")
+    stored = draft.progress
     heartbeat = progress.progress.heartbeat if progress is not None else None
     if heartbeat is None and stored is not None:
         heartbeat = stored.heartbeat

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_api.status import FineTuneJobStatus
 
-Object = dict[str, Any]
 EventReason = Literal[
     "StageStarted",
     "StageCompleted",

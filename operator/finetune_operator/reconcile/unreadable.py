@@ -1,30 +1,29 @@
-"""Jobs and runtimes that are stored and are not what their schema says, such as those of another version."""
+"""Jobs and runtimes that are stored and do not fit their schema, such as those of another version."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems, problems_of
 
-Object = dict[str, Any]
 REASON = "NotReadable"
 
 
 def unreadable_status(job: Object, error: ValidationError, now: datetime) -> Object | None:
-    """The stored status, with the condition that says why nothing is done for the job; None if it says so already."""
+    """The stored status, with the condition why nothing is done for the job; None if it is there already."""
     message = f"{join_problems(problems_of(error))}. Nothing is done for the job: mend it, or delete it"
     status: Object = job.get("status") or {}
     conditions: list[Object] = status.get("conditions") or []
-    told = {"type": "Valid", "status": "False", "reason": REASON, "message": message}
+    wanted = {"type": "Valid", "status": "False", "reason": REASON, "message": message}
     known = next((c for c in conditions if c.get("type") == "Valid"), {})
-    if told.items() <= known.items():
+    if wanted.items() <= known.items():
         return None
     since = known["lastTransitionTime"] if known.get("status") == "False" else now.isoformat()
     others = [c for c in conditions if c.get("type") != "Valid"]
-    return status | {"conditions": [told | {"lastTransitionTime": since}, *others]}
+    return status | {"conditions": [wanted | {"lastTransitionTime": since}, *others]}
 
 
 def unreadable_fields(error: ValidationError) -> str:

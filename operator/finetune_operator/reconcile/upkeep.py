@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from finetune_api.objects import Object
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.children import QUEUE_LABEL, gang_children, shared_children
@@ -11,7 +12,6 @@ from finetune_operator.reconcile.gang import Gang
 from finetune_operator.reconcile.plan import gang_size, make_plan
 from finetune_operator.reconcile.visit import Visit
 
-Object = dict[str, Any]
 _KEPT_FIELDS: dict[str, tuple[str, ...]] = {
     "Job": ("completions", "parallelism", "suspend"),
     "Service": ("selector", "publishNotReadyAddresses"),
@@ -49,7 +49,7 @@ def repair(visit: Visit, stage: StageStatus, gang: Gang) -> None:
 
 
 def _is_damaged(visit: Visit, stage: StageStatus, gang: Gang) -> bool:
-    """Whether `repair` has anything to do; without building plan and pods, for this is asked at every visit."""
+    """Whether `repair` has anything to do; without building plan and pods, for this is checked at every visit."""
     nodes, _ = gang_size(visit.job.spec, stage.name)
     for name in {names.runtime_name(visit.job), names.gang_name(visit.job, stage.name, stage.attempt)}:
         if visit.child("ConfigMap", name) is None:

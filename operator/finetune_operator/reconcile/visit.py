@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_api.runtime import RuntimeSpec, pod_runtime
 from finetune_api.stages import Stage
@@ -16,7 +16,6 @@ from finetune_operator.reconcile.gang import Gang, GangKey, gang_key, is_finishe
 from finetune_operator.reconcile.settings import Settings
 from finetune_operator.reconcile.types import ChildReference, Decision, Observed
 
-Object = dict[str, Any]
 _GANG_KINDS = ("Job", "ConfigMap")
 
 
@@ -35,7 +34,7 @@ class Visit:
         self.delete: list[ChildReference] = []
         self.problems: list[Problem] = []
         self.starting_seconds: float | None = None
-        """Age of a gang of which nothing is to be told but that its pods should run soon."""
+        """Age of a gang of which nothing is to be reported but that its pods should run soon."""
         self._requeue: float | None = None
 
     def look_again(self, seconds: float) -> None:
@@ -115,7 +114,7 @@ class Visit:
         )
 
     def _first_status_waits(self) -> bool:
-        """Whether the first status can tell of the running pods as well, instead of a second one."""
+        """Whether the first status can report the running pods as well, instead of a second one."""
         stored = self.job.status
         is_first = stored is None or not stored.conditions
         left = self.settings.first_status_seconds - (self.starting_seconds or 0.0)

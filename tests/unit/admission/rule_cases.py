@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-GOOD: dict[str, Any] = {
+from finetune_api.objects import Object
+
+GOOD: Object = {
     "apiVersion": "finetune-operator.io/v1alpha1",
     "kind": "FineTuneJob",
     "metadata": {"name": "tiny"},
@@ -43,7 +45,7 @@ GOOD: dict[str, Any] = {
 
 NOT_GIVEN = object()
 
-FAILING: list[tuple[str, dict[str, Any], str]] = [
+FAILING: list[tuple[str, Object, str]] = [
     ("exactly two languages", {"data.sources.0.languages": ["en"]}, "spec.data.sources[0].languages"),
     ("exactly one language", {"data.sources.1.languages": ["en", "es"]}, "spec.data.sources[1].languages"),
     ("must not contain '..'", {"data.sources.0.uri": "file:///a/../b"}, "spec.data.sources[0].uri"),
@@ -97,7 +99,7 @@ FAILING: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def changed(changes: dict[str, Any]) -> dict[str, Any]:
+def changed(changes: Object) -> Object:
     value = copy.deepcopy(GOOD)
     for path, new in changes.items():
         *parents, last = path.split(".")
@@ -113,7 +115,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-IMMUTABLE: list[dict[str, Any]] = [
+IMMUTABLE: list[Object] = [
     {"workspace.claimName": "other"},
     {"model.scratch.layers": 3},
     {"data.split": {"seed": 1}},
@@ -125,7 +127,7 @@ IMMUTABLE: list[dict[str, Any]] = [
     {"export": {}},
 ]
 
-MUTABLE: list[dict[str, Any]] = [
+MUTABLE: list[Object] = [
     {"suspend": True},
     {"activeDeadlineSeconds": 5},
     {"ttlSecondsAfterFinished": 5},

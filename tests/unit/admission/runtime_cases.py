@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Object = dict[str, Any]
+from finetune_api.objects import Object
 
 GOOD: Object = {
     "image": "registry.example/trainer@sha256:0",

@@ -9,11 +9,11 @@ import pytest
 
 from finetune_api.base import ApiModel
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
 from finetune_operator.admission.cel import _children
-from finetune_operator.cluster.interface import InvalidObjectError
 from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
 from unit.admission.runtime_cases import FAILING as RUNTIME_FAILING
 from unit.admission.runtime_cases import ONLY_FOR_THE_PLATFORM_TEAM, runtime
@@ -24,7 +24,7 @@ def test_the_good_case_breaks_no_rule() -> None:
 
 
 @pytest.mark.parametrize(("message", "changes", "field"), FAILING, ids=[case[0] for case in FAILING])
-def test_each_rule_refuses_its_case_at_its_field(message: str, changes: dict[str, Any], field: str) -> None:
+def test_each_rule_refuses_its_case_at_its_field(message: str, changes: Object, field: str) -> None:
     assert [p.field for p in problems_in(changed(changes)) if message in p.message] == [field]
 
 
@@ -33,7 +33,7 @@ def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
 
 
 @pytest.mark.parametrize(("message", "spec", "field"), RUNTIME_FAILING, ids=[case[0] for case in RUNTIME_FAILING])
-def test_what_a_tenant_may_not(message: str, spec: dict[str, Any], field: str) -> None:
+def test_what_a_tenant_may_not(message: str, spec: Object, field: str) -> None:
     assert [p.field for p in problems_in(runtime(spec)) if message in p.message] == [field]
 
 
@@ -41,6 +41,12 @@ def test_what_a_tenant_may_not(message: str, spec: dict[str, Any], field: str) -
 def test_what_only_the_platform_team_may(field: str) -> None:
     assert problems_in(runtime(ONLY_FOR_THE_PLATFORM_TEAM, "ClusterFineTuneRuntime")) == []
     assert field in join_problems(problems_in(runtime({field: ONLY_FOR_THE_PLATFORM_TEAM[field]})))
+
+
+def stored_as(value: Object) -> Object:
+    admitted, problems = admit(value)
+    assert problems == []
+    return admitted
 
 
 def rules(model: type[ApiModel]) -> Iterator[str]:
@@ -56,16 +62,23 @@ def test_every_rule_has_a_failing_case() -> None:
 
 
 @pytest.mark.parametrize("changes", IMMUTABLE)
-def test_what_determines_the_result_cannot_change(changes: dict[str, Any]) -> None:
-    with pytest.raises(InvalidObjectError, match="cannot change once the job exists"):
-        admit(changed(changes), admit(GOOD))
+def test_what_determines_the_result_cannot_change(changes: Object) -> None:
+    new, stored = changed(changes), stored_as(GOOD)
+    admitted, problems = admit(new, stored)
+    assert "cannot change once the job exists" in join_problems(problems)
+    assert admitted is new
 
 
 @pytest.mark.parametrize("changes", MUTABLE)
-def test_what_steers_the_run_can_change(changes: dict[str, Any]) -> None:
-    assert admit(changed(changes), admit(GOOD))["spec"] != admit(GOOD)["spec"]
+def test_what_steers_the_run_can_change(changes: Object) -> None:
+    stored = stored_as(GOOD)
+    admitted, problems = admit(changed(changes), stored)
+    assert problems == []
+    assert admitted["spec"] != stored["spec"]
 
 
 def test_kinds_that_are_not_ours_pass_through() -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"anything": 1}}
-    assert admit(pod) is pod
+    admitted, problems = admit(pod)
+    assert admitted is pod
+    assert problems == []

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from finetune_api.objects import Object
 from finetune_cli.dashboard.server import application
-from unit.cli.test_refusals import finetune
-from unit.reconcile.test_lifecycle import evaluation, run_through
+from unit.cli.commands import finetune
+from unit.reconcile.lives import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
 Answer = tuple[int, str]
@@ -35,7 +36,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, job: dict[str, Any]) -> None:
+def write(folder: Path, job: Object) -> None:
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_cli.local_manifest import make_paths_absolute, missing_files
 from finetune_cli.log_tail import LogTail
 from finetune_cli.plan_view import filled_in
 from finetune_cli.workspace import make_workspace, read_job, workspace_of, write_json_atomically
 
 
-def job(**source: Any) -> dict[str, Any]:
+def job(**source: Any) -> Object:
     return {"metadata": {"name": "ui"}, "spec": {"data": {"sources": [{"languages": ["en", "es"], **source}]}}}
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-FINETUNE = Path(sys.executable).with_name("finetune")
+from unit.cli.commands import finetune
 
 GOOD = """\
 apiVersion: finetune-operator.io/v1alpha1
@@ -28,12 +26,6 @@ spec:
     - {name: mt, type: Translation, source: ui, directions: [en-es]}
     batch: {globalTokens: 1024, sequenceLength: 64}
 """
-
-
-def finetune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run([FINETUNE, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    assert "Traceback" not in result.stdout + result.stderr
-    return result
 
 
 def write(folder: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from finetune_api.job import FineTuneJob
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import FineTuneJobStatus, Goodput, ProgressStatus, StageStatus
-from finetune_cli.score_table import headline, score_table
+from finetune_cli.score_table import score_table
 from finetune_cli.view import change_line, job_view
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,4 +106,3 @@ def test_score_table_shows_baseline_interval_and_verdict() -> None:
     text = render(score_table(EvaluationSummary(scores=[score])))
     assert "one-shot" in text
     assert "19.7 → 31.5 ±0.9 ▲" in text
-    assert headline(score) == "chrF++ 31.5 (+11.8)"

@@ -7,11 +7,12 @@ from typing import Any, cast
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
-from finetune_operator.cluster.kubernetes.cache import CachingCluster, ObjectCache, is_within
+from finetune_operator.cluster.kubernetes.cache import ObjectCache
+from finetune_operator.cluster.kubernetes.caching_cluster import CachingCluster, is_within
 from finetune_operator.cluster.kubernetes.client import KubernetesCluster, Listed
-
-Object = dict[str, Any]
+from finetune_operator.reconcile.upkeep import is_edited
 
 
 def pod(name: str, version: int, **changes: Any) -> Object:
@@ -91,7 +92,7 @@ def test_children_are_found_by_their_job() -> None:
 
 def test_a_write_that_changes_nothing_is_not_sent() -> None:
     cache, server = new_cache()
-    cluster = CachingCluster(cast("KubernetesCluster", server), cache)
+    cluster = CachingCluster(cast("KubernetesCluster", server), cache, is_edited)
     intent = {
         "kind": "Service",
         "metadata": {"name": "s", "namespace": "a", "labels": {"k": "v"}},
@@ -106,7 +107,7 @@ def test_a_write_that_changes_nothing_is_not_sent() -> None:
 
 def test_a_selector_with_something_added_is_written() -> None:
     cache, server = new_cache()
-    cluster = CachingCluster(cast("KubernetesCluster", server), cache)
+    cluster = CachingCluster(cast("KubernetesCluster", server), cache, is_edited)
     intent: Object = {"kind": "Service", "metadata": {"name": "s", "namespace": "a"}, "spec": {"selector": {"a": "b"}}}
     added: Object = {
         "metadata": intent["metadata"] | {"resourceVersion": "7"},

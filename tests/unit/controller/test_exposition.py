@@ -12,12 +12,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_api.metrics import ALL_METRICS, COMMON_LABELS
-from finetune_operator.exposition import expose
-from finetune_operator.job_metrics import values_of
-from unit.reconcile.test_lifecycle import evaluation, run_through
+from finetune_api.objects import Object
+from finetune_operator.metrics.exposition import expose
+from finetune_operator.metrics.job_metrics import values_of
+from unit.reconcile.lives import evaluation, run_through
 from unit.reconcile.world import World, job_object
 
-Object = dict[str, Any]
 Series = tuple[str, frozenset[tuple[str, str]], float]
 OPEN = "application/openmetrics-text; version=1.0.0"
 PLAIN = "text/plain; version=0.0.4"

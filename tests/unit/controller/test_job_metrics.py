@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prometheus_client.parser import text_string_to_metric_families
 
-from finetune_operator.exposition import job_families
-from unit.reconcile.test_lifecycle import evaluation, report, run_through
+from finetune_api.objects import Object
+from finetune_operator.metrics.exposition import job_families
+from unit.reconcile.lives import evaluation, report, run_through
 from unit.reconcile.world import World, job_object
-
-Object = dict[str, Any]
 
 
 def exposed(*jobs: Object) -> dict[str, list[tuple[dict[str, str], float]]]:

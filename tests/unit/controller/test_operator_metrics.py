@@ -6,7 +6,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from finetune_api import metrics
-from finetune_operator.metrics import OperatorMetrics
+from finetune_operator.metrics.operator_metrics import OperatorMetrics
 
 
 def exemplars(own: OperatorMetrics) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from kubernetes.aio.client.configuration import Configuration
 
-from finetune_operator.transport import connection_info
+from finetune_operator.process.transport import connection_info
 
 
 @pytest.mark.parametrize("prefix", ["Bearer", "bearer"])

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from finetune_api.objects import JobKey
 from finetune_operator.cluster.interface import ClusterError, ConflictError
-from finetune_operator.work_queue import Key, WorkQueue, job_of
-from finetune_operator.workers import Workers
+from finetune_operator.control.work_queue import WorkQueue, job_of
+from finetune_operator.control.workers import Workers
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -79,7 +80,7 @@ def test_a_time_that_was_set_is_kept_until_a_change_comes_first() -> None:
 @pytest.mark.parametrize("error", [ConflictError("changed"), ClusterError("away"), ZeroDivisionError("a bug")])
 def test_a_failed_visit_comes_again_and_others_go_on(error: Exception) -> None:
     async def go() -> None:
-        queue, visits, finished = WorkQueue(), list[Key](), asyncio.Event()
+        queue, visits, finished = WorkQueue(), list[JobKey](), asyncio.Event()
 
         async def visit(namespace: str, name: str) -> float | None:
             visits.append((namespace, name))

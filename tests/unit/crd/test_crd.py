@@ -11,18 +11,19 @@ import yaml
 
 from finetune_api.crd import custom_resource_definitions
 from finetune_api.generate import generated_files
+from finetune_api.objects import Object
 from finetune_operator.admission import admit
 
 JOB_CRD = "finetunejobs.finetune-operator.io"
 FIELDS = Path(__file__).with_name("fields.txt")
 
 
-def schema_of(crd: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def schema_of(crd: Object) -> Object:
+    schema: Object = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 
 
-def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def nodes(schema: Object, path: str = "") -> Iterator[tuple[str, Object]]:
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         yield from nodes(child, f"{path}.{name}".lstrip("."))
@@ -75,7 +76,7 @@ def test_every_rule_of_a_field_path_names_a_field() -> None:
                 target = target["properties"][name]
 
 
-def defaulted(schema: dict[str, Any], value: Any) -> Any:
+def defaulted(schema: Object, value: Any) -> Any:
     """What the API server makes of `value`: defaults of the schema filled in, from the outside inwards."""
     if isinstance(value, list):
         return [defaulted(schema["items"], item) for item in value]
@@ -107,4 +108,6 @@ def test_defaults_of_the_crd_are_those_of_the_models() -> None:
         """
     )
     schema = schema_of(custom_resource_definitions()[JOB_CRD])
-    assert defaulted(schema["properties"]["spec"], written["spec"]) == admit(written)["spec"]
+    admitted, problems = admit(written)
+    assert problems == []
+    assert defaulted(schema["properties"]["spec"], written["spec"]) == admitted["spec"]

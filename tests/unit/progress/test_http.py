@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.progress import HttpProgressSource, HttpReportSource
@@ -50,11 +51,11 @@ def server(answer: Callable[[Any], None]) -> Iterator[int]:
             thread.join()
 
 
-def pod(index: str = "0") -> dict[str, Any]:
+def pod(index: str = "0") -> Object:
     return {"metadata": {"labels": {labels.JOB_COMPLETION_INDEX: index}}, "status": {"podIP": "127.0.0.1"}}
 
 
-def read(port: int, *pods: dict[str, Any]) -> Progress | None:
+def read(port: int, *pods: Object) -> Progress | None:
     return asyncio.run(HttpProgressSource(port, timeout_seconds=0.5).read(pods or (pod(),)))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
 from finetune_api.stages import STAGES
@@ -42,14 +43,14 @@ def parsed(name: str = "ui-en-es", uid: str = "u1", **spec: Any) -> FineTuneJob:
 
 def children(
     job: FineTuneJob, stage: Any = "pretrain", attempt: int = 3, settings: Settings = DEFAULT_SETTINGS
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Object]:
     plan = make_plan(job, StageStatus(name=stage, state="Pending", attempt=attempt), {"prepare": "a"}, DEFAULT_SETTINGS)
     made = gang_children(job, plan, RUNTIME, settings=settings)
     return {f"{c['kind']} {c['metadata']['name']}": c for c in made}
 
 
-def pod(job: FineTuneJob, stage: Any = "pretrain") -> dict[str, Any]:
-    made: dict[str, Any] = next(c for k, c in children(job, stage).items() if k.startswith("Job "))["spec"]["template"]
+def pod(job: FineTuneJob, stage: Any = "pretrain") -> Object:
+    made: Object = next(c for k, c in children(job, stage).items() if k.startswith("Job "))["spec"]["template"]
     return made
 
 
@@ -221,7 +222,7 @@ def test_the_plan_is_what_the_trainer_reads() -> None:
     ],
 )
 def test_a_fingerprint_changes_with_what_determines_the_stage(
-    change: dict[str, Any], prepare: bool, pretrain: bool, evaluate: bool
+    change: Object, prepare: bool, pretrain: bool, evaluate: bool
 ) -> None:
     one, other = parsed().spec, parsed(**change).spec
     changed = {s: fingerprint(one, s) != fingerprint(other, s) for s in one.stages()}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
-from finetune_operator.controller import Controller
+from finetune_operator.control.controller import Controller
+from finetune_operator.control.watch_loop import run_on_watches
 from finetune_operator.reconcile import LOCAL_SETTINGS
-from finetune_operator.workers import run_on_watches
 from unit.reconcile.world import World, job_object, runtime_object
 
 DEADLINE_SECONDS = 60.0
@@ -101,7 +101,7 @@ def test_a_broken_job_does_not_stop_the_others(tmp_path: Path) -> None:
         store = ObjectStore(ObjectFolder(tmp_path))
         get = store.get
 
-        async def sometimes(reference: Reference) -> dict[str, Any]:
+        async def sometimes(reference: Reference) -> Object:
             if reference.name == "broken":
                 raise ZeroDivisionError("a bug")
             return await get(reference)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import InvalidObjectError
 from unit.reconcile.world import World, job_object
 
@@ -32,10 +33,10 @@ def fail(world: World, code: int, message: str | None = None, reason: str = "") 
     world.settle()
 
 
-def plan(world: World) -> dict[str, Any]:
+def plan(world: World) -> Object:
     stage = world.stage("pretrain")
     found = next(c for c in world.of("ConfigMap") if c["metadata"]["name"].endswith(f"-pretrain-{stage.attempt}"))
-    value: dict[str, Any] = json.loads(found["data"][PLAN])
+    value: Object = json.loads(found["data"][PLAN])
     return value
 
 
@@ -213,7 +214,7 @@ def test_of_pods_that_are_gone_the_job_still_tells_the_exit_code(message: str, c
     assert message in stage.message
 
 
-def disrupt(world: World, pod: dict[str, Any], reason: str, message: str) -> None:
+def disrupt(world: World, pod: Object, reason: str, message: str) -> None:
     """Whoever ends a pod from outside says so in a condition, and its object goes soon."""
     world.end_pod(pod, 143)
     pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]

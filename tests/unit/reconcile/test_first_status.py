@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ConflictError
 from unit.reconcile.world import SETTINGS, START, World, job_object
 
@@ -69,7 +70,7 @@ def visit_while(world: World, happens: Callable[[], None]) -> None:
     """One visit, which is refused, for something happens once the job has been read."""
     listed = world.cluster.list
 
-    async def late(*arguments: Any) -> list[dict[str, Any]]:
+    async def late(*arguments: Any) -> list[Object]:
         world.cluster.list = listed  # type: ignore[method-assign]
         happens()
         return await listed(*arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unit.reconcile.test_lifecycle import report, run_through
+from unit.reconcile.lives import report, run_through
 from unit.reconcile.world import World, job_object
 
 

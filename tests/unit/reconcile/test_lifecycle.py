@@ -9,49 +9,16 @@ from typing import Any
 import pytest
 
 from finetune_api import labels
-from finetune_api.progress import Progress
-from finetune_api.report import EvaluationSummary, ScoreSummary
-from finetune_api.status import CONDITION_TYPES, MAX_STATUS_BYTES, LastCheckpoint, ProgressStatus
-from finetune_operator.reconcile.draft import bounded
+from finetune_api.objects import Object
+from finetune_api.status import CONDITION_TYPES, MAX_STATUS_BYTES, LastCheckpoint
+from finetune_operator.reconcile.limits import bounded
+from unit.reconcile.lives import evaluation, report, run_through
 from unit.reconcile.world import SETTINGS, World, job_object, runtime_object
-
-SCORE = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=23.9, low=23, high=25, baseline=14.1)
-SHOT = SCORE.model_copy(update={"shots": 1, "score": 31.5, "baseline": 19.7})
-
-
-def evaluation(gate: str) -> EvaluationSummary:
-    failed = ["chrF++ of en-es better than the baseline"] if gate == "Failed" else []
-    return EvaluationSummary.model_validate(
-        {"verdict": "It is better.", "scores": [SCORE, SHOT], "gate": gate, "failed_checks": failed}
-    )
-
 
 GATED = {
     "tasks": [{"name": "en-es", "source": "bench", "direction": "en-es"}],
     "gate": {"require": [{"metric": "chrF++", "task": "en-es", "betterThanBaseline": True}]},
 }
-
-
-def run_through(world: World, *stages: str, **last: Any) -> None:
-    for name in stages:
-        world.settle()
-        assert world.status.current_stage == name
-        world.finish_gang(**(last if name == stages[-1] else {}))
-    world.settle()
-
-
-def report(world: World, step: int = 1, **progress: Any) -> None:
-    """The running gang says something."""
-    stage = world.stage(world.status.current_stage or "")
-    values = {"step": step, "heartbeat": world.now, "loss": 4.0, **progress}
-    world.progress = Progress(
-        stage=stage.name,
-        attempt=stage.attempt,
-        phase="Training",
-        time=world.now,
-        productive_seconds=float(step),
-        progress=ProgressStatus.model_validate(values),
-    )
 
 
 def test_all_conditions_exist_from_the_first_status_on() -> None:
@@ -381,7 +348,7 @@ def test_another_layout_replaces_the_gang_like_a_fresh_job() -> None:
         {"checkpoint": {"everySteps": 3}},
     ],
 )
-def test_edits_that_the_gang_need_not_know_leave_it_alone(change: dict[str, Any]) -> None:
+def test_edits_that_the_gang_need_not_know_leave_it_alone(change: Object) -> None:
     world = World(job_object())
     run_through(world, "prepare")
     gangs = world.live_gangs()

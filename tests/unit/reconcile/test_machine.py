@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
 from finetune_operator.cluster.interface import ConflictError, Kind, NotFoundError, Reference
 from finetune_operator.cluster.kubernetes.trim import trimmed
-from finetune_operator.reconcile.children import RUNTIME_KEY
 from unit.reconcile.world import SETTINGS, Crash, World, copied, job_object, stamp
 
 CODES = (64, 65, 70, 75, 76, 77, 78, 137, 143, 1, 139)
@@ -42,18 +42,16 @@ class StaleReader:
         self.snapshots = snapshots
         self.ages = ages
 
-    def objects(self, kind: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    def objects(self, kind: str) -> dict[tuple[str, str, str], Object]:
         return self.snapshots[max(0, len(self.snapshots) - 1 - self.ages.get(kind, 0))].objects
 
-    async def get(self, reference: Reference) -> dict[str, Any]:
+    async def get(self, reference: Reference) -> Object:
         try:
             return self.objects(reference.kind)[reference.kind, reference.namespace, reference.name]
         except KeyError:
             raise NotFoundError(str(reference)) from None
 
-    async def list(
-        self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
         wanted = (labels or {}).items()
         return [
             o
@@ -103,7 +101,7 @@ def run_to_end(world: World) -> None:
     raise AssertionError(f"no end: {world.status}")
 
 
-def picture(world: World) -> dict[str, Any]:
+def picture(world: World) -> Object:
     """The end state without what may differ: times, attempts, and the Service, which one node does without."""
     status = world.status
     return {
@@ -120,18 +118,18 @@ def picture(world: World) -> dict[str, Any]:
     }
 
 
-def roles(world: World, child: dict[str, Any]) -> list[str]:
+def roles(world: World, child: Object) -> list[str]:
     """What a child is there for: the first attempt's ConfigMap holds the runtime as well, and outlives its gang."""
     own = child["metadata"]["labels"]
     stage = own.get(labels.STAGE)
     if stage is None:
         return [child["metadata"]["name"]]
-    is_snapshot = RUNTIME_KEY in child.get("data", {})
+    is_snapshot = labels.RUNTIME_KEY in child.get("data", {})
     is_current = world.stage(stage).attempt == int(own[labels.ATTEMPT])
     return [*(["runtime"] if is_snapshot else []), *([stage] if is_current or not is_snapshot else [])]
 
 
-def undisturbed() -> dict[str, Any]:
+def undisturbed() -> Object:
     world = World(job_object())
     run_to_end(world)
     return picture(world)
@@ -416,7 +414,7 @@ def test_what_a_cache_keeps_is_enough_for_every_decision() -> None:
         def __init__(self) -> None:
             super().__init__([], {})
 
-        def objects(self, kind: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+        def objects(self, kind: str) -> dict[tuple[str, str, str], Object]:
             del kind
             return Snapshot(world).objects
 

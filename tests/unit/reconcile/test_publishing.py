@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.status import ProgressStatus
-from finetune_operator.controller import Controller
-from unit.reconcile.test_lifecycle import run_through
+from finetune_operator.control.controller import Controller
+from unit.reconcile.lives import run_through
 from unit.reconcile.world import World, job_object
 
-Object = dict[str, Any]
 TASKS = [{"name": "en-es", "source": "bench", "direction": "en-es"}]
 
 

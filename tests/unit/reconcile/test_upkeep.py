@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError
 from finetune_operator.reconcile import names
 from finetune_operator.reconcile.upkeep import is_edited
 from unit.reconcile.world import World, job_object, runtime_object
-
-Object = dict[str, Any]
 
 
 def running(**spec: Any) -> World:

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_api.progress import Progress
 from finetune_api.stage_result import StageError, StageResult
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.cluster.interface import ConflictError, Kind, NotFoundError, Reference, WatchEvent
-from finetune_operator.controller import Controller
+from finetune_operator.control.controller import Controller
 from finetune_operator.reconcile.settings import Settings
 
-Object = dict[str, Any]
 T = TypeVar("T")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SETTINGS = Settings(status_interval_seconds=15, backoff_base_seconds=10, backoff_max_seconds=300)

@@ -7,17 +7,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local import LocalCluster
 
-Object = dict[str, Any]
 T = TypeVar("T")
 DEADLINE_SECONDS = 60.0
 
 
 def job(name: str, script: str, pods: int = 1, grace: int = 30, **container: Any) -> Object:
     """An Indexed Job; the script's $1 is the path of the plan."""
-    # Kubernetes reads `$$` in a command as an escaped dollar.
     mounts = [{"name": "plan", "mountPath": "/etc/plan"}, {"name": "scratch", "mountPath": "/scratch"}]
     return {
         "apiVersion": "batch/v1",
@@ -38,7 +37,7 @@ def job(name: str, script: str, pods: int = 1, grace: int = 30, **container: Any
                         {
                             "name": "trainer",
                             "image": "none",
-                            "command": ["sh", "-c", script.replace("$$", "$$$$"), "sh", "/etc/plan/plan.json"],
+                            "command": ["sh", "-c", script, "sh", "/etc/plan/plan.json"],
                             "env": [{"name": "RESULT", "value": "/dev/termination-log"}],
                             "volumeMounts": mounts,
                             **container,

@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
+from finetune_api.runtime import RuntimeSpec
+from finetune_api.status import StageStatus
 from finetune_operator.cluster.local.addresses import AddressBook, NoFreeAddressError
-from finetune_operator.cluster.local.container import process_of
+from finetune_operator.cluster.local.container import SUPPORTED_FIELDS, process_of
 from finetune_operator.cluster.local.job_controller import (
     control,
     format_indexes,
@@ -23,9 +27,12 @@ from finetune_operator.cluster.local.job_controller import (
     parse_indexes,
 )
 from finetune_operator.cluster.local.volumes import NotReadyError, NotRunnableError, prepare_volumes
+from finetune_operator.reconcile import LOCAL_SETTINGS
+from finetune_operator.reconcile.children import gang_children
+from finetune_operator.reconcile.plan import make_plan
+from unit.admission.rule_cases import changed
 from unit.runner.pods import job
 
-Object = dict[str, Any]
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -151,8 +158,7 @@ class TestContainer:
         [
             ("j-0.gang", "127.9.9.9"),
             ("j-0.gang:29500", "127.9.9.9:29500"),
-            ("tcp://j-0.gang.default.svc.cluster.local:1", "tcp://127.9.9.9:1"),
-            ("j-0.gang.default", "127.9.9.9"),
+            ("tcp://j-0.gang:1", "tcp://127.9.9.9:1"),
             ("xj-0.gang", "xj-0.gang"),
             ("j-0.gangway", "j-0.gangway"),
             ("j-0.gang.example", "j-0.gang.example"),
@@ -161,25 +167,32 @@ class TestContainer:
     def test_stable_names_become_addresses(self, word: str, expected: str) -> None:
         assert arguments(word, hosts={"j-0.gang": "127.9.9.9"}) == [expected]
 
-    def test_variables_are_expanded_as_kubernetes_does(self) -> None:
-        env = [{"name": "A", "value": "a"}, {"name": "B", "value": "$(A)b"}, {"name": "C", "value": "$$(A) $(NO) $A"}]
-        pod = pod_with(command=["sh", "$(B)"], args=["$(C)"], env=env)
-        process = process_of(pod, {}, {}, {}, {"PATH": "/usr/bin:/bin", "KEPT": "1"}, Path("/"))
-        assert process.command[1:] == ("ab", "$(A) $(NO) $A")
-        assert process.environment["KEPT"] == "1"
+    def test_the_environment_is_that_of_this_process_and_the_containers(self) -> None:
+        pod = pod_with(command=["sh"], env=[{"name": "OWN", "value": "a"}])
+        process = process_of(pod, {}, {}, {"SET": "2"}, {"PATH": "/usr/bin:/bin", "KEPT": "1", "OWN": "b"}, Path("/"))
+        assert [process.environment[key] for key in ("KEPT", "OWN", "SET")] == ["1", "a", "2"]
         assert process.environment["HOSTNAME"] == "j-1"
 
     def test_fields_of_the_pod(self) -> None:
         paths = {
-            "NAME": "metadata.name",
             "INDEX": "metadata.annotations['batch.kubernetes.io/job-completion-index']",
-            "STAGE": "metadata.labels['stage']",
             "ADDRESS": "status.podIP",
         }
         env = [{"name": n, "valueFrom": {"fieldRef": {"fieldPath": p}}} for n, p in paths.items()]
         environment = process_of(pod_with(env=env), {}, {}, {}, {"PATH": "/bin"}, Path("/")).environment
-        name = make_pod(stored_job(), 1)["metadata"]["name"]
-        assert [environment[n] for n in paths] == [name, "1", "test", "127.1.2.3"]
+        assert [environment[n] for n in paths] == ["1", "127.1.2.3"]
+        other = [{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+        with pytest.raises(NotRunnableError, match="env NAME"):
+            process_of(pod_with(env=other), {}, {}, {}, {"PATH": "/bin"}, Path("/"))
+
+
+def test_the_fields_of_a_container_are_just_those_that_reconcile_writes() -> None:
+    fine_tune_job = FineTuneJob.from_json_object(changed({}))
+    status = StageStatus(name="pretrain", state="Pending", attempt=1)
+    runtime = RuntimeSpec.model_validate({"image": "local", "resources": {"limits": {"cpu": "1"}}})
+    *_, gang = gang_children(fine_tune_job, make_plan(fine_tune_job, status, {}, LOCAL_SETTINGS), runtime)
+    (container,) = gang["spec"]["template"]["spec"]["containers"]
+    assert container.keys() == SUPPORTED_FIELDS
 
 
 class TestVolumes:
@@ -192,26 +205,24 @@ class TestVolumes:
     def test_kinds(self, tmp_path: Path) -> None:
         assert self.prepare(tmp_path, {}, {"hostPath": {"path": "/srv"}}) == Path("/srv")
         assert self.prepare(tmp_path, {}, {"emptyDir": {}}).is_dir()
-        claim = self.prepare(tmp_path, {"subPath": "a/b"}, {"persistentVolumeClaim": {"claimName": "data"}})
-        assert claim == tmp_path / "claims" / "data" / "a" / "b"
+        claim = self.prepare(tmp_path, {"readOnly": True}, {"persistentVolumeClaim": {"claimName": "data"}})
+        assert claim == tmp_path / "claims" / "data"
         assert claim.is_dir()
-        config = self.prepare(tmp_path, {}, {"configMap": {"name": "c", "items": [{"key": "other", "path": "d/e"}]}})
-        assert (config / "d" / "e").read_text() == "x"
-        assert not (config / "plan.json").exists()
+        config = self.prepare(tmp_path, {}, {"configMap": {"name": "c"}})
+        assert {path.name: path.read_text() for path in config.iterdir()} == {"plan.json": "{}", "other": "x"}
 
-    @pytest.mark.parametrize("source", [{"name": "absent"}, {"name": "c", "items": [{"key": "absent", "path": "x"}]}])
-    def test_a_missing_config_map_or_key_is_waited_for(self, tmp_path: Path, source: Object) -> None:
+    def test_a_missing_config_map_is_waited_for(self, tmp_path: Path) -> None:
         with pytest.raises(NotReadyError, match="absent"):
-            self.prepare(tmp_path, {}, {"configMap": source})
+            self.prepare(tmp_path, {}, {"configMap": {"name": "absent"}})
 
     @pytest.mark.parametrize(
         ("mount", "volume"),
         [
             ({}, {"secret": {"secretName": "s"}}),
             ({}, {}),
-            ({"subPath": "../out"}, {"emptyDir": {}}),
+            ({"subPath": "a"}, {"emptyDir": {}}),
             ({"subPathExpr": "$(A)"}, {"emptyDir": {}}),
-            ({}, {"configMap": {"name": "c", "items": [{"key": "other", "path": "/etc/passwd"}]}}),
+            ({}, {"configMap": {"name": "c", "items": [{"key": "other", "path": "x"}]}}),
         ],
     )
     def test_what_is_not_there_is_refused(self, tmp_path: Path, mount: Object, volume: Object) -> None:

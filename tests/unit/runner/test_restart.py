@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, Reference, StorageError
 from finetune_operator.cluster.local import LocalCluster, WorkspaceInUseError, pod_init
 from unit.runner.pods import all_gone, contains, finished, is_alive, job, run, submit, terminated, until
@@ -34,7 +34,7 @@ asyncio.run(main())
 
 
 @contextmanager
-def other_program(workspace: Path, *values: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+def other_program(workspace: Path, *values: Object) -> Iterator[subprocess.Popen[str]]:
     """A process that runs the cluster of a workspace until it is killed."""
     plan = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plan"}, "data": {"plan.json": "{}"},

@@ -7,10 +7,10 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.local import LocalCluster
 from finetune_operator.cluster.local import runner as runner_module
@@ -56,12 +56,11 @@ def test_a_gang_that_succeeds(tmp_path: Path) -> None:
 
 
 def test_names_paths_and_fields_mean_something_on_this_machine(tmp_path: Path) -> None:
-    script = 'cat "$1"; echo; echo "$PEER $IP $NAME"; echo x > "$SCRATCH/file" && ls "$SCRATCH"'
+    script = 'cat "$1"; echo; echo "$PEER $IP $JOB_COMPLETION_INDEX"; echo x > "$SCRATCH/file" && ls "$SCRATCH"'
     environment = [
         {"name": "PEER", "value": "tcp://names-0.gang:29500"},
         {"name": "SCRATCH", "value": "/scratch"},
         {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ]
 
     async def scenario() -> None:
@@ -71,7 +70,7 @@ def test_names_paths_and_fields_mean_something_on_this_machine(tmp_path: Path) -
             first, second = await cluster.list("Pod", None)
             peer = f"tcp://{first['status']['podIP']}:29500"
             assert log(tmp_path, "names-1").read_text().splitlines() == [
-                '{"a": 1}', f"{peer} {second['status']['podIP']} {second['metadata']['name']}", "file",
+                '{"a": 1}', f"{peer} {second['status']['podIP']} 1", "file",
             ]  # fmt: skip
 
     run(scenario())
@@ -206,10 +205,11 @@ def test_a_pod_waits_for_its_plan(tmp_path: Path) -> None:
         ({"envFrom": [{"secretRef": {"name": "s"}}]}, "envFrom is not supported"),
         ({"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, "env S:"),
         ({"volumeMounts": [{"name": "none", "mountPath": "/x"}]}, "names no volume"),
-        ({"workingDir": "/no/such/folder"}, "cannot start"),
+        ({"workingDir": "/no/such/folder"}, "workingDir is not supported"),
+        ({"args": ["x"], "livenessProbe": {}}, "args, livenessProbe is not supported"),
     ],
 )
-def test_what_cannot_start_says_why(tmp_path: Path, container: dict[str, Any], message: str) -> None:
+def test_what_cannot_start_says_why(tmp_path: Path, container: Object, message: str) -> None:
     async def scenario() -> None:
         async with LocalCluster(tmp_path) as cluster:
             await submit(cluster, job("odd", "true", **container))

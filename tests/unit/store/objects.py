@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, Reference
 from finetune_operator.cluster.local.disk import Disk
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
 
-Object = dict[str, Any]
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 

@@ -14,13 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import NotFoundError
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.store import ObjectStore
 from unit.store.objects import NOW, Crash, DyingDisk, config, drive, open_store, ref
 
 NAMES = st.sampled_from("abcde")
-State = dict[str, dict[str, Any]]
+State = dict[str, Object]
 
 
 def state_of(store: ObjectStore) -> State:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import (
     ClusterError,
     ConflictError,
@@ -185,7 +186,7 @@ def test_an_immutable_config_map_cannot_change(store: ObjectStore) -> None:
         ({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a" * 300}}, "metadata.name"),
     ],
 )
-def test_impossible_objects_are_refused(store: ObjectStore, value: dict[str, Any], message: str) -> None:
+def test_impossible_objects_are_refused(store: ObjectStore, value: Object, message: str) -> None:
     with pytest.raises(InvalidObjectError, match=message):
         drive(store.apply(value))
 

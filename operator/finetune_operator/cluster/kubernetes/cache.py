@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind, NotFoundError, Reference
-from finetune_operator.cluster.kubernetes.client import KubernetesCluster, reference_of
+from finetune_operator.cluster.kubernetes.client import KubernetesCluster
 from finetune_operator.cluster.kubernetes.trim import is_silent, news_of, trimmed
-from finetune_operator.reconcile.upkeep import is_edited
 
-Object = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 OWNED = f"{labels.MANAGED_BY}={labels.OPERATOR}"
 """Selects what this operator made."""
@@ -60,7 +59,7 @@ class ObjectCache:
         return changed
 
     def put(self, value: Object) -> bool:
-        """Keep an object unless a newer one is kept; returns whether it tells anything new to who reads it.
+        """Keep an object unless a newer one is kept; returns whether it is news to who reads it.
 
         One of the same version may differ: with its CRD changes what the API server serves of what it stores.
         """
@@ -76,7 +75,7 @@ class ObjectCache:
         return not is_silent(kept) if known is None else news_of(known) != news_of(kept)
 
     def change(self, change: ChangeType, value: Object) -> bool:
-        """Take in a watch event; returns whether it tells anything new."""
+        """Take in a watch event; returns whether it is news."""
         if change != "DELETED":
             return self.put(value)
         key = _key(value)
@@ -136,52 +135,6 @@ class ObjectCache:
         ]
 
 
-class CachingCluster:
-    """Implements `Cluster`: reads come from the API server; what is written is in the cache at once.
-
-    A write that would change nothing is not sent.
-    """
-
-    def __init__(self, cluster: KubernetesCluster, cache: ObjectCache) -> None:
-        self._cluster = cluster
-        self._cache = cache
-
-    async def get(self, reference: Reference) -> Object:
-        """See `Cluster`."""
-        return await self._cluster.get(reference)
-
-    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
-        """See `Cluster`."""
-        return await self._cluster.list(kind, namespace, labels)
-
-    async def create(self, value: Object) -> Object:
-        """See `Cluster`."""
-        return self._keep(await self._cluster.create(value))
-
-    async def apply(self, value: Object) -> Object:
-        """See `Cluster`."""
-        known = self._cache.find(reference_of(value))
-        if known is not None and is_within(value, known) and not is_edited(value, known):
-            return known
-        return self._keep(await self._cluster.apply(value))
-
-    async def apply_status(self, value: Object) -> Object:
-        """See `Cluster`."""
-        known = self._cache.find(reference_of(value))
-        if known is not None and known.get("status") == value["status"]:
-            return known
-        return self._keep(await self._cluster.apply_status(value))
-
-    def _keep(self, answer: Object) -> Object:
-        if answer["kind"] in SELECTORS:
-            self._cache.put(answer)
-        return answer
-
-    async def delete(self, reference: Reference) -> None:
-        """See `Cluster`. The cache keeps what is deleted until the API server says that it is gone."""
-        await self._cluster.delete(reference)
-
-
 def _key(value: Object) -> tuple[str, str]:
     """(namespace, name); no namespace for cluster-wide kinds."""
     return value["metadata"].get("namespace", ""), value["metadata"]["name"]
@@ -202,18 +155,3 @@ def version_of(value: Object) -> int:
     """The object's resourceVersion; Kubernetes promises that they can be compared as numbers (KEP-5504)."""
     version = value["metadata"].get("resourceVersion", "0")
     return int(version) if version.isdigit() else 0
-
-
-def is_within(intent: Any, known: Any) -> bool:
-    """Whether applying `intent` to `known` would change nothing: every field it gives is there with its value."""
-    if isinstance(intent, dict):
-        return isinstance(known, dict) and all(
-            key in known and is_within(part, known[key]) for key, part in intent.items()
-        )
-    if isinstance(intent, list):
-        return (
-            isinstance(known, list)
-            and len(intent) == len(known)
-            and all(is_within(a, b) for a, b in zip(intent, known, strict=True))
-        )
-    return bool(intent == known)

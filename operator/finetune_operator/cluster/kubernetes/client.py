@@ -15,6 +15,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import (
     FIELD_MANAGER,
     ClusterError,
@@ -27,9 +28,8 @@ from finetune_operator.cluster.interface import (
 )
 from finetune_operator.cluster.resources import RESOURCES, path_of
 
-Object = dict[str, Any]
 Observer = Callable[[str, Kind, int], None]
-"""Told of each request: verb, kind, HTTP status (0: no answer)."""
+"""Called after each request: verb, kind, HTTP status (0: no answer)."""
 APPLY = "application/apply-patch+yaml"
 REQUEST_TIMEOUT_SECONDS = 30.0
 PAGE = 100
@@ -75,7 +75,7 @@ class KubernetesCluster:
         api: the client, with its credentials.
         namespaces: where to read namespaced kinds; empty: everywhere. The attribute may be changed.
         throttle: awaited before each write; bounds their rate.
-        observer: told of each request.
+        observer: called after each request.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class KubernetesCluster:
                 yield page
 
     async def refusal(self, kind: Kind, namespace: str) -> str | None:
-        """What the API server says against listing a kind in a namespace; None: nothing.
+        """Why the API server refuses to list a kind in a namespace; None: it does not.
 
         Raises:
             ClusterError: if it does not answer.
@@ -200,12 +200,12 @@ def reference_of(value: Object) -> Reference:
 
 
 def _error(status: int, data: bytes, request: str, retry_after: str | None) -> ClusterError:
-    """The error of an answer, with what the API server said."""
+    """The error of an answer, with the message of the API server."""
     try:
-        said = json.loads(data).get("message") or data.decode(errors="replace")
+        reason = json.loads(data).get("message") or data.decode(errors="replace")
     except (ValueError, AttributeError):
-        said = data[:300].decode(errors="replace")
-    message = f"{request}: {said} ({status})"
+        reason = data[:300].decode(errors="replace")
+    message = f"{request}: {reason} ({status})"
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(message)
     if status == HTTPStatus.CONFLICT:

@@ -6,9 +6,8 @@ import sys
 from typing import Any
 
 from finetune_api import labels
-from finetune_operator.reconcile.children import RUNTIME_KEY
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 _METADATA = (
     "name",
     "namespace",
@@ -36,7 +35,7 @@ def trimmed(value: Object) -> Object:
         kept["spec"] = {key: part for key, part in spec.items() if key not in ("template", "selector")}
         kept["status"] = {"conditions": (value.get("status") or {}).get("conditions") or []}
     elif kind == "ConfigMap":
-        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == RUNTIME_KEY}
+        kept["data"] = {key: text for key, text in (value.get("data") or {}).items() if key == labels.RUNTIME_KEY}
     return kept | {key: _shared(kept[key]) for key in ("spec", "data") if key in kept}
 
 
@@ -50,7 +49,7 @@ def _shared(part: Any) -> Any:
 
 
 def is_silent(kept: Object) -> bool:
-    """Whether an object that was not known tells nothing: a pod that has yet to become something."""
+    """Whether an object that was not known is no news: a pod that has yet to become something."""
     status = kept.get("status") or {}
     is_pending = status.keys() <= {"phase"} and status.get("phase", "Pending") == "Pending"
     return kept["kind"] == "Pod" and is_pending and "deletionTimestamp" not in kept["metadata"]

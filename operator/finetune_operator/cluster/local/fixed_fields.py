@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_operator.cluster.interface import Reference
 from finetune_operator.cluster.resources import RESOURCES
 
-Object = dict[str, Any]
 MAX_NAME = 240
 """A little less than Kubernetes' 253, so that name and ending fit in a file name."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

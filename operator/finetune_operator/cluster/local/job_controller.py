@@ -6,12 +6,12 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from finetune_api.labels import JOB_COMPLETION_INDEX, JOB_NAME
+from finetune_api.objects import Object
+from finetune_operator.cluster.local.container import COMPLETION_INDEX
 from finetune_operator.cluster.local.store import ENDED_PHASES, timestamp
 
-Object = dict[str, Any]
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """As Kubernetes' name suffixes: no vowels, so no words."""
@@ -83,11 +83,10 @@ def make_pod(job: Object, index: int) -> Object:
     suffix = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:5])
     spec = copy.deepcopy(template["spec"])
     spec["hostname"] = f"{metadata['name']}-{index}"
-    field = f"metadata.annotations['{JOB_COMPLETION_INDEX}']"
     for container in spec["containers"]:
         container["env"] = [
             *container.get("env", ()),
-            {"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": field}}},
+            {"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": COMPLETION_INDEX}}},
         ]
     return {
         "apiVersion": "v1",

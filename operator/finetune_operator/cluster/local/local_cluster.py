@@ -6,8 +6,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, Kind, Reference, WatchEvent
 from finetune_operator.cluster.local.lock import WorkspaceLock
 from finetune_operator.cluster.local.object_folder import ObjectFolder
@@ -15,7 +16,6 @@ from finetune_operator.cluster.local.runner import Runner
 from finetune_operator.cluster.local.runtimes import built_in_runtimes
 from finetune_operator.cluster.local.store import ObjectStore, utc_now
 
-Object = dict[str, Any]
 STATE_FOLDER = ".finetune"
 OBJECTS = "objects"
 STOP_GRACE_SECONDS = 5.0
@@ -46,7 +46,7 @@ class LocalCluster:
         self._runner: Runner | None = None
 
     async def start(self) -> None:
-        """Open the workspace, end what an earlier run has left, and go on with what it was asked to do.
+        """Open the workspace, end what an earlier run has left, and go on with its Jobs.
 
         Raises:
             WorkspaceInUseError: if another process runs in this workspace.

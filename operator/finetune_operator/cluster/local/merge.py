@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
+
 SYSTEM_FIELDS = frozenset(
     (
         "uid",
@@ -21,7 +22,7 @@ SYSTEM_FIELDS = frozenset(
 
 
 def intent_of(value: Object) -> Object:
-    """What an applied object asks for: all but status and the store's own metadata."""
+    """The intent of an applied object: all but status and the store's own metadata."""
     intent = {key: copy.deepcopy(part) for key, part in value.items() if key != "status"}
     intent["metadata"] = {k: v for k, v in intent["metadata"].items() if k not in SYSTEM_FIELDS}
     return intent

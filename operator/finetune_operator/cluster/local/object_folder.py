@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Reference, StorageError
 from finetune_operator.cluster.local.disk import TEMPORARY_SUFFIX, Disk, replace_file
 
-Object = dict[str, Any]
 CLUSTER_WIDE = "_"
 VERSION_FILE = "version"
 VERSIONS_PER_RESERVATION = 1000
@@ -94,7 +93,7 @@ class ObjectFolder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(path, str(error)) from None
         if not is_whole:
-            raise self._damaged(path, "it is not the object that its name says")
+            raise self._damaged(path, "it is not the object of its name")
         return reference, stored
 
     def _read_version(self) -> int:

@@ -1,6 +1,6 @@
 """The first process of a local pod, as PID 1 is that of a container: what it starts ends with it.
 
-Run as `python -I -S pod_init.py FOLDER PARENT`, standard library only. FOLDER/start.json says what to start; the
+Run as `python -I -S pod_init.py FOLDER PARENT`, standard library only. FOLDER/start.json has what to start; the
 exit code goes to FOLDER/exit.json once no process of the pod is left. Signals:
 SIGTERM is passed on to the main process. SIGUSR2 ends everything at once. SIGUSR1 comes from the kernel when the
 runner has died: the main process gets SIGTERM and a little time.

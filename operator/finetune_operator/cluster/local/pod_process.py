@@ -1,4 +1,4 @@
-"""One pod's processes as the runner sees them: started, asked to stop, killed after the grace period, ended."""
+"""One pod's processes as the runner sees them: started, stopped, killed after the grace period, ended."""
 
 from __future__ import annotations
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.local.pod_process import Exit
 from finetune_operator.cluster.local.store import timestamp
 
-Object = dict[str, Any]
 MAX_MESSAGE_BYTES = 4096
 MAX_LOG_BYTES = 2048
 MAX_LOG_LINES = 80
@@ -56,7 +55,7 @@ def ended(pod: Object, end: Exit, message: str, now: datetime) -> Object:
 
 
 def termination_message(pod: Object, end: Exit, message_file: Path, log: Path) -> str:
-    """What the container wrote to its termination message path, else, if it asked for that, the end of its log."""
+    """What the container wrote to its termination message path, else, where its policy is that, the end of its log."""
     message = _read(message_file)[:MAX_MESSAGE_BYTES]
     policy = pod["spec"]["containers"][0].get("terminationMessagePolicy", "File")
     if not message and end.code != 0 and policy == "FallbackToLogsOnError":

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, ConflictError, NotFoundError, Reference
 from finetune_operator.cluster.local import pod_init, pod_status, processes
 from finetune_operator.cluster.local.addresses import AddressBook, NoFreeAddressError
@@ -22,7 +22,6 @@ from finetune_operator.cluster.local.pod_process import KILLED, Exit, PodProcess
 from finetune_operator.cluster.local.store import DEFAULT_GRACE_SECONDS, ENDED_PHASES, ObjectStore
 from finetune_operator.cluster.local.volumes import NotReadyError, NotRunnableError, prepare_volumes
 
-Object = dict[str, Any]
 NODE = "local"
 RETRY_SECONDS = 1.0
 TERMINATION_FILE = "termination-log"
@@ -30,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Brings processes to what the store's Jobs and Pods say, and Pods' statuses to what the processes do."""
+    """Brings processes in step with the store's Jobs and Pods, and Pods' statuses in step with the processes."""
 
     def __init__(self, store: ObjectStore, workspace: Path, state_folder: Path, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -147,7 +146,7 @@ class Runner:
             await self._start(pod)
 
     async def _start(self, pod: Object) -> None:
-        """Volumes, address, process, status; what cannot be is told in the status."""
+        """Volumes, address, process, status; what cannot be made is reported in the status."""
         try:
             job = await self._job_of(pod)
             if job is None:

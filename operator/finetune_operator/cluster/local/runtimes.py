@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetune_api.base import API_VERSION
-
-Object = dict[str, Any]
+from finetune_api.objects import Object
 
 
 def built_in_runtimes() -> list[Object]:

@@ -7,10 +7,11 @@ import copy
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from finetune_api.problems import join_problems
-from finetune_operator.admission import admit, admit_status
+from finetune_api.objects import Object
+from finetune_api.problems import Problem, join_problems
+from finetune_operator.admission import admit, problems_in_status
 from finetune_operator.cluster.interface import (
     ClusterError,
     ConflictError,
@@ -24,7 +25,6 @@ from finetune_operator.cluster.local.fixed_fields import problems_of_change, ref
 from finetune_operator.cluster.local.merge import intent_of, merge
 from finetune_operator.cluster.local.object_folder import ObjectFolder, Stored
 
-Object = dict[str, Any]
 ENDED_PHASES = ("Succeeded", "Failed")
 DEFAULT_GRACE_SECONDS = 30
 
@@ -126,7 +126,7 @@ class ObjectStore:
         }
         if new == stored.object:
             return copy.deepcopy(new)
-        admit_status(new)
+        _refuse(problems_in_status(new))
         self._write(reference, Stored(new, stored.applied), "MODIFIED")
         return copy.deepcopy(new)
 
@@ -198,10 +198,9 @@ class ObjectStore:
         Raises:
             InvalidObjectError: naming every problem.
         """
-        problems = problems_of_change(reference.kind, new, old)
-        if problems:
-            raise InvalidObjectError(join_problems(problems))
-        admitted = admit(new, old)
+        _refuse(problems_of_change(reference.kind, new, old))
+        admitted, problems = admit(new, old)
+        _refuse(problems)
         if "spec" in admitted:
             new["spec"] = admitted["spec"]
 
@@ -261,6 +260,11 @@ def _reference(value: Object) -> Reference:
         return reference_of(value)
     except ValueError as error:
         raise InvalidObjectError(str(error)) from None
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidObjectError(join_problems(problems))
 
 
 def _check_preconditions(value: Object, stored: Object) -> None:

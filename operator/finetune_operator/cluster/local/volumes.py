@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from finetune_api.objects import Object
 
 
 class NotReadyError(Exception):
@@ -15,7 +14,7 @@ class NotReadyError(Exception):
 
 
 class NotRunnableError(Exception):
-    """The pod asks for what the local cluster does not have."""
+    """The pod needs what the local cluster does not have."""
 
 
 def prepare_volumes(pod: Object, folder: Path, claims: Path, config_maps: Mapping[str, Object]) -> dict[str, Path]:
@@ -37,12 +36,8 @@ def prepare_volumes(pod: Object, folder: Path, claims: Path, config_maps: Mappin
     for mount in pod["spec"]["containers"][0].get("volumeMounts", ()):
         if mount["name"] not in folders:
             raise NotRunnableError(f"volumeMount {mount['mountPath']} names no volume: {mount['name']}")
-        if "subPathExpr" in mount:
-            raise NotRunnableError("subPathExpr is not supported by the local cluster")
-        place = folders[mount["name"]] / _inside(mount.get("subPath", ""))
-        if mount.get("subPath"):
-            place.mkdir(parents=True, exist_ok=True)
-        mounts[os.path.normpath(mount["mountPath"])] = place
+        _refuse_others("volumeMount", mount, ("name", "mountPath", "readOnly"))
+        mounts[os.path.normpath(mount["mountPath"])] = folders[mount["name"]]
     return mounts
 
 
@@ -61,20 +56,16 @@ def _prepare(volume: Object, folder: Path, claims: Path, config_maps: Mapping[st
 
 
 def _write_config_map(source: Object, folder: Path, config_maps: Mapping[str, Object]) -> None:
+    _refuse_others("configMap", source, ("name",))
     config_map = config_maps.get(source["name"])
     if config_map is None:
         raise NotReadyError(f"ConfigMap {source['name']} does not exist")
-    data = config_map.get("data") or {}
-    items = source.get("items") or [{"key": key, "path": key} for key in data]
-    for item in items:
-        if item["key"] not in data:
-            raise NotReadyError(f"ConfigMap {source['name']} has no key {item['key']}")
-        path = folder / _inside(item["path"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(data[item["key"]], encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, text in (config_map.get("data") or {}).items():
+        (folder / key).write_text(text, encoding="utf-8")
 
 
-def _inside(path: str) -> str:
-    if path.startswith("/") or ".." in Path(path).parts:
-        raise NotRunnableError(f"path {path!r} leads out of its volume")
-    return path
+def _refuse_others(what: str, value: Object, supported: Sequence[str]) -> None:
+    others = sorted(value.keys() - set(supported))
+    if others:
+        raise NotRunnableError(f"{what}: {', '.join(others)} is not supported by the local cluster")

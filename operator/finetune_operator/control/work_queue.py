@@ -8,16 +8,13 @@ import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from finetune_api import labels
+from finetune_api.objects import JobKey, Object
 from finetune_operator.cluster.interface import Kind
 
-Key = tuple[str, str]
-"""(namespace, name) of a FineTuneJob."""
 
-
-def job_of(kind: Kind, value: dict[str, Any]) -> Key | None:
+def job_of(kind: Kind, value: Object) -> JobKey | None:
     """The FineTuneJob that an object is or belongs to."""
     metadata = value["metadata"]
     name = metadata["name"] if kind == "FineTuneJob" else (metadata.get("labels") or {}).get(labels.JOB)
@@ -31,17 +28,17 @@ class WorkQueue:
     """
 
     def __init__(self, on_wait: Callable[[float], None] = lambda _: None) -> None:
-        """`on_wait` is told for how many seconds each visit was waited for."""
+        """`on_wait` is called with the seconds that each visit was waited for."""
         self._on_wait = on_wait
         self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         """Names that wait, by namespace; the namespace whose turn it is comes first."""
-        self._waiting: dict[Key, float] = {}
+        self._waiting: dict[JobKey, float] = {}
         """Since when, on the loop's clock."""
-        self._visited: set[Key] = set()
-        self._again: set[Key] = set()
+        self._visited: set[JobKey] = set()
+        self._again: set[JobKey] = set()
         """Changed while they are visited."""
-        self._timers: list[tuple[float, int, Key]] = []
-        self._due: dict[Key, float] = {}
+        self._timers: list[tuple[float, int, JobKey]] = []
+        self._due: dict[JobKey, float] = {}
         """The one time that counts among the timers of a key."""
         self._numbers = itertools.count()
         self._added = asyncio.Event()
@@ -50,7 +47,7 @@ class WorkQueue:
         """Jobs that wait for a visit now."""
         return len(self._waiting)
 
-    def add(self, key: Key) -> None:
+    def add(self, key: JobKey) -> None:
         """Visit soon."""
         self._due.pop(key, None)
         if key in self._visited:
@@ -60,7 +57,7 @@ class WorkQueue:
             self._ready.setdefault(key[0], deque()).append(key[1])
             self._added.set()
 
-    def add_after(self, key: Key, seconds: float) -> None:
+    def add_after(self, key: JobKey, seconds: float) -> None:
         """Visit after so many seconds, or when it changes: what comes first. An earlier time that was set stays."""
         time = asyncio.get_running_loop().time() + seconds
         if key in self._waiting or key in self._again or self._due.get(key, time + 1) <= time:
@@ -69,7 +66,7 @@ class WorkQueue:
         heapq.heappush(self._timers, (time, next(self._numbers), key))
         self._added.set()
 
-    async def next(self) -> Key:
+    async def next(self) -> JobKey:
         """The next job, once there is one; it is visited until `done`."""
         while True:
             wait = self._release_timers()
@@ -86,7 +83,7 @@ class WorkQueue:
                 async with asyncio.timeout(wait):
                     await self._added.wait()
 
-    def done(self, key: Key) -> None:
+    def done(self, key: JobKey) -> None:
         """The visit has ended."""
         self._visited.discard(key)
         if key in self._again:

@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus of itself."""
+"""The operator's metrics of itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from finetune_api import metrics
 from finetune_api.metrics import COMMON_LABELS, Metric
+from finetune_api.objects import JobKey
 from finetune_operator.cluster.interface import Kind
-from finetune_operator.work_queue import Key
-from finetune_operator.workers import Result
+from finetune_operator.control.workers import Result
 
 EXEMPLAR_CHARACTERS = 128
 """OpenMetrics allows no more in names and values of an exemplar's labels."""
@@ -51,7 +51,7 @@ class OperatorMetrics:
         """A job that changed is visited after so long."""
         self._latency.observe(seconds)
 
-    def visited(self, result: Result, seconds: float, key: Key) -> None:
+    def visited(self, result: Result, seconds: float, key: JobKey) -> None:
         """A visit has ended; its job is the exemplar, so a slow one has a name."""
         self._reconciles.labels(result).inc()
         about = dict(zip(COMMON_LABELS["job"], key, strict=True))
@@ -63,7 +63,7 @@ class OperatorMetrics:
         self._requests.labels(verb, kind, str(code)).inc()
 
     def heard(self, kind: Kind) -> None:
-        """A watch told of a change."""
+        """A watch reported a change."""
         self._events.labels(kind).inc()
         if kind not in self._heard:
             self._age.labels(kind).set_function(lambda: time.monotonic() - self._heard[kind])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from finetune_api import metrics
 from finetune_api.metrics import Metric
+from finetune_api.objects import Object
 
-Object = dict[str, Any]
 Value = tuple[Metric, tuple[str, ...], float]
 """(metric, values of its own labels, value)."""
 
@@ -57,7 +56,7 @@ def _figures(status: Object) -> Iterator[Value]:
 
 
 def _trained(status: Object) -> Iterator[Value]:
-    """Of a stage that has ended by its result, for nobody may have asked its pods in time; else by its progress."""
+    """Of a stage that has ended by its result, for its pods may not have been read in time; else by its progress."""
     figures = {stage["name"]: stage.get("summary") or {} for stage in status.get("stages") or ()}
     current, progress = status.get("currentStage"), status.get("progress") or {}
     if current is not None and progress.get("tokens") is not None:  # losses alone are those of the stage before

@@ -6,14 +6,14 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from finetune_api.job import FineTuneJob
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Cluster, ClusterError, ConflictError
 from finetune_operator.reconcile.events import event_object, series_name
 from finetune_operator.reconcile.types import EventRecord
 
-Object = dict[str, Any]
 MAX_SERIES = 4096
 _log = logging.getLogger(__name__)
 

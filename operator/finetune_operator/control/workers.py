@@ -1,4 +1,4 @@
-"""Visits jobs from the queue until told to stop."""
+"""Visits jobs from the queue until cancelled."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from finetune_operator.cluster.interface import ClusterError, ConflictError, Kind, WatchableCluster
-from finetune_operator.controller import Controller
-from finetune_operator.work_queue import Key, WorkQueue, job_of
+from finetune_api.objects import JobKey
+from finetune_operator.cluster.interface import ClusterError, ConflictError
+from finetune_operator.control.work_queue import WorkQueue
 
 DEFAULT_WORKERS = 8
 MAX_RETRY_SECONDS = 60.0
-WATCHED_KINDS: tuple[Kind, ...] = ("FineTuneJob", "Job", "Pod")
 Result = Literal["success", "conflict", "error"]
-OnVisit = Callable[[Result, float, Key], None]
-"""Told of each visit: how it ended, how many seconds it took, and of which job."""
+OnVisit = Callable[[Result, float, JobKey], None]
+"""Called after each visit: how it ended, how many seconds it took, and of which job."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +28,7 @@ class Workers:
         queue: where jobs come from.
         visit: visits one; returns after how many seconds to come again, None if only a change can matter.
         count: visits at the same time.
-        on_visit: told of each visit.
+        on_visit: called after each visit.
     """
 
     def __init__(
@@ -43,8 +42,8 @@ class Workers:
         self._visit = visit
         self._count = count
         self._on_visit = on_visit
-        self._failures: dict[Key, int] = {}
-        self._began: dict[Key, float] = {}
+        self._failures: dict[JobKey, int] = {}
+        self._began: dict[JobKey, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -68,7 +67,7 @@ class Workers:
             if delay is not None:
                 self._queue.add_after(key, delay)
 
-    async def _attempt(self, key: Key) -> float | None:
+    async def _attempt(self, key: JobKey) -> float | None:
         began = self._began[key]
         try:
             delay = await self._visit(*key)
@@ -82,7 +81,7 @@ class Workers:
         self._on_visit("success", time.monotonic() - began, key)
         return delay
 
-    def _retry_delay(self, key: Key, error: Exception) -> float:
+    def _retry_delay(self, key: JobKey, error: Exception) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(MAX_RETRY_SECONDS, 0.5 * 2.0 ** min(failures, 10))
         if isinstance(error, ClusterError) and error.retry_after_seconds is not None:
@@ -98,28 +97,3 @@ class Workers:
             exc_info=None if expected else _log.isEnabledFor(logging.DEBUG),
         )
         return delay
-
-
-async def run_on_watches(cluster: WatchableCluster, controller: Controller, stop: asyncio.Event) -> None:
-    """Watch and work until `stop` is set: the whole operator, where the cluster itself tells of changes."""
-    queue = WorkQueue()
-    tasks = [asyncio.create_task(_follow(cluster, kind, queue)) for kind in WATCHED_KINDS]
-    tasks.append(asyncio.create_task(Workers(queue, controller.sync).run()))
-    try:
-        await stop.wait()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _follow(cluster: WatchableCluster, kind: Kind, queue: WorkQueue) -> None:
-    while True:
-        try:
-            async for event in cluster.watch(kind, None):
-                key = job_of(kind, event.object)
-                if key is not None:
-                    queue.add(key)
-        except ClusterError as error:
-            _log.warning("the watch of %s ended: %s", kind, error)
-        await asyncio.sleep(1.0)  # a watch begins with all that exists, so nothing is missed in between

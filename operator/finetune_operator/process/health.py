@@ -19,8 +19,8 @@ class HealthServer:
     Args:
         host: address to listen on.
         port: port to listen on; 0: any, see `port`.
-        healthy: a process that says something here should be killed.
-        ready: a process that says something here does not serve yet.
+        healthy: a process for which this returns a text should be killed.
+        ready: a process for which this returns a text does not serve yet.
         expose: metrics; it is called in a thread.
     """
 

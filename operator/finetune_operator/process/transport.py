@@ -13,14 +13,14 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 
+from finetune_api.objects import Object
 from finetune_operator.cluster.interface import Kind
 from finetune_operator.cluster.kubernetes.cache import SELECTORS, ChangeType
 from finetune_operator.cluster.resources import RESOURCES, Resource
 
 WATCHED: tuple[Kind, ...] = ("FineTuneJob", "FineTuneRuntime", "ClusterFineTuneRuntime", "Job", "Pod")
-Object = dict[str, Any]
 OnChange = Callable[[Kind, ChangeType | None, Object], None]
-"""Told of each event; no type: the object was there when kopf listed all."""
+"""Called with each event; no type: the object was there when kopf listed all."""
 SERVER_TIMEOUT_SECONDS = 300
 ERROR_BACKOFFS = (1.0, 2.0, 3.0, *(5.0,) * 120)
 """Seconds between tries of a list or a watch: a cluster is heard of again soon after it is back. Then kopf gives up."""
@@ -69,7 +69,7 @@ def _register(registry: kopf.OperatorRegistry, kind: Kind, resource: Resource, o
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
-    """Nothing here asks what changed since the last event, for which kopf would copy every object twice."""
+    """Nothing here reads what changed since the last event, for which kopf would copy every object twice."""
 
     def build(self, **_: Any) -> Any:
         return {}
@@ -120,7 +120,7 @@ def _settings() -> kopf.OperatorSettings:
 
 
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
-    """The client's credentials, for kopf; asked for again when the API server refuses them."""
+    """The client's credentials, for kopf; fetched again when the API server refuses them."""
     token = None
     auth = (await configuration.auth_settings()).get("BearerToken")
     if auth is not None:

@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from finetune_operator.cluster.interface import Kind
 
 Refusal = Callable[[Kind, str], Awaitable[str | None]]
-"""What the API server says against listing a kind in a namespace; None: nothing."""
+"""Why the API server refuses to list a kind in a namespace; None: it does not."""
 _log = logging.getLogger(__name__)
 
 
 class ServedNamespaces:
-    """Asks the API server; says in the log what changed.
+    """Checks with the API server; logs what changed.
 
     Args:
-        asked: those of the settings; empty: all of the cluster, about which nothing is asked.
+        wanted: those of the settings; empty: all of the cluster, which are not checked.
         kinds: that must be readable.
-        refusal: asks for one kind in one namespace.
+        refusal: checks one kind in one namespace.
     """
 
-    def __init__(self, asked: tuple[str, ...], kinds: Iterable[Kind], refusal: Refusal) -> None:
-        self._asked = asked
+    def __init__(self, wanted: tuple[str, ...], kinds: Iterable[Kind], refusal: Refusal) -> None:
+        self._wanted = wanted
         self._kinds = tuple(kinds)
         self._refusal = refusal
         self._refused: dict[str, str] = {}
@@ -30,21 +30,21 @@ class ServedNamespaces:
     @property
     def now(self) -> tuple[str, ...]:
         """Those that may be read, as of the last look."""
-        return tuple(name for name in self._asked if name not in self._refused)
+        return tuple(name for name in self._wanted if name not in self._refused)
 
     @property
     def problem(self) -> str:
         """Why nothing can be served; empty if something can."""
-        return "" if self.now or not self._asked else f"no namespace may be read: {next(iter(self._refused.values()))}"
+        return "" if self.now or not self._wanted else f"no namespace may be read: {next(iter(self._refused.values()))}"
 
     async def look(self) -> bool:
-        """Ask anew; returns whether the answer differs from the last one.
+        """Check anew; returns whether the answer differs from the last one.
 
         Raises:
             ClusterError: if the API server does not answer.
         """
         before = self.now
-        refused = {name: reason for name in self._asked if (reason := await self._reason(name)) is not None}
+        refused = {name: reason for name in self._wanted if (reason := await self._reason(name)) is not None}
         for name in refused.keys() - self._refused.keys():
             _log.error(
                 "namespace %s is not served: %s. Give the operator its Role and RoleBinding there, or take the "

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from finetune_api.metrics import ALL_METRICS, COMMON_LABELS, Metric
-from finetune_operator.job_metrics import Object, values_of
+from finetune_api.objects import Object
+from finetune_operator.metrics.job_metrics import values_of
 
 END = b"# EOF\n"
 """Of OpenMetrics."""

@@ -1,0 +1,38 @@
+"""`finetune report`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from finetune_cli.commands.options import NameArgument, WorkspaceOption
+from finetune_cli.refusal import refuse
+from finetune_cli.workspace import find_workspace
+
+
+class ReportFormat(StrEnum):
+    """Which of the report's files."""
+
+    md = "md"
+    json = "json"
+    html = "html"
+
+
+def report(
+    name: NameArgument = None,
+    workspace: WorkspaceOption = None,
+    format_: Annotated[
+        ReportFormat, typer.Option("--format", help="md and json are printed; of html, the path.")
+    ] = ReportFormat.md,
+) -> None:
+    """The evaluation report of a run."""
+    path = find_workspace(name, workspace) / "reports" / f"report.{format_.value}"
+    if not path.exists():
+        refuse([f"no report yet: {path} does not exist. finetune status tells where the run is."])
+    if format_ is ReportFormat.html:
+        print(path)
+    else:
+        sys.stdout.write(path.read_text(encoding="utf-8"))

@@ -1,0 +1,133 @@
+"""Reads the world into `Observed`; writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from finetune_api import labels
+from finetune_api.job import FineTuneJob
+from finetune_api.objects import JobKey, Object
+from finetune_api.progress import Progress
+from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
+from finetune_operator.cluster.interface import NotFoundError, Reference
+from finetune_operator.control.children import CHILD_KINDS, is_owned, running
+from finetune_operator.control.interface import ProgressSource, Reader, ReportSource
+from finetune_operator.progress.heartbeats import HeartbeatAges
+from finetune_operator.reconcile.measures import current_progress
+from finetune_operator.reconcile.publishing import has_published, offers_report
+from finetune_operator.reconcile.settings import Settings
+from finetune_operator.reconcile.types import Observed
+from finetune_operator.reconcile.unreadable import unreadable_fields
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableJob:
+    """A job that is stored and does not fit its schema."""
+
+    value: Object
+    error: ValidationError
+
+
+class Observer:
+    """Observes one job at a time.
+
+    Args:
+        progress: gives the progress of running gangs.
+        reports: gives full reports that are to be published.
+        settings: numbers of `reconcile`.
+        monotonic: seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        progress: ProgressSource,
+        reports: ReportSource,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._reports = reports
+        self._settings = settings
+        self._heartbeats = HeartbeatAges(settings.stall_confirm_seconds, monotonic)
+
+    def forget(self, key: JobKey) -> None:
+        """The job is gone."""
+        self._heartbeats.forget(key)
+
+    async def observe(self, reader: Reader, key: JobKey, apply_error: str) -> Observed | UnreadableJob | None:
+        """The job first, then its children, then their pods: what is read later is newer, never older.
+
+        Args:
+            reader: what is read from.
+            key: of the job.
+            apply_error: why the last decision could not be carried out; empty if it was.
+
+        Returns:
+            None if there is no such job.
+        """
+        namespace, name = key
+        try:
+            value = await reader.get(Reference("FineTuneJob", namespace, name))
+            job = FineTuneJob.from_json_object(value)
+        except NotFoundError:
+            return None
+        except ValidationError as error:
+            return UnreadableJob(value, error)
+        selector = {labels.JOB: name}
+        children: list[Object] = []
+        for kind in CHILD_KINDS:
+            children.extend(c for c in await reader.list(kind, namespace, selector) if is_owned(c, job))
+        pods = await reader.list("Pod", namespace, selector)
+        alive = running(pods)
+        progress = await self._progress.read(alive) if alive else None
+        runtime, runtime_error = await self._find_runtime(reader, job)
+        return Observed(
+            job=job,
+            runtime=runtime,
+            runtime_error=runtime_error,
+            children=tuple(children),
+            pods=tuple(pods),
+            progress=progress,
+            heartbeat_age_seconds=self._heartbeat_age(key, job, progress),
+            report=await self._read_report(job, progress, children, alive),
+            apply_error=apply_error,
+        )
+
+    def _heartbeat_age(self, key: JobKey, job: FineTuneJob, progress: Progress | None) -> float:
+        stage = next((s for s in job.status.stages if s.name == job.status.current_stage), None) if job.status else None
+        if stage is None:
+            return 0.0
+        current = current_progress(progress, stage)
+        gang = (job.metadata.uid or "", stage.name, stage.attempt)
+        return self._heartbeats.look(key, gang, current.progress.heartbeat if current is not None else None)
+
+    async def _find_runtime(
+        self, reader: Reader, job: FineTuneJob
+    ) -> tuple[FineTuneRuntime | ClusterFineTuneRuntime | None, str]:
+        """The runtime that the job names, and what is wrong with it."""
+        reference = job.spec.runtime_ref
+        if reference.kind == "ClusterFineTuneRuntime" and not self._settings.serves_cluster_runtimes:
+            return None, ""
+        is_namespaced = reference.kind == "FineTuneRuntime"
+        namespace = (job.metadata.namespace or "default") if is_namespaced else ""
+        try:
+            value = await reader.get(Reference(reference.kind, namespace, reference.name))
+        except NotFoundError:
+            return None, ""
+        model = FineTuneRuntime if is_namespaced else ClusterFineTuneRuntime
+        try:
+            return model.from_json_object(value), ""
+        except ValidationError as error:
+            return None, unreadable_fields(error)
+
+    async def _read_report(
+        self, job: FineTuneJob, progress: Progress | None, children: Sequence[Object], alive: Sequence[Object]
+    ) -> str | None:
+        """The report if it is offered and not published yet."""
+        if not offers_report(job, progress) or has_published(job, progress, children):
+            return None
+        return await self._reports.read(alive)

@@ -1,0 +1,1 @@
+"""What a scrape of the operator returns: its own metrics, and those of all jobs."""

@@ -1,0 +1,1 @@
+"""The operator's process: settings, leader election, probes, the watches that feed the controller."""
