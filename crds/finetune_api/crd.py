@@ -135,7 +135,7 @@ def _structural(schema: Object, definitions: dict[str, Object]) -> Object:
 
 
 def _exclusive_bounds(schema: Object) -> Object:
-    """OpenAPI 3.0 says `minimum` with a flag where JSON schema says `exclusiveMinimum`."""
+    """OpenAPI 3.0 has `minimum` with a flag where JSON schema has `exclusiveMinimum`."""
     bounds: Object = {}
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:

@@ -1,4 +1,4 @@
-"""`plan.json`: all that a stage is told. The trainer reads nothing else but its workspace."""
+"""`plan.json`: all that a stage is given. The trainer reads nothing else but its workspace."""
 
 from __future__ import annotations
 

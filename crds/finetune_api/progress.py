@@ -27,7 +27,7 @@ Phase = Literal[
 
 
 class Progress(ApiModel):
-    """What a running stage says about itself."""
+    """What a running stage reports."""
 
     stage: Stage
     attempt: int = Field(ge=1)

@@ -46,8 +46,8 @@ def _row(path: str, schema: Object, required: bool) -> str:
     default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "**required**" if required else ""
     bounds = [text.format(f"{schema[key]:,}") for key, text in BOUNDS.items() if key in schema]
     meaning = " ".join(schema.get("description", "").split())
-    told = " ".join([meaning, *([f"({', '.join(bounds)})"] if bounds else [])])
-    return f"| `{path}` | {_type(schema)} | {_cell(default)} | {_cell(told)} |"
+    text = " ".join([meaning, *([f"({', '.join(bounds)})"] if bounds else [])])
+    return f"| `{path}` | {_type(schema)} | {_cell(default)} | {_cell(text)} |"
 
 
 def _type(schema: Object) -> str:

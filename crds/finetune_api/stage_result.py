@@ -1,4 +1,4 @@
-"""What a stage says when it ends: in the pod's termination message (bounded) and, whole, in its artifact."""
+"""How a stage ended: in the pod's termination message (bounded) and, whole, in its artifact."""
 
 from __future__ import annotations
 

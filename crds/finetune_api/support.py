@@ -160,7 +160,7 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
 
 
 def _metric(field: str, metric: str, task: str) -> Iterator[Problem]:
-    """A metric that is not there, or that says nothing of such a task."""
+    """A metric that is not there, or does not fit the task."""
     fitting = [name for name in implemented(METRICS) if task in METRICS[name].tasks]
     if metric not in fitting and fitting:
         yield _problem(field, f"{metric} of {task}", f"use {_either(fitting)}")

@@ -35,7 +35,7 @@ class StopFlag:
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What a finished stage has to say; the pod makes the StageResult of it. Rank 0's counts."""
+    """What a finished stage returns; the pod makes the StageResult of it. Rank 0's counts."""
 
     artifact: str | None
     """Path within the workspace of what `write_artifact` wrote."""

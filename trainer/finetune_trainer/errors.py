@@ -11,7 +11,7 @@ class StageFailure(Exception):
     exit_code: ExitCode = ExitCode.BUG
 
     def __init__(self, reason: str, message: str, remedy: str = "") -> None:
-        """`reason` is CamelCase; `message` says what and where; `remedy` says what to do."""
+        """`reason` is CamelCase; `message` is what and where; `remedy` is what to do."""
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -1,4 +1,4 @@
-"""Implementations by name: `finetune_api.registries` says where; nothing is imported before it is used."""
+"""Implementations by name: rows of `finetune_api.registries`, imported when they are used."""
 
 from __future__ import annotations
 

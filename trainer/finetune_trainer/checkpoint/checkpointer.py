@@ -74,7 +74,7 @@ class Checkpointer:
         """Write the checkpoint of `step`; collective.
 
         `write` is called on every rank with the same temporary folder and returns when its files are closed. Hashing,
-        syncing, renaming and retention then happen on rank 0, in the background if the policy says async.
+        syncing, renaming and retention then happen on rank 0, in the background if the policy is async.
 
         Returns:
             False if the disk has no room for another checkpoint: the older ones stay and training may go on.
@@ -95,7 +95,7 @@ class Checkpointer:
         error: Exception | None = None
         try:
             write(folder)
-        except Exception as caught:  # noqa: BLE001 - told to all ranks below, then raised
+        except Exception as caught:  # noqa: BLE001 - shared with all ranks below, then raised
             error = caught
         problem = self._ranks.first_problem(error)
         if problem is not None:

@@ -42,7 +42,7 @@ class Fair(Curriculum):
         return {arm: (1.0 - self._exploration) * value / total + uniform for arm, value in values.items()}
 
     def observe(self, feedback: Feedback) -> None:
-        """See Curriculum; a reward that is not finite says nothing."""
+        """See Curriculum; a reward that is not finite is ignored."""
         if feedback.reward is None or not math.isfinite(feedback.reward):
             return
         reward = max(feedback.reward, _FLOOR)

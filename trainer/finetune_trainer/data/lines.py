@@ -19,7 +19,7 @@ BROKEN_FILE = (OSError, EOFError, zlib.error)
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file, through gzip if its name says so."""
+    """Open a file, through gzip if its name ends in .gz."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 

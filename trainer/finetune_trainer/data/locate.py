@@ -15,7 +15,7 @@ def format_of(source: DataSource) -> str:
     """The source's format: as given, or by the ending of its name.
 
     Raises:
-        BadConfiguration: if the ending says nothing.
+        BadConfiguration: if the ending is not one of a format.
     """
     if source.format is not None:
         return source.format

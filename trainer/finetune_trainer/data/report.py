@@ -1,4 +1,4 @@
-"""What the prepare stage tells of its sources: counts by rule, provenance, licences."""
+"""The prepare stage's report on its sources: counts by rule, provenance, licences."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from finetune_api.data import Data, Split
 from finetune_trainer.data.staging import StagedSource
+from finetune_trainer.errors import BadData
 from finetune_trainer.hashing import Hashes, text_hash, uniform
 
 DROPPED = -1
@@ -33,6 +34,23 @@ def select_rows(staged: Sequence[StagedSource], data: Data) -> list[Assignment]:
     for source, assignment in zip(staged, assignments, strict=True):
         source.tally.kept = int((assignment != DROPPED).sum())
     return assignments
+
+
+def check_selection(staged: Sequence[StagedSource], assignments: Sequence[Assignment], *, strict: bool) -> None:
+    """Refuse a selection with nothing to train on; `strict` also makes sure that nothing leaks.
+
+    Raises:
+        BadData: if no row is left.
+    """
+    if not sum(int((assignment == TRAIN).sum()) for assignment in assignments):
+        raise BadData(
+            "NothingLeft",
+            "no row is left for training after de-duplication, split and decontamination",
+            "Give more text, or lower data.split.",
+        )
+    leaked = leaked_rows(staged, assignments)
+    if strict and leaked:
+        raise AssertionError(f"{leaked} training rows share a side with validation or test")
 
 
 def leaked_rows(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from finetune_trainer.data.locate import format_of
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources import read_source
 from finetune_trainer.data.tally import Tally
-from finetune_trainer.errors import BadData
+from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
 
 BATCH_ROWS = 4096
@@ -36,6 +36,34 @@ class StagedSource:
     sides: Hashes
     """(rows, languages): of each side."""
     tally: Tally
+
+
+def stage_sources(
+    sources: Sequence[DataSource], rules: Clean, folder: Path, on_rows: Callable[[int], None]
+) -> list[StagedSource]:
+    """The first pass over all sources; see `stage_source` for the arguments.
+
+    Raises:
+        BadConfiguration, BadData: with the problems of all sources at once.
+    """
+    staged: list[StagedSource] = []
+    problems: list[BadConfiguration | BadData] = []
+    rows = 0
+    for number, source in enumerate(sources):
+
+        def on_own_rows(count: int, before: int = rows) -> None:
+            on_rows(before + count)
+
+        try:
+            staged.append(stage_source(source, rules, folder / f"{number}.arrow", on_own_rows))
+            rows += staged[-1].tally.read
+        except (BadConfiguration, BadData) as error:
+            problems.append(error)
+    if problems:
+        remedies = dict.fromkeys(p.remedy for p in problems if p.remedy)
+        first = problems[0]
+        raise type(first)(first.reason, "; ".join(p.message for p in problems), "     ".join(remedies))
+    return staged
 
 
 def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable[[int], None]) -> StagedSource:

@@ -33,7 +33,7 @@ def train_tokenizer(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(training_texts(texts, prompt_names, balance=settings.balance_languages), trainer)
+    tokenizer.train_from_iterator(balanced_texts(texts, prompt_names, balance=settings.balance_languages), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
@@ -44,7 +44,7 @@ def train_tokenizer(
     )
 
 
-def training_texts(texts: TextsByLanguage, prompt_names: Mapping[str, str], *, balance: bool) -> Iterator[str]:
+def balanced_texts(texts: TextsByLanguage, prompt_names: Mapping[str, str], *, balance: bool) -> Iterator[str]:
     """All texts, each after a blank as it is encoded later; balanced, the shorter languages are repeated.
 
     Each text of a language that prompts name brings its name along, as every prompt does: `English:` in six pieces

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from finetune_api.data import DataSource
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
-from finetune_trainer.data.prepared import ROWS, SPLITS, PairSplit
+from finetune_trainer.data.prepared import INDEX, REPORT, ROWS, SPLITS, PairSplit
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
+from finetune_trainer.data.tokenizers import TextsByLanguage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -83,3 +87,36 @@ def count_words(folder: Path, languages: Sequence[str]) -> dict[str, int]:
         language: int(np.sum([len(text.split()) for text in rows.text(language)], dtype=np.int64))
         for language in languages
     }
+
+
+def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
+    """A reader of the training split of each language, over all sources that have it; `folder` is the artifact's."""
+
+    def reader(language: str) -> Iterable[str]:
+        splits = (PairSplit(folder / "sources" / s.name / "train") for s in sources if language in s.languages)
+        return chain.from_iterable(split.text(language) for split in splits)
+
+    languages = dict.fromkeys(language for s in sources for language in s.languages)
+    return {language: lambda language=language: reader(language) for language in languages}  # type: ignore[misc]
+
+
+def write_index(
+    folder: Path,
+    sources: Sequence[DataSource],
+    sizes: Mapping[str, Mapping[str, int]],
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """Write what `PreparedData` opens; `sizes` are rows by source and split."""
+    index = {
+        "bosId": tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id,
+        "eosId": tokenizer.eos_token_id,
+        "padId": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        "vocabularySize": len(tokenizer),
+        "sources": {s.name: {"languages": s.languages, "splits": sizes[s.name]} for s in sources},
+    }
+    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write the report on the sources."""
+    (folder / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -45,8 +45,8 @@ def greedy_decode(
     """The likeliest continuation of every prompt, token by token, without the stop token.
 
     Prompts of like length share a batch, the longest first, so that a lack of memory shows at once; the result is in
-    the order of `prompts`. A prompt that fills the context gives an empty output. `on_batch` is told how many
-    prompts each batch finished.
+    the order of `prompts`. A prompt that fills the context gives an empty output. `on_batch` is called with the
+    number of prompts that each batch finished.
     """
     outputs: list[TokenIds] = [np.empty(0, np.int32)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))

@@ -16,7 +16,7 @@ GROUP_TIMEOUT = timedelta(seconds=300)
 
 
 def join_process_group(ranks: Ranks, name: str) -> Store:
-    """Meet the other ranks where torchrun says; gloo, and NCCL for tensors of GPUs.
+    """Meet the other ranks at torchrun's address; gloo, and NCCL for tensors of GPUs.
 
     Args:
         ranks: which one this is.

@@ -1,4 +1,4 @@
-"""AdamW that can be told not to step."""
+"""AdamW whose step can be switched off."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _task_report(settings: Evaluate, test_set: TestSet, shots: int, evaluated: E
 
 
 def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
-    """What the figures do not say, once each."""
+    """Notes on what the figures do not show, once each."""
     of_tests = [
         note for test_set in evaluated.test_sets for note in find_task(test_set.task.type).notes(plan.spec, test_set)
     ]

@@ -45,7 +45,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         model: changed in place.
         settings: rank, alpha, dropout, targets.
         seed: of the updates' first halves; the second halves are zero, so that nothing changes at first.
-        base: what the adapter's files say it belongs to.
+        base: written into the adapter's files as the model it belongs to.
 
     Raises:
         BadConfiguration: if a target names no linear layer of the model.

@@ -181,7 +181,7 @@ class ProgressReporter:
             )
 
     def publish(self, report: bytes, is_stopped: Callable[[], bool], seconds: float) -> bool:
-        """Serve a report until somebody says that it is published; False if nobody did in time."""
+        """Serve a report until its publication is confirmed; False if that takes longer than `seconds`."""
         self.report = report
         self.update(phase="Publishing")
         end = time.monotonic() + seconds

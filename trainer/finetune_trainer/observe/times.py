@@ -13,7 +13,7 @@ class TimeAccount:
     """Seconds by kind. Start-up is what passes before the first second of work, and is booked then."""
 
     def __init__(self, book: Callable[[str, float], None], started: float) -> None:
-        """`book(kind, seconds)` is told each amount; `started` is on the clock of time.monotonic()."""
+        """`book(kind, seconds)` is called with each amount; `started` is on the clock of time.monotonic()."""
         self._book = book
         self._started = started
         self._seconds: dict[str, float] = {}

@@ -1,8 +1,8 @@
 """Why the gang ended, as one answer for all its pods.
 
-A rank that fails says why in the gang's store before it lets its connections go. The others, which notice a moment
-later that a peer is gone, look there and end with the same result: whichever pod is asked, the exit code is that of
-the cause.
+A rank that fails writes its result to the gang's store before it lets its connections go. The others, which notice a
+moment later that a peer is gone, look there and end with the same result: whichever pod is asked, the exit code is
+that of the cause.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Store(Protocol):
 
 
 def announce(store: Store | None, result: StageResult) -> None:
-    """Say why this rank ends, unless another one has said so before."""
+    """Write why this rank ends, unless another rank has written before."""
     if store is None:
         return
     try:
         store.compare_set(_KEY, "", result.to_termination_message())
         store.add(_SEEN, 1)
     except RuntimeError:
-        return  # the store went with its pod; nobody can be told
+        return  # the store went with its pod
 
 
 def await_cause(store: Store | None, seconds: float = WAIT_SECONDS) -> StageResult | None:

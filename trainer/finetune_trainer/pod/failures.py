@@ -1,4 +1,4 @@
-"""Says of any exception what it means for the job: whose fault it is, the exit code, and what to do."""
+"""What an exception means for the job: whose fault it is, the exit code, and what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DISTRIBUTED_ERRORS = {"DistBackendError", "DistNetworkError", "DistStoreError",
 
 
 def explain(error: BaseException) -> StageFailure:
-    """The failure that `error` is: itself, what caused it as far as that can be told, or a bug."""
+    """The failure that `error` is: itself, what caused it as far as that is known, or a bug."""
     for candidate in _chain(error):
         known = _recognise(candidate)
         if known is not None:

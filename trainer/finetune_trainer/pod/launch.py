@@ -1,4 +1,4 @@
-"""A pod of a gang: runs torchrun's agent, which starts the ranks, and ends with the result that tells the cause."""
+"""A pod of a gang: runs torchrun's agent, which starts the ranks, and ends with the result that is the cause."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Pod:
         """End this process from a signal, unless it is ending by itself."""
         if self._ending.acquire(blocking=False):
             result = choose(results, {}, self._plan)
-            say(result)
+            leave_result(result)
             sys.stdout.flush()
             os._exit(result.exit_code)
 
@@ -168,7 +168,7 @@ def child_processes() -> list[int]:
         return []
 
 
-def say(result: StageResult) -> None:
+def leave_result(result: StageResult) -> None:
     """Write the termination message, if the pod has one."""
     path = os.environ.get(labels.ENV_TERMINATION_LOG)
     if path is None:

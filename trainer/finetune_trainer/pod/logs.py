@@ -39,7 +39,7 @@ def quiet() -> None:
             logger.handlers.clear()
             logger.propagate = True
             logger.setLevel(logging.NOTSET if "." in name else logging.ERROR)
-    # The agent reports a failed worker with a traceback; launch.py says it in one line.
+    # The agent reports a failed worker with a traceback; launch.py logs one line.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ from finetune_api.support import NOT_SUPPORTED, unsupported
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.pod.environment import set_defaults
 from finetune_trainer.pod.failures import explain
-from finetune_trainer.pod.launch import run_pod, run_rank, say
+from finetune_trainer.pod.launch import leave_result, run_pod, run_rank
 from finetune_trainer.pod.logs import set_up_logs
 from finetune_trainer.pod.rank import Assignment
 from finetune_trainer.pod.results import failed_result
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
         failure = explain(error)
         _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)
         result = failed_result(parsed.stage, attempt, failure, started_at)
-    say(result)
+    leave_result(result)
     sys.stdout.flush()
     return result.exit_code
 

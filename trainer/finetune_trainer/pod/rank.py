@@ -54,7 +54,7 @@ class RankProcess:
     """One rank, from its first moment to its result."""
 
     def __init__(self, assignment: Assignment, ranks: Ranks, end_early: Callable[[], None]) -> None:
-        """`ranks` says which one this is; `end_early` ends the process when it is stopped before the recipe began."""
+        """`ranks` is which one this is; `end_early` ends the process when it is stopped before the recipe began."""
         self._end_early = end_early
         self._assignment = assignment
         self._plan = assignment.plan

@@ -1,4 +1,4 @@
-"""How a stage ends: each rank leaves a result, and the pod says the one that tells the cause."""
+"""How a stage ends: each rank leaves a result, and the pod ends with the one that is the cause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def choose(results: Mapping[int, StageResult], exit_codes: Mapping[int, int | No
 
     A failure that is nobody else's consequence comes first, the earliest of several; then a rank that a signal ended
     without a word (SIGTERM is how the agent ends the others, so it is no cause); then those that lost their peer; then
-    what the lowest rank says.
+    the result of the lowest rank.
 
     Args:
         results: what the ranks of this pod left, by rank.
@@ -120,7 +120,7 @@ def read_results(folder: Path) -> dict[int, StageResult]:
 
 
 def write_termination_message(path: Path, result: StageResult) -> None:
-    """Say how it ended. In a pod the file is a mount, which cannot be renamed over, so it is written in place."""
+    """Write how it ended. In a pod the file is a mount, which cannot be renamed over, so it is written in place."""
     with path.open("w", encoding="utf-8") as file:
         file.write(result.to_termination_message())
 

@@ -14,7 +14,7 @@ def shots_name(shots: int) -> str:
 
 
 def p_cell(p_value: float | None) -> str:
-    """`< 0.001` or `0.03`, for a column whose head says p."""
+    """`< 0.001` or `0.03`, for a column with the head p."""
     return "–" if p_value is None else p_text(p_value).removeprefix("p ").removeprefix("= ")
 
 

@@ -12,17 +12,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api import labels
+from finetune_api.devices import find_accelerator
 from finetune_trainer.errors import BadConfiguration
 
-PEAK_FLOPS = (
-    ("B200", 2.25e15),
-    ("H200", 989e12),
-    ("H100 PCIe", 756e12),
-    ("H100 NVL", 835e12),
-    ("H100", 989e12),
-    ("A100", 312e12),
-)
-"""Dense bfloat16 FLOP/s by a part of the device's name; the first that fits counts. Vendor's data sheets."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +60,7 @@ def model_flops(model: nn.Module) -> ModelFlops:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """FLOP/s of one device: as the environment says, or from the table; None on CPUs and devices not in it.
+    """FLOP/s of one device: from the environment, or from the table; None on CPUs and devices not in it.
 
     Raises:
         BadConfiguration: BadPeakFlops.
@@ -79,10 +71,10 @@ def peak_flops(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    found = next((peak for part, peak in PEAK_FLOPS if part in name), None)
+    found = find_accelerator(name)
     if found is None:
-        _log.info("no MFU: %s is not among the known devices; %s tells its FLOP/s", name, labels.ENV_PEAK_FLOPS)
-    return found
+        _log.info("no MFU: %s is not among the known devices; set %s to its FLOP/s", name, labels.ENV_PEAK_FLOPS)
+    return None if found is None else found.peak_flops
 
 
 def _positive(text: str) -> float:

@@ -57,7 +57,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Reduced:
-    """What the ranks tell each other in a step: its one collective beside the engine's own."""
+    """What the ranks share in a step: its one collective beside the engine's own."""
 
     loss_sum: float
     loss_units: int

@@ -1,4 +1,4 @@
-"""What each rank tells all others of itself, in the one reduction of a step."""
+"""Each rank's own figures, shared in the one reduction of a step."""
 
 from __future__ import annotations
 

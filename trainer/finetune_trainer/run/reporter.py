@@ -27,7 +27,7 @@ class Utilization:
 
     flops: ModelFlops
     peak: float | None
-    """FLOP/s of one device; None: not known, and nothing is told."""
+    """FLOP/s of one device; None: not known, and nothing is reported."""
     ranks: int
     """Each has a device."""
 
@@ -68,7 +68,7 @@ class RunReporter:
             tracker.resume(state.step if state.step > 0 else -1)
 
     def counted(self, step: int, batch: StepBatch, seconds: float, ranks: Sequence[RankFigures], applied: bool) -> None:
-        """Step number `step` was done in `seconds`; `ranks` tell of each rank's part."""
+        """Step number `step` was done in `seconds`; `ranks` are each rank's figures."""
         self._recent.add(seconds, {"tokens": float(batch.row_tokens)} | self._utilization.of(batch))
         self._progress.add_time("productive", seconds)
         metrics = self._progress.metrics

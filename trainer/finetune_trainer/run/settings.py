@@ -1,4 +1,4 @@
-"""What a recipe tells the loop, and what it gets back."""
+"""What a recipe gives the loop, and what the loop returns."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Predictions:
     texts: list[str]
     """One line each, in the order of the test set."""
     notes: list[str] = field(default_factory=list)
-    """What the figures do not say: prompts that were shortened, outputs that found no room."""
+    """What the figures do not show: prompts that were shortened, outputs that found no room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
 
 
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
-    """Comma-separated values with a header, quoted as RFC 4180 says."""
+    """Comma-separated values with a header, quoted by RFC 4180."""
     (path,) = source_files(source)
     bad: list[Malformed] = []
     last = 0

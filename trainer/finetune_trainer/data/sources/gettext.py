@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gettext
-import io
 import lzma
 import re
 import struct
@@ -23,7 +21,6 @@ from finetune_trainer.errors import BadConfiguration, BadData
 
 KEYS_LANGUAGE = "en"
 """Catalogs have the English text as their key."""
-CONTEXT_SEPARATOR = "\x04"
 CATALOG_ENDINGS = (".po", ".mo")
 ZIP_ENDINGS = (".zip", ".whl")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -38,7 +35,7 @@ BROKEN_CATALOG = (OSError, LookupError, ValueError, struct.error)
 def read_gettext(source: DataSource) -> Iterator[Row]:
     """Every finished, singular translation of the catalogs of the source's other language.
 
-    A catalog's language is told by its path: `…/<language>/LC_MESSAGES/…` or `<language>.po`. Where a catalog is
+    A catalog's language is in its path: `…/<language>/LC_MESSAGES/…` or `<language>.po`. Where a catalog is
     there as .po and as .mo, the .po is read. Archives within a folder are looked into.
 
     Raises:
@@ -98,7 +95,7 @@ def _read(path: Path, source: str) -> tuple[str, bytes]:
 def _in_archive(path: Path, language: str, source: str, languages: set[str]) -> Iterator[tuple[str, bytes]]:
     read = _in_zip if path.name.endswith(ZIP_ENDINGS) else _in_tar
     try:
-        # A few catalogs at most: they are told apart by their names, which an archive may hold in any order.
+        # A few catalogs at most: they differ in their names, which an archive may hold in any order.
         catalogs = sorted(read(path, language, languages))
     except BROKEN_ARCHIVE as error:
         raise BadData(
@@ -128,20 +125,20 @@ def _in_tar(path: Path, language: str, languages: set[str]) -> Iterator[tuple[st
 
 
 def catalog_language(name: str) -> str | None:
-    """The language that a catalog's path tells, as a code: pt_BR is pt-BR. None if it is no catalog."""
+    """The language in a catalog's path, as a code: pt_BR is pt-BR. None if it is no catalog."""
     path = PurePosixPath(name)
     if path.suffix not in CATALOG_ENDINGS:
         return None
-    told = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else path.stem
-    return told.replace("_", "-")
+    found = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else path.stem
+    return found.replace("_", "-")
 
 
 def _is_wanted(name: str, language: str, languages: set[str]) -> bool:
     """Whether it is a catalog of `language`; adds to `languages` the one of any catalog, for the message."""
-    told = catalog_language(name)
-    if told is not None:
-        languages.add(told)
-    return told == language
+    found = catalog_language(name)
+    if found is not None:
+        languages.add(found)
+    return found == language
 
 
 def _one_per_catalog(catalogs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
@@ -157,17 +154,11 @@ def _one_per_catalog(catalogs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[st
 
 def _entries(name: str, content: bytes) -> Iterator[tuple[int, str, str]]:
     """Line (or number), key and translation of each usable entry."""
-    if name.endswith(".po"):
-        for entry in polib.pofile(_decode(content)):
-            translation = entry.msgstr or entry.msgstr_plural.get(0, "")
-            if translation and not entry.fuzzy and not entry.obsolete:
-                yield entry.linenum, entry.msgid, translation
-    else:
-        catalog: dict[str | tuple[str, int], str] = gettext.GNUTranslations(io.BytesIO(content))._catalog  # type: ignore[attr-defined] # noqa: SLF001 - the only way to list it
-        for number, (key, translation) in enumerate(catalog.items(), 1):
-            text = key if isinstance(key, str) else key[0] if key[1] == 0 else ""
-            if text:
-                yield number, text.rpartition(CONTEXT_SEPARATOR)[2], translation
+    catalog = polib.pofile(_decode(content)) if name.endswith(".po") else polib.mofile(content)
+    for number, entry in enumerate(catalog, 1):
+        translation = entry.msgstr or entry.msgstr_plural.get(0, "")
+        if translation and not entry.obsolete and "fuzzy" not in entry.flags:
+            yield getattr(entry, "linenum", number), entry.msgid, translation
 
 
 def _decode(content: bytes) -> str:

@@ -33,7 +33,7 @@ _CODE = re.compile(r"[%{}<>@/\\_=\d]")
 
 
 def learn_profile(source_texts: Iterable[str], target_texts: Iterable[str]) -> LanguageProfile:
-    """Learn from texts of both languages; n-grams never seen say nothing."""
+    """Learn from texts of both languages; n-grams never seen have no weight."""
     source = Counter(gram for text in source_texts for gram in _trigrams(text))
     target = Counter(gram for text in target_texts for gram in _trigrams(text))
     grams = source.keys() | target.keys()
