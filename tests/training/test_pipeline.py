@@ -17,6 +17,7 @@ import pytest
 import sacrebleu
 import yaml
 
+import lifeline
 from training.corpus import write_tsv
 
 FINETUNE = Path(sys.executable).with_name("finetune")
@@ -83,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        process = lifeline.start(
             [FINETUNE, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import lifeline
 from finetune_operator.cluster.interface import ClusterError, Reference, StorageError
 from finetune_operator.cluster.local import LocalCluster, WorkspaceInUseError, pod_init
 from unit.runner.pods import all_gone, contains, finished, is_alive, job, run, submit, terminated, until
@@ -39,7 +40,7 @@ def other_program(workspace: Path, *values: dict[str, Any]) -> Iterator[subproce
     plan = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plan"}, "data": {"plan.json": "{}"},
     }  # fmt: skip
-    process = subprocess.Popen(
+    process = lifeline.start(
         [sys.executable, "-c", RUN_FOR_EVER, str(workspace), json.dumps([plan, *values])],
         stdout=subprocess.PIPE,
         text=True,
