@@ -114,3 +114,11 @@ class JsonLinesDisplay(SilentDisplay):
         if unchanged != self._last:
             self._last = unchanged
             print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def choose_display(log_folder: Path | None, *, silent: bool) -> Display:
+    """What suits the output; `log_folder`: also show the pods' logs."""
+    console = Console()
+    if silent:
+        return SilentDisplay()
+    return TerminalDisplay(console, log_folder) if console.is_terminal else JsonLinesDisplay(log_folder)

@@ -1,4 +1,8 @@
-"""The `finetune` command."""
+"""The `finetune` command.
+
+The modules of the commands say what a command takes, and import what it needs when it runs: help, completion and a
+wrong option come at once. A test holds them to that.
+"""
 
 from __future__ import annotations
 

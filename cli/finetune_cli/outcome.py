@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -14,9 +17,15 @@ from finetune_cli.score_table import score_table
 from finetune_cli.workspace import newest_checkpoint_step
 
 
-def print_outcome(console: Console, job: FineTuneJob, workspace: Path, manifest: Path, code: CliExitCode) -> None:
+def print_job(job: dict[str, Any]) -> None:
+    """Print the object as a machine reads it."""
+    sys.stdout.write(json.dumps(job, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: CliExitCode) -> None:
     """Print what the reader needs next."""
-    status = job.status or FineTuneJobStatus()
+    console = Console()
+    status = FineTuneJob.from_json_object(job).status or FineTuneJobStatus()
     if code is CliExitCode.INTERRUPTED:
         _print_interrupted(console, status, workspace, manifest)
     if status.evaluation is not None and code is not CliExitCode.INTERRUPTED:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
-from finetune_cli.estimate.job import JobEstimate
+from finetune_cli.estimate.job import DEVICES, JobEstimate, estimate_job
 from finetune_cli.formatting import bytes_, count, duration
+from finetune_cli.manifest import load_manifest
+
+WIDTH = 140
+"""Columns where the output is not a terminal: tables must not wrap in a file."""
+
+
+def print_plan(manifest: Path, device: str, *, as_json: bool) -> None:
+    """Print what the job of a manifest needs on one of DEVICES."""
+    loaded = load_manifest(manifest)
+    estimate = estimate_job(FineTuneJob.from_json_object(loaded.job).spec, DEVICES[device])
+    if as_json:
+        print(json.dumps({"job": loaded.job, "estimate": asdict(estimate)}, indent=2))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(plan_view(loaded.job, loaded.written, estimate))
 
 
 def plan_view(job: Object, written: Object, estimate: JobEstimate) -> RenderableType:

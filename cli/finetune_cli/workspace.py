@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_cli.refusal import refuse
+
+if TYPE_CHECKING:
+    from finetune_api.job import FineTuneJob
 
 JOB_FILE = "job.json"
 EVENTS_FILE = "events.jsonl"
@@ -51,6 +51,11 @@ def find_workspace(name: str | None, option: Path | None) -> Path:
 
 def read_job(workspace: Path) -> FineTuneJob:
     """The job of a workspace, or a plain refusal."""
+    # Of the commands that only look for a workspace, most need no models.
+    from pydantic import ValidationError
+
+    from finetune_api.job import FineTuneJob
+
     path = workspace / JOB_FILE
     try:
         return FineTuneJob.from_json_object(json.loads(path.read_text(encoding="utf-8")))

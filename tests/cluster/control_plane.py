@@ -22,6 +22,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import lifeline
 from finetune_api.objects import Object
 
 MEMORY = "/dev/shm"
@@ -52,7 +53,7 @@ RAISED = Limits(500, 500, 500, 500)
 
 @dataclass
 class ControlPlane:
-    """One cluster in one folder. Processes are stopped by pid.
+    """One cluster in one folder. Processes are stopped by pid, or killed with ours.
 
     Args:
         folder: for data, keys, logs; its own.
@@ -103,8 +104,8 @@ class ControlPlane:
     def run(self, name: str, *flags: str) -> None:
         """Start a component; its output goes to `<name>.log`."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [str(self.programs[name]), *flags, *self.flags.get(name, ())],
+            self.processes[name] = lifeline.start(
+                [self.programs[name], *flags, *self.flags.get(name, ())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+import lifeline
 from cluster.control_plane import STOP_SECONDS, ControlPlane, free_ports, wait_for
 
 
@@ -62,7 +63,7 @@ class OperatorProcess:
         environment |= self.surrounding
         program = Path(sys.executable).with_name("finetune-operator")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([str(program)], stdout=log, stderr=log, env=environment)
+            self.process = lifeline.start([program], stdout=log, stderr=log, env=environment)
         if wait:
             wait_for("the operator", lambda: self.is_leader() and self.ask("readyz") is not None)
         return self

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import lifeline
 from cluster.control_plane import STOP_SECONDS
 
 
@@ -14,7 +15,7 @@ from cluster.control_plane import STOP_SECONDS
 def beside(
     command: Sequence[str | Path], log: Path, folder: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs until the block ends, and is stopped by pid then; `log` gets what it says.
+    """Runs until the block ends, and is stopped by pid then, or is killed with this process; `log` gets what it says.
 
     Args:
         command: program and arguments.
@@ -23,7 +24,7 @@ def beside(
         environment: all of its variables; None: those of the caller.
     """
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = lifeline.start(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=environment
         )
     try:

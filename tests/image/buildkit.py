@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import lifeline
 from cluster import build_tools
 from image.debian_base import ImageError, build_context, images_folder
 
@@ -76,7 +77,7 @@ def running() -> Iterator[BuildKit]:
         command += [f"--oci-worker-gc-keepstorage={KEPT}"]
         log = Path(scratch) / "log"
         with log.open("wb") as output:
-            daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            daemon = lifeline.start(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _wait(programs["buildctl"], address, log)
             yield BuildKit(programs["buildctl"], address)

@@ -46,7 +46,8 @@ def start_kueue(plane: ControlPlane) -> None:
 def _with_own_etc(program: Path, folder: Path) -> Path:
     """Kueue reads its key from a fixed place below /etc: it gets an /etc of its own, which nobody else sees."""
     user = "" if os.geteuid() == 0 else "--user --map-root-user "
-    mount = 'mount --bind "$0" /etc && exec "$@"'
+    # In a new user namespace a process no longer ends with its parent, unless it asks for that again.
+    mount = 'mount --bind "$0" /etc && exec setpriv --pdeathsig KILL -- "$@"'
     script = folder / PROCESS
     script.write_text(
         f"#!/bin/sh\nexec unshare --mount {user}-- sh -c '{mount}' '{folder / 'etc'}' '{program}' \"$@\"\n",

@@ -7,19 +7,20 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+import lifeline
 from finetune_api import labels
 from finetune_api.plan import Plan
 from finetune_api.stage_result import StageResult, parse_termination_message
+from training.programs import TRAINER, Program
+from training.warm_process import WarmProcess, WarmServer
 
-TRAINER = (sys.executable, "-m", "finetune_trainer")
 DEADLINE_SECONDS = 400.0
 TESTS = Path(__file__).resolve().parent.parent
 
@@ -29,7 +30,7 @@ class PodRun:
     """One pod: a process with files for what it says."""
 
     index: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | WarmProcess
     address: str
     progress_port: int
     stdout: Path
@@ -110,11 +111,20 @@ def free_port(host: str = "") -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def start_gang(tmp_path: Path) -> Iterator[StartGang]:
-    """`start_gang(plan, env={}, program=TRAINER, only=None)` starts the plan's pods, or `only` some of them.
+@pytest.fixture(scope="session")
+def warm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmServer]:
+    """What forks the pods that need no interpreter of their own."""
+    server = WarmServer(tmp_path_factory.getbasetemp() / "warm-server.log", os.environ | {"PYTHONPATH": str(TESTS)})
+    yield server
+    server.stop()
 
-    What is left at the end of the test is killed by pid.
+
+@pytest.fixture
+def start_gang(tmp_path: Path, warm_server: WarmServer) -> Iterator[StartGang]:
+    """`start_gang(plan, env={}, program=TRAINER, only=None, fresh=False)` starts the plan's pods, or `only` some.
+
+    `fresh` ones are started as in a container, in an interpreter of their own, and import for themselves; the others
+    are forks. What is left at the end of the test is killed by pid.
     """
     started: list[PodRun] = []
     numbers = itertools.count()
@@ -122,14 +132,17 @@ def start_gang(tmp_path: Path) -> Iterator[StartGang]:
     def start(
         plan: Plan,
         env: Mapping[str, str] | None = None,
-        program: Sequence[str] = TRAINER,
+        program: Program = TRAINER,
         only: Sequence[int] | None = None,
+        *,
+        fresh: bool = False,
     ) -> GangRun:
         folder = tmp_path / f"gang{next(numbers)}"
         folder.mkdir()
         plan_file = folder / "plan.json"
         plan_file.write_text(plan.model_dump_json(by_alias=True, exclude_none=True), encoding="utf-8")
         rendezvous_port = free_port()
+        program = replace(program, arguments=(*program.arguments, plan.stage, "--plan", str(plan_file)))
         pods = []
         for index in range(plan.nodes) if only is None else only:
             address = f"127.0.0.{index + 2}"
@@ -147,8 +160,10 @@ def start_gang(tmp_path: Path) -> Iterator[StartGang]:
             environment |= env or {}
             stdout, stderr = folder / f"pod{index}.out", folder / f"pod{index}.err"
             with stdout.open("wb") as out, stderr.open("wb") as err:
-                process = subprocess.Popen(
-                    [*program, plan.stage, "--plan", str(plan_file)], env=environment, stdout=out, stderr=err
+                process = (
+                    lifeline.start(program.command, env=environment, stdout=out, stderr=err)
+                    if fresh
+                    else warm_server.start(program, environment, out, err)
                 )
             port = int(environment[labels.ENV_PROGRESS_PORT])
             pods.append(PodRun(index, process, address, port, stdout, stderr,
@@ -167,10 +182,12 @@ def start_gang(tmp_path: Path) -> Iterator[StartGang]:
 
 @pytest.fixture
 def run_gang(start_gang: StartGang) -> Callable[..., GangRun]:
-    """`run_gang(plan, env={}, program=TRAINER)` runs the plan's pods to their end."""
+    """`run_gang(plan, env={}, program=TRAINER, fresh=False)` runs the plan's pods to their end."""
 
-    def run(plan: Plan, env: Mapping[str, str] | None = None, program: Sequence[str] = TRAINER) -> GangRun:
-        gang = start_gang(plan, env, program)
+    def run(
+        plan: Plan, env: Mapping[str, str] | None = None, program: Program = TRAINER, *, fresh: bool = False
+    ) -> GangRun:
+        gang = start_gang(plan, env, program, fresh=fresh)
         gang.wait()
         return gang
 

@@ -12,7 +12,8 @@ import pytest
 
 from finetune_api.stage_result import StageResult
 from training.conftest import GangRun, PodRun, StartGang
-from training.test_launch import FAKE, SPEC, assert_no_traceback, fake, make_plan
+from training.programs import FAKE
+from training.test_launch import SPEC, assert_no_traceback, fake, make_plan
 
 RunGang = Callable[..., GangRun]
 

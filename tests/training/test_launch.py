@@ -1,11 +1,13 @@
-"""Pods of a gang, started as the operator starts them: two launchers, two ranks, real rendezvous and signals."""
+"""Pods of a gang, started as the operator starts them: two launchers, two ranks, real rendezvous and signals.
+
+One test of each way of starting has `fresh` pods; see start_gang.
+"""
 
 from __future__ import annotations
 
 import json
 import signal
 import socket
-import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,8 @@ import pytest
 from finetune_api.plan import Plan, PlanJob
 from finetune_api.progress import Progress
 from training.conftest import GangRun, StartGang
+from training.programs import FAKE
 
-FAKE = (sys.executable, "-m", "training.fake_trainer")
 SPEC = {
     "model": {"scratch": {"layers": 1, "hidden": 64, "heads": 2, "kvHeads": 1}},
     "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
@@ -61,7 +63,7 @@ def assert_no_traceback(gang: GangRun) -> None:
 
 def test_two_pods_finish_and_a_second_run_is_a_no_op(workspace: Path, run_gang: RunGang) -> None:
     plan = make_plan(workspace)
-    gang = run_gang(plan, program=FAKE)
+    gang = run_gang(plan, program=FAKE, fresh=True)
     assert gang.exit_codes == [0, 0], gang.pods[0].output
     result = gang.pods[0].result
     assert result is not None
@@ -125,7 +127,7 @@ def test_sigterm_before_the_gang_has_met_ends_at_once_with_143(workspace: Path, 
     with socket.create_server(("127.0.0.2", 0)) as silent:
         # The first pod takes the call but never answers: the second one waits in native code.
         port = str(silent.getsockname()[1])
-        gang = start_gang(make_plan(workspace), {"FINETUNE_RENDEZVOUS_PORT": port}, FAKE, only=[1])
+        gang = start_gang(make_plan(workspace), {"FINETUNE_RENDEZVOUS_PORT": port}, FAKE, only=[1], fresh=True)
         silent.settimeout(60)
         connection, _ = silent.accept()
         with connection:
@@ -139,14 +141,14 @@ def test_sigterm_before_the_gang_has_met_ends_at_once_with_143(workspace: Path, 
 
 
 def test_two_ranks_in_one_pod(workspace: Path, run_gang: RunGang) -> None:
-    gang = run_gang(make_plan(workspace, nodes=1, processesPerNode=2), program=FAKE)
+    gang = run_gang(make_plan(workspace, nodes=1, processesPerNode=2), program=FAKE, fresh=True)
     assert gang.exit_codes == [0]
     assert gang.pods[0].result is not None
     assert gang.pods[0].result.summary["total"] == 40.0
 
 
 def test_a_single_rank_needs_no_second_process(workspace: Path, start_gang: StartGang) -> None:
-    gang = start_gang(make_plan(workspace, nodes=1), fake({"*": "linger"}), FAKE)
+    gang = start_gang(make_plan(workspace, nodes=1), fake({"*": "linger"}), FAKE, fresh=True)
     gang.wait_until(lambda: "step 1/" in gang.pods[0].output, "first step")
     assert gang.pods[0].rank_pids() == []
     gang.signal(signal.SIGINT)

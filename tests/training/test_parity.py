@@ -13,8 +13,9 @@ import pytest
 from training.conftest import GangRun
 from training.parity_recipe import ENGINES, RESULTS
 from training.prepared import make_plan, prepare_data, pretrain_spec
+from training.programs import recipe
 
-PROGRAM = (sys.executable, "-m", "training.recipes", "training.parity_recipe:run")
+PROGRAM = recipe("training.parity_recipe:run")
 STEPS = 10
 Results = dict[str, Any]
 

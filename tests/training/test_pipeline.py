@@ -17,10 +17,13 @@ import pytest
 import sacrebleu
 import yaml
 
+import lifeline
 from training.corpus import write_tsv
 
 FINETUNE = Path(sys.executable).with_name("finetune")
 DEADLINE_SECONDS = 600.0
+FIRST_OUTPUT = "first-run.out"
+ROWS = 800
 pytestmark = pytest.mark.timeout(1500)
 
 
@@ -79,12 +82,12 @@ def manifest(folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `finetune` in an own folder; whatever is left at the end is stopped by pid."""
+    """Start `finetune` in a folder, by default an own one; whatever is left at the end is stopped by pid."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [FINETUNE, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    def run(*arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:
+        process = lifeline.start(
+            [FINETUNE, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)
         return process
@@ -141,19 +144,34 @@ def rank_processes(folder: Path) -> list[int]:
     return sorted(set(parents) - set(parents.values()))
 
 
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run of the whole pipeline."""
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture
+def finished(pipeline: Path, start: Callable[..., subprocess.Popen[str]]) -> Path:
+    """`pipeline` with its manifest, when the job has succeeded."""
+    path = manifest(pipeline, evaluate__publish="ConfigMap")
+    if not (pipeline / FIRST_OUTPUT).exists():
+        write_tsv(pipeline / "ui.tsv", ROWS)
+        code, out, err = finish(start("run", str(path), folder=pipeline))
+        assert code == 0, out + err
+        (pipeline / FIRST_OUTPUT).write_text(out, encoding="utf-8")
+    return pipeline
+
+
 def final_losses(folder: Path) -> dict[str, float]:
     return {s["name"]: s["summary"]["loss"] for s in job_of(folder)["status"]["stages"] if "loss" in s["summary"]}
 
 
 def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    finished: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    write_tsv(tmp_path / "ui.tsv", 800)
-    path = manifest(tmp_path, evaluate__publish="ConfigMap")
-    code, out, err = finish(start("run", str(path)))
-    assert code == 0, out + err
-    workspace = tmp_path / "runs/tiny"
-    status = job_of(tmp_path)["status"]
+    out = (finished / FIRST_OUTPUT).read_text(encoding="utf-8")
+    workspace = finished / "runs/tiny"
+    status = job_of(finished)["status"]
     assert [(s["name"], s["state"]) for s in status["stages"]] == [
         ("prepare", "Succeeded"), ("pretrain", "Succeeded"), ("adapt", "Succeeded"), ("evaluate", "Succeeded")
     ]  # fmt: skip
@@ -179,45 +197,38 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     assert reasons.count("StageCompleted") == 4
     assert "EvaluationReported" in reasons
 
-    before = job_of(tmp_path)
-    code, out, err = finish(start("run", str(path)))
+    before = job_of(finished)
+    code, out, err = finish(start("run", "job.yaml", folder=finished))
     assert code == 0, out + err
-    assert job_of(tmp_path)["status"]["stages"] == before["status"]["stages"]
-    code, out, _ = finish(start("run", str(path), "--output", "json"))
+    assert job_of(finished)["status"]["stages"] == before["status"]["stages"]
+    code, out, _ = finish(start("run", "job.yaml", "--output", "json", folder=finished))
     assert code == 0
     assert json.loads(out)["status"]["state"] == "Succeeded"
-    code, out, _ = finish(start("report", "tiny"))
+    code, out, _ = finish(start("report", "tiny", folder=finished))
     assert code == 0
     assert "chrF++" in out
 
 
 def test_a_killed_rank_and_ctrl_c_change_nothing_in_the_result(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    tmp_path: Path, finished: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    changes: dict[str, Any] = {"evaluate": None, "adapt__maxExamples": 200}
-    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
-    for folder in (calm, disturbed):
-        folder.mkdir()
-        write_tsv(folder / "ui.tsv", 400)
-        manifest(folder, **changes)
-    code, out, err = finish(start("run", "calm/job.yaml", "--workspace", "calm/runs/tiny"))
-    assert code == 0, out + err
-
-    arguments = ("run", "disturbed/job.yaml", "--workspace", "disturbed/runs/tiny")
+    write_tsv(tmp_path / "ui.tsv", ROWS)
+    arguments = ("run", str(manifest(tmp_path, evaluate=None)))
     process = start(*arguments)
-    wait_for(lambda: is_training(disturbed, "pretrain", 12), process, "step 12")
-    os.kill(rank_processes(disturbed)[0], signal.SIGKILL)
-    wait_for(lambda: job_of(disturbed)["status"]["restarts"] == 1, process, "restart")
-    wait_for(lambda: is_training(disturbed, "pretrain", 25), process, "step 25")
+    wait_for(lambda: is_training(tmp_path, "pretrain", 12), process, "step 12")
+    os.kill(rank_processes(tmp_path)[0], signal.SIGKILL)
+    wait_for(lambda: job_of(tmp_path)["status"]["restarts"] == 1, process, "restart")
+    wait_for(lambda: is_training(tmp_path, "pretrain", 25), process, "step 25")
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130, out + err
     assert "Go on with: finetune run" in out
-    assert rank_processes(disturbed) == []
+    assert rank_processes(tmp_path) == []
 
     code, out, err = finish(start(*arguments))
     assert code == 0, out + err
-    assert final_losses(disturbed) == pytest.approx(final_losses(calm), abs=1e-6)
+    assert final_losses(tmp_path).keys() == {"pretrain", "adapt"}
+    assert final_losses(tmp_path) == pytest.approx(final_losses(finished), abs=1e-6)
 
 
 def test_a_second_run_in_the_same_workspace_is_refused_while_the_first_goes_on(
@@ -243,7 +254,7 @@ def test_bad_data_fails_once_with_line_and_remedy_and_goes_on_when_mended(
     lines = good.splitlines()
     lines[41] += "\tthird column"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    path = manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 4096})
+    path = manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 4096}, parallelism__nodes=1)
     code, out, err = finish(start("run", str(path)))
     assert code == 1, out + err
     assert "prepare failed" in out
@@ -257,12 +268,9 @@ def test_bad_data_fails_once_with_line_and_remedy_and_goes_on_when_mended(
 
 
 def test_an_immutable_field_of_a_finished_run_is_refused(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    finished: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    write_tsv(tmp_path / "ui.tsv", 300)
-    path = manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 4096})
-    assert finish(start("run", str(path)))[0] == 0
-    manifest(tmp_path, evaluate=None, adapt=None, pretrain__budget={"tokens": 8192})
-    code, out, err = finish(start("run", str(path)))
+    manifest(finished, evaluate__publish="ConfigMap", pretrain__budget={"tokens": 8192})
+    code, out, err = finish(start("run", "job.yaml", folder=finished))
     assert code == 2, out + err
     assert "pretrain cannot change" in err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from finetune_api.progress import read_history
 from finetune_trainer.workspace.artifacts import find_artifact
 from training.conftest import GangRun, StartGang
 from training.prepared import make_plan, prepare_data, pretrain_spec
+from training.programs import recipe
 
 STEPS = 60
 HISTORY = "models/pretrain/history.jsonl"
-POISONED = (sys.executable, "-m", "training.recipes", "training.poisoned_recipe:run")
+POISONED = recipe("training.poisoned_recipe:run")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -44,9 +44,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def expected(undisturbed: Path, prepared: tuple[Path, Path], run_gang: Callable[..., GangRun]) -> Path:
-    """The workspace of a run that nothing happened to."""
+    """The workspace of a run that nothing happened to, as the operator starts it: the reference is no fork."""
     if not (undisturbed / HISTORY).exists():
-        gang = run_gang(plan_of(undisturbed, prepared))
+        gang = run_gang(plan_of(undisturbed, prepared), fresh=True)
         assert gang.exit_codes == [0, 0], gang.pods[0].output
     return undisturbed
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from aiohttp import web
 
 from finetune_cli.commands.options import NameArgument, WorkspaceOption
-from finetune_cli.dashboard.server import HOST, application
-from finetune_cli.refusal import refuse
 from finetune_cli.workspace import find_workspace, read_job
 
 
@@ -24,20 +19,8 @@ def dashboard(
 
     Prometheus may scrape /metrics, and find the pods that run by HTTP discovery at /targets.
     """
+    from finetune_cli.dashboard.listen import serve
+
     folder = find_workspace(name, workspace)
     read_job(folder)
-    try:
-        asyncio.run(_serve(folder, port))
-    except OSError as error:
-        refuse([f"port {port} of {HOST} cannot be used: {error.strerror}. Give another with --port."])
-
-
-async def _serve(folder: Path, port: int) -> None:
-    runner = web.AppRunner(application(folder), access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, port).start()
-        print(f"http://{HOST}:{runner.addresses[0][1]}/  (Ctrl-C ends it)", flush=True)
-        await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
+    serve(folder, port)

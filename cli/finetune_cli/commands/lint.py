@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from finetune_api.exit_codes import CliExitCode
-from finetune_cli.manifest import problems_in
 
 
 def lint(manifests: Annotated[list[Path], typer.Argument(help="Manifests to check; nothing is run.")]) -> None:
     """Check manifests; every problem is reported, with file and line. Exit code 2 if there is one."""
+    from finetune_cli.manifest import problems_in
+
     failed = False
     for path in manifests:
         problems = problems_in(path)

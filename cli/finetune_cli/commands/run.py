@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from finetune_api.job import FineTuneJob
 from finetune_cli.commands.options import Output, OutputOption
-from finetune_cli.display import Display, JsonLinesDisplay, SilentDisplay, TerminalDisplay
-from finetune_cli.local_run import run_local
-from finetune_cli.manifest import load_manifest
-from finetune_cli.outcome import print_outcome
-from finetune_cli.workspace import make_workspace, workspace_of
 
 
 def run(
@@ -30,21 +20,22 @@ def run(
 
     Exit code 0 if it succeeded, 1 if it failed, 2 if it was refused, 130 after Ctrl-C with a checkpoint saved.
     """
+    import asyncio
+
+    from finetune_cli.display import choose_display
+    from finetune_cli.local_run import run_local
+    from finetune_cli.manifest import load_manifest
+    from finetune_cli.outcome import print_job, print_outcome
+    from finetune_cli.workspace import make_workspace, workspace_of
+
     loaded = load_manifest(manifest, check_files=True)
     folder = workspace_of(loaded.job, workspace)
     make_workspace(folder)
-    console = Console()
-    job, code = asyncio.run(run_local(loaded.job, folder, _display(console, folder, output, logs=logs)))
-    if output is Output.json:
-        sys.stdout.write(json.dumps(job, indent=2, ensure_ascii=False) + "\n")
+    as_json = output is Output.json
+    display = choose_display(folder / "logs" if logs else None, silent=as_json)
+    job, code = asyncio.run(run_local(loaded.job, folder, display))
+    if as_json:
+        print_job(job)
     else:
-        print_outcome(console, FineTuneJob.from_json_object(job), folder, manifest, code)
+        print_outcome(job, folder, manifest, code)
     raise typer.Exit(int(code))
-
-
-def _display(console: Console, folder: Path, output: Output, *, logs: bool) -> Display:
-    if output is Output.json:
-        return SilentDisplay()
-    if console.is_terminal:
-        return TerminalDisplay(console, folder / "logs" if logs else None)
-    return JsonLinesDisplay(folder / "logs" if logs else None)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import lifeline
 from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, Reference, StorageError
 from finetune_operator.cluster.local import LocalCluster, WorkspaceInUseError, pod_init
@@ -39,7 +40,7 @@ def other_program(workspace: Path, *values: Object) -> Iterator[subprocess.Popen
     plan = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plan"}, "data": {"plan.json": "{}"},
     }  # fmt: skip
-    process = subprocess.Popen(
+    process = lifeline.start(
         [sys.executable, "-c", RUN_FOR_EVER, str(workspace), json.dumps([plan, *values])],
         stdout=subprocess.PIPE,
         text=True,
