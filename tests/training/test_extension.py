@@ -39,6 +39,7 @@ EXTENSIONS = {
 }  # fmt: skip
 SOURCES = ("crds", "operator", "trainer", "cli")
 REGISTRIES = "crds/finetune_api/registries.py"
+STAGES = "crds/finetune_api/stages.py"
 
 JOB: dict[str, Any] = {
     "apiVersion": "finetune-operator.io/v1alpha1",
@@ -66,6 +67,7 @@ JOB: dict[str, Any] = {
             "batch": {"globalTokens": 1024, "sequenceLength": 64},
             "validateEverySteps": 5,
         },
+        "fuse": {"sources": [{"uri": "elsewhere://teacher"}]},
         "adapt": {
             "method": "LastLayer",
             "task": {"type": "Echo", "source": "ui", "maxExamples": 200},
@@ -98,6 +100,11 @@ def extended(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
         assert declared
         registries = f"{head}{declared}{opening}{brace}\n    {row}\n    {entries}"
     (folder / REGISTRIES).write_text(registries, encoding="utf-8")
+    shutil.copyfile(TOYS / "fuse.py", folder / "trainer/finetune_trainer/stages/fuse.py")
+    stages = (folder / STAGES).read_text(encoding="utf-8")
+    row = '"fuse": StageDescription('
+    assert row in stages
+    (folder / STAGES).write_text(stages.replace(row, f'{row}implementation=".fuse:run", '), encoding="utf-8")
     return folder
 
 
@@ -108,8 +115,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def test_each_thing_is_one_file_and_the_table(extended: Path, root: Path) -> None:
     before, after = files_of(root), files_of(extended)
-    assert {name for name in before if before[name] != after[name]} == {REGISTRIES}
-    assert len(after) - len(before) == len(EXTENSIONS)
+    assert {name for name in before if before[name] != after[name]} == {REGISTRIES, STAGES}
+    assert len(after) - len(before) == len(EXTENSIONS) + 1
 
 
 @pytest.mark.timeout(300)
@@ -134,7 +141,10 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert rows[-1]["loss"] < rows[1]["loss"]
     assert (workspace / "pretrain-ledger.txt").read_text().splitlines()[:2] == ["from -1", "step 0"]
 
+    assert (workspace / "models/fuse/model.safetensors").is_file()
     report = EvaluationReport.model_validate_json((workspace / "reports/report.json").read_text(encoding="utf-8"))
+    assert report.baseline is not None
+    assert (report.model.name, report.baseline.name) == ("adapted", "fused")
     echo, translation = report.tasks
     assert [score.metric for score in echo.scores] == ["LengthError"]
     assert [score.metric for score in translation.scores] == ["chrF++", "LengthError"]
