@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.figures import bytes_, count, short_duration
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_cli.estimate.job import DEVICES, JobEstimate, estimate_job
-from finetune_cli.formatting import bytes_, count, duration
 from finetune_cli.manifest import load_manifest
 
 WIDTH = 140
@@ -85,7 +85,7 @@ def _training_table(estimate: JobEstimate) -> Table:
             count(stage.tokens) if stage.tokens is not None else by_data,
             f"{stage.steps:,}" if stage.steps is not None else by_data,
             count(stage.flops) if stage.flops is not None else by_data,
-            duration(stage.seconds) if stage.seconds is not None else by_data,
+            short_duration(stage.seconds) if stage.seconds is not None else by_data,
         )
     return table
 

@@ -9,7 +9,6 @@ from rich.text import Text
 from finetune_api.report import EvaluationSummary, ScoreSummary
 
 SHOT_NAMES = {0: "zero-shot", 1: "one-shot"}
-LOWER_IS_BETTER = {"TER", "Perplexity"}
 
 
 def score_table(evaluation: EvaluationSummary) -> RenderableType:

@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.figures import count, short_duration
 from finetune_api.job import FineTuneJob
+from finetune_api.stages import PIPELINE, Stage
 from finetune_api.status import FineTuneJobStatus, ProgressStatus, StageStatus
-from finetune_cli.formatting import count, duration
 
 ICONS = {"Succeeded": ("✔", "green"), "Running": ("◷", "cyan"), "Failed": ("✖", "red"), "Suspended": ("⏸", "yellow")}
 PENDING_ICON = ("◌", "dim")
@@ -58,7 +59,7 @@ def _header(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> Rende
     line.add_column()
     line.add_column(justify="right")
     started = min((s.start_time for s in status.stages if s.start_time), default=None)
-    elapsed = duration(((status.completion_time or now) - started).total_seconds()) if started else ""
+    elapsed = short_duration(((status.completion_time or now) - started).total_seconds()) if started else ""
     line.add_row(Text.assemble((job.metadata.name, "bold"), "  ", " · ".join(words)), Text(elapsed, style="bold"))
     return line
 
@@ -66,7 +67,7 @@ def _header(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> Rende
 def _stage_time(stage: StageStatus, now: datetime) -> str:
     if stage.start_time is None:
         return ""
-    return duration(((stage.completion_time or now) - stage.start_time).total_seconds())
+    return short_duration(((stage.completion_time or now) - stage.start_time).total_seconds())
 
 
 def _stage_detail(stage: StageStatus, progress: ProgressStatus | None) -> RenderableType:
@@ -84,13 +85,13 @@ def _stage_detail(stage: StageStatus, progress: ProgressStatus | None) -> Render
     return Group(line, figures) if figures else line
 
 
-def _place(stage: str, progress: ProgressStatus) -> list[str]:
+def _place(stage: Stage, progress: ProgressStatus) -> list[str]:
     """How far, and how long still: `step 310/500`, `eta 41s`."""
-    unit = {"prepare": "row", "evaluate": "segment"}.get(stage, "step")
+    unit = PIPELINE[stage].unit
     total = f"/{progress.total_steps:,}" if progress.total_steps else ""
     words = [f"{unit} {progress.step:,}{total}"] if progress.step or progress.total_steps else ["starting"]
     if progress.eta_seconds is not None:
-        words.append(f"eta {duration(progress.eta_seconds)}")
+        words.append(f"eta {short_duration(progress.eta_seconds)}")
     return words
 
 
@@ -114,7 +115,7 @@ def _footer(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> Rende
     words = []
     progress = status.progress
     if progress and progress.last_checkpoint:
-        age = duration((now - progress.last_checkpoint.time).total_seconds())
+        age = short_duration((now - progress.last_checkpoint.time).total_seconds())
         words.append(f"checkpoint step {progress.last_checkpoint.step:,} ({age} ago)")
     words.append(f"restarts {status.restarts}")
     if status.goodput and status.goodput.ratio is not None:

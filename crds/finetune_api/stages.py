@@ -24,6 +24,8 @@ class StageDescription(Entry):
     """Path of the artifact within the workspace; `{digest}` is the beginning of the plan's fingerprint."""
     distributed: bool = True
     """Whether a gang runs it; else one process."""
+    unit: str = "step"
+    """What its progress counts."""
     result: str = ""
     """What reports call the model that comes out: the adapted model."""
 
@@ -36,6 +38,7 @@ PIPELINE: Mapping[Stage, StageDescription] = {
         produces="data",
         artifact="data/{digest}",
         distributed=False,
+        unit="row",
     ),
     # The parallel layout belongs to a training stage: checkpoints of another world size cannot be resumed.
     "pretrain": StageDescription(
@@ -59,7 +62,7 @@ PIPELINE: Mapping[Stage, StageDescription] = {
         parts=("model", "align", "parallelism"), produces="model", artifact="models/align", result="aligned"
     ),
     "evaluate": StageDescription(
-        implementation=".evaluate:run", parts=("evaluate",), produces="report", artifact="reports"
+        implementation=".evaluate:run", parts=("evaluate",), produces="report", artifact="reports", unit="segment"
     ),
     "export": StageDescription(parts=("export",), produces="files", artifact="export", distributed=False),
 }

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 
+from finetune_api.figures import short_duration
 from finetune_api.job import FineTuneJob
 from finetune_api.progress import HistoryRow
 from finetune_api.status import FineTuneJobStatus
 from finetune_charts import content_hash, page_environment, page_style
 from finetune_charts.training import training_charts
-from finetune_cli.formatting import duration
 
 REFRESH_SECONDS = 5
 
@@ -20,7 +20,7 @@ def render(job: FineTuneJob, histories: Mapping[str, Sequence[HistoryRow]], now:
     """The page; `histories` are the curves by stage. It reloads itself until the job has ended."""
     status = job.status or FineTuneJobStatus()
     environment = page_environment(lambda name: (resources.files(__package__) / name).read_text("utf-8"))
-    environment.filters.update(duration=duration)
+    environment.filters.update(duration=short_duration)
     style = page_style()
     curves = [(stage, training_charts(rows)) for stage, rows in histories.items() if rows]
     return environment.get_template("page.html.j2").render(

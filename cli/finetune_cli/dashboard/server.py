@@ -9,12 +9,12 @@ from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
-from finetune_api.progress import HistoryRow
+from finetune_api.progress import HistoryRow, read_history
+from finetune_api.stages import model_stages
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
 from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
@@ -22,7 +22,6 @@ from finetune_operator.metrics.exposition import expose
 
 HOST = "127.0.0.1"
 OWN_NAMES = ("127.0.0.1", "localhost")
-TRAINING_STAGES = ("pretrain", "adapt")
 REPORT = Path("reports") / "report.html"
 PODS = Path(STATE_FOLDER) / OBJECTS / "Pod"
 
@@ -94,16 +93,11 @@ def read_object(workspace: Path) -> Object | None:
 def read_histories(workspace: Path) -> dict[str, list[HistoryRow]]:
     """Rows by stage, in the order of the stages; a line that is being written is left out."""
     histories: dict[str, list[HistoryRow]] = {}
-    for stage in TRAINING_STAGES:
+    for stage in model_stages():
         path = workspace / "logs" / f"{stage}-history.jsonl"
         if not path.exists():
             continue
-        rows = histories.setdefault(stage, [])
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(HistoryRow.model_validate_json(line))
-            except ValidationError:
-                break
+        histories[stage] = read_history(path)
     return histories
 
 

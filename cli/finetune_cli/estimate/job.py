@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_api.devices import GIB, find_accelerator
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import TrainTokenizer
+from finetune_api.registries import METHODS
 from finetune_api.training import Batch
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.memory import Memory, training_memory
@@ -26,15 +28,16 @@ class Device:
     bf16: bool
 
 
-GIB = 2**30
+REACHED = 0.4
+"""Share of an accelerator's peak that well-run jobs reach."""
 DEVICES: dict[str, Device] = {
     # Measured: fp32 matrix products on one AVX2 core reach 65 GFLOP/s; small models half of that.
     "cpu": Device("one CPU core", 30e9, 4 * GIB, False),
-    # Dense BF16 peaks of the data sheets x 0.4.
-    "a100": Device("A100 80 GB", 0.4 * 312e12, 80 * GIB, True),
-    "h100": Device("H100 SXM", 0.4 * 989e12, 80 * GIB, True),
-    "h200": Device("H200", 0.4 * 989e12, 141 * GIB, True),
-    "b200": Device("B200", 0.4 * 2.25e15, 180 * GIB, True),
+    **{
+        name.lower(): Device(device.title, REACHED * device.peak_flops, device.memory_bytes, True)
+        for name in ("A100", "H100", "H200", "B200")
+        if (device := find_accelerator(name)) is not None
+    },
 }
 
 
@@ -99,7 +102,7 @@ def estimate_job(spec: FineTuneJobSpec, device: Device) -> JobEstimate:
     if spec.adapt is not None:
         sequence_length = spec.adapt.batch.sequence_length
         lora = shape.lora_parameters(spec.adapt.lora.rank, spec.adapt.lora.targets)
-        is_lora = spec.adapt.method == "LoRA"
+        is_lora = METHODS[spec.adapt.method].adapter
         per_token = (
             lora_flops_per_token(shape, lora, sequence_length) if is_lora else flops_per_token(shape, sequence_length)
         )
@@ -157,7 +160,7 @@ def _warnings(
         for stage in stages
         if stage.memory.total > device.memory_bytes
     ]
-    if spec.adapt is not None and spec.adapt.method == "LoRA":
+    if spec.adapt is not None and METHODS[spec.adapt.method].adapter:
         unknown = [name for name in spec.adapt.lora.targets if name not in shape.linear_layers]
         if unknown:
             warnings.append(

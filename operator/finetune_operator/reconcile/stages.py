@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from finetune_api.stage_result import StageResult
-from finetune_api.stages import Stage
+from finetune_api.stages import PIPELINE, Stage
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile import measures, names
 from finetune_operator.reconcile.endings import end_stage_failed, fail_job
@@ -96,29 +96,29 @@ def _complete_stage(visit: Visit, stage: StageStatus, gang: Gang, result: StageR
     measures.end_attempt(draft, stage, result.productive_seconds)
     measures.finish_progress(draft, result.summary)
     draft.event("Normal", "StageCompleted", f"{name}: {result.message or 'done'}", name)
-    if name == "evaluate":
-        _take_evaluation(visit, result)
+    if PIPELINE[name].produces == "report":
+        _take_evaluation(visit, name, result)
 
 
-def _take_evaluation(visit: Visit, result: StageResult) -> None:
+def _take_evaluation(visit: Visit, stage: Stage, result: StageResult) -> None:
     draft = visit.draft
     evaluation = result.evaluation
     spec = visit.job.spec.evaluate
     gated = spec is not None and spec.gate is not None
     if evaluation is not None:
         draft.evaluation, draft.score = evaluation, measures.headline(evaluation)
-        draft.event("Normal", "EvaluationReported", evaluation.verdict or "report written", "evaluate")
+        draft.event("Normal", "EvaluationReported", evaluation.verdict or "report written", stage)
     verdict = evaluation.gate if evaluation is not None else "None"
     if gated and verdict != "Passed":
         checks = "; ".join(evaluation.failed_checks) if evaluation is not None else "the report came without a verdict"
         message = f"the gate did not pass: {checks}. The report is in {result.artifact or 'reports'}"
         draft.condition("Evaluated", "False", "GateFailed", message)
-        draft.event("Warning", "GateFailed", message, "evaluate")
+        draft.event("Warning", "GateFailed", message, stage)
         fail_job(visit, "GateFailed", message)
         return
     draft.condition("Evaluated", "True", "Reported", evaluation.verdict if evaluation is not None else "")
     if gated:
-        draft.event("Normal", "GatePassed", "every requirement of the gate holds", "evaluate")
+        draft.event("Normal", "GatePassed", "every requirement of the gate holds", stage)
 
 
 def run_stage(visit: Visit, name: Stage) -> None:

@@ -2,14 +2,14 @@
 
 import pytest
 
-from finetune_cli.formatting import bytes_, count, duration
+from finetune_api.figures import bytes_, count, short_duration
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0s"), (41, "41s"), (161, "2m41s"), (11_220, "3h07m"), (187_200, "2d04h"), (-5, "0s")]
 )
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+def test_short_duration(seconds: float, text: str) -> None:
+    assert short_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
