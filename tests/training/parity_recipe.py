@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
 
 from finetune_api.model import Parallelism, Zero
 from finetune_api.progress import read_history
 from finetune_trainer.context import StageContext, StageOutcome, StopFlag
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.engine import create_engine
+from finetune_trainer.engine import Engine, create_engine
 from finetune_trainer.errors import Preempted
 from finetune_trainer.models import scratch_model
 from finetune_trainer.objectives.causal_lm import CausalLM
+from finetune_trainer.objectives.next_token import Example
 from finetune_trainer.stages import pretrain
 
 RESULTS = "parity.json"
@@ -52,6 +57,11 @@ def run(context: StageContext) -> StageOutcome:
         if context.ranks.size > 1:
             results[f"{name} in 4"] = _losses(_variant(context, f"{name} in 4", ENGINES[name], micro_batch=2))
     results["deviation"] = _initial_deviation(context)
+    results["poisoned"] = {
+        name: _poisoned_step(context, parallelism)
+        for name, parallelism in ENGINES.items()
+        if context.ranks.size > 1 or name in ("DDP", "ZeRO-2")
+    }
     if context.ranks.is_main:
         (context.workspace / RESULTS).write_text(json.dumps(results))
     return StageOutcome(artifact=None)
@@ -84,13 +94,42 @@ def _losses(context: StageContext, interrupted: bool = False) -> list[float | No
     return [value for row in rows for value in (row.loss, row.gradient_norm, *row.validation_loss.values())]
 
 
+def _poisoned_step(context: StageContext, parallelism: Parallelism) -> dict[str, Any]:
+    """A good step, one whose gradients are not finite although its loss is, and a good one again."""
+    engine = _engine(context, parallelism)
+    layer = engine.model.get_submodule("model.norm")
+
+    def poison(_: nn.Module, __: Any, output: Tensor) -> None:
+        output.register_hook(lambda gradient: gradient * math.nan)
+
+    def step() -> list[Any]:
+        rows = [[Example(np.arange(3, 23, dtype=np.int32), 1)]]
+        loss = engine.accumulate([CausalLM().collate(rows, 32, 0)], 19 * context.ranks.size)
+        info = engine.step(1e-3)
+        return [info.applied, math.isfinite(info.gradient_norm), math.isfinite(float(loss.loss_sum))]
+
+    good = step()
+    before = engine.full_state_dict()
+    handle = layer.register_forward_hook(poison)
+    bad = step()
+    handle.remove()
+    after = engine.full_state_dict()
+    unchanged = all(bool((before[name] == after[name]).all()) for name in before)
+    return {"good": good, "bad": bad, "unchanged": unchanged, "again": step()}
+
+
 def _initial_deviation(context: StageContext) -> dict[str, float]:
     """Standard deviation of each weight matrix of a new model, gathered from ZeRO-3."""
+    engine = _engine(context, ENGINES["ZeRO-3"])
+    return {name: float(value.std()) for name, value in engine.full_state_dict().items() if value.ndim == 2}
+
+
+def _engine(context: StageContext, parallelism: Parallelism) -> Engine:
+    """A new model in an engine."""
     spec, settings = context.plan.spec, context.plan.spec.pretrain
     assert spec.model.scratch is not None
     assert settings is not None
     data = PreparedData.open(Path(context.plan.workspace), context.plan.inputs["prepare"])
     model = scratch_model(spec.model.scratch, data.tokenizer(), 0)
     losses = {CausalLM.name: CausalLM().loss}
-    engine = create_engine(_variant(context, "deviation", ENGINES["ZeRO-3"]), model, losses, settings.optimizer)
-    return {name: float(value.std()) for name, value in engine.full_state_dict().items() if value.ndim == 2}
+    return create_engine(_variant(context, "engine", parallelism), model, losses, settings.optimizer)

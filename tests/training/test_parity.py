@@ -66,7 +66,7 @@ def show(title: str, results: Results) -> None:
     """The table of losses: run the tests with -s to see it."""
     lines = [f"\n{title}: the last losses, gradient norms and validation losses of {STEPS} steps"]
     for name, values in results.items():
-        if name != "deviation":
+        if name not in ("deviation", "poisoned"):
             figures = " ".join("      -" if value is None else f"{value:7.5f}" for value in values[-12:])
             lines.append(f"  {name:16} {figures}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -109,3 +109,16 @@ def test_a_new_model_has_the_right_initialisation_under_zero_3(two_ranks: Result
     assert len(deviations) == 1 + 2 * 7
     for name, deviation in deviations.items():
         assert deviation == pytest.approx(0.02, rel=0.05), name
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_gradients_that_are_not_finite_are_not_applied_and_not_reported_as_applied(
+    name: str, two_ranks: Results
+) -> None:
+    outcome = two_ranks["poisoned"][name]
+    assert outcome == {
+        "good": [True, True, True],
+        "bad": [False, False, True],  # the loss is finite, the gradients are not
+        "unchanged": True,
+        "again": [True, True, True],
+    }

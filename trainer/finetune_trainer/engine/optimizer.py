@@ -25,7 +25,7 @@ class GuardedAdamW(torch.optim.AdamW):
     gradient_norm: Callable[[], float] | None = None
     """Returns the global norm of the gradients, the same on every rank; may clip them."""
     last_norm = math.nan
-    """What `gradient_norm` returned last."""
+    """What `gradient_norm` returned in the last step; NaN if that step did not come so far."""
 
     def step(self, closure: Any = None) -> Any:
         """Update the weights if `apply` is set and the gradient norm is finite."""
@@ -40,8 +40,14 @@ class GuardedAdamW(torch.optim.AdamW):
         """Whether the last `step` updated the weights."""
         return self.apply and math.isfinite(self.last_norm)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Learning rate of all groups for the next step."""
+    def prepare(self, learning_rate: float, *, apply: bool) -> None:
+        """Set what the next step does.
+
+        DeepSpeed returns from its own step without calling ours where it finds gradients that are not finite; the norm
+        of the step before must not stand for this one.
+        """
+        self.apply = apply
+        self.last_norm = math.nan
         for group in self.param_groups:
             group["lr"] = learning_rate
 

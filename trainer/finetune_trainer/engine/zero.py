@@ -73,8 +73,7 @@ class ZeroEngine:
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
         """See Engine."""
-        self._optimizer.set_learning_rate(learning_rate)
-        self._optimizer.apply = apply
+        self._optimizer.prepare(learning_rate, apply=apply)
         self._engine.step()
         return StepInfo(self._optimizer.last_norm, self._optimizer.applied)
 
