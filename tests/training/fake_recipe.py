@@ -11,11 +11,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from finetune_trainer.checkpoint import Checkpointer
+from finetune_trainer.checkpoint import Checkpointer, store
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadData, Preempted
 from finetune_trainer.workspace.artifacts import write_artifact
@@ -33,6 +34,8 @@ def run(context: StageContext) -> StageOutcome:
     latest = checkpointer.latest()
     total = torch.load(latest.path / "total.pt", weights_only=True) if latest else torch.zeros(())
     first = latest.step + 1 if latest else 1
+    if behaviour == "publish":
+        fail_to_publish()
 
     def write(folder: Path) -> None:
         if context.ranks.is_main:
@@ -64,6 +67,15 @@ def run(context: StageContext) -> StageOutcome:
         summary={"total": float(total), "first": float(first)},
         message=f"total {float(total)}",
     )
+
+
+def fail_to_publish() -> None:
+    """Let the disk be full where a checkpoint becomes durable, on this rank."""
+
+    def publish(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint.json")
+
+    store.publish = publish  # type: ignore[assignment]
 
 
 def misbehave(behaviour: str) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from finetune_api.stage_result import StageResult
 from training.conftest import GangRun, PodRun, StartGang
+from training.fake_gangs import SPEC, assert_no_traceback, fake, make_plan
 from training.programs import FAKE
-from training.test_launch import SPEC, assert_no_traceback, fake, make_plan
 
 RunGang = Callable[..., GangRun]
 
@@ -74,6 +74,19 @@ def test_after_a_kill_the_next_attempt_goes_on_from_the_last_checkpoint(workspac
     gang = run_gang(make_plan(workspace, spec=spec, attempt=2), program=FAKE)
     assert gang.exit_codes == [0, 0]
     assert result_of(gang.pods[0]).summary == {"total": 40.0, "first": 5.0}
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_checkpoint_that_does_not_become_durable_ends_all_ranks_with_the_reason(
+    in_background: bool, workspace: Path, run_gang: RunGang
+) -> None:
+    spec = SPEC | {"checkpoint": {"everySteps": 4, "async": in_background}}
+    start = time.monotonic()
+    gang = run_gang(make_plan(workspace, spec=spec), fake({"0": "publish"}), FAKE)
+    assert time.monotonic() - start < 60
+    assert gang.exit_codes == [64, 64]
+    assert [error.reason for pod in gang.pods if (error := result_of(pod).error)] == ["DiskFull", "DiskFull"]
+    assert not any("peer rank lost" in pod.output for pod in gang.pods)
 
 
 def test_a_pod_that_vanishes_takes_its_rank_with_it(workspace: Path, start_gang: StartGang) -> None:

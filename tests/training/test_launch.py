@@ -11,37 +11,13 @@ import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from finetune_api.plan import Plan, PlanJob
 from finetune_api.progress import Progress
 from training.conftest import GangRun, StartGang
+from training.fake_gangs import assert_no_traceback, fake, make_plan
 from training.programs import FAKE
-
-SPEC = {
-    "model": {"scratch": {"layers": 1, "hidden": 64, "heads": 2, "kvHeads": 1}},
-    "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
-    "pretrain": {
-        "budget": {"tokens": 1024},
-        "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
-    },
-    "checkpoint": {"everySteps": 4, "everySeconds": 864_000},
-}
-
-
-def make_plan(workspace: Path, **changes: Any) -> Plan:
-    fields: dict[str, Any] = {
-        "job": PlanJob(name="tiny", namespace="default", uid="u1"),
-        "stage": "pretrain",
-        "workspace": str(workspace),
-        "spec": SPEC,
-        "nodes": 2,
-        "fingerprint": "f" * 64,
-    }
-    return Plan.model_validate(fields | changes)
-
 
 RunGang = Callable[..., GangRun]
 
@@ -49,16 +25,6 @@ RunGang = Callable[..., GangRun]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     return tmp_path / "workspace"
-
-
-def fake(behaviours: dict[str, str]) -> dict[str, str]:
-    return {"FAKE": json.dumps(behaviours)}
-
-
-def assert_no_traceback(gang: GangRun) -> None:
-    for pod in gang.pods:
-        assert "Traceback" not in pod.output
-        assert pod.stderr.read_text(encoding="utf-8") == ""
 
 
 def test_two_pods_finish_and_a_second_run_is_a_no_op(workspace: Path, run_gang: RunGang) -> None:

@@ -128,6 +128,14 @@ def test_self_prediction_gain_probes_fresh_examples_and_prediction_gain_those_of
     assert not contents(same.probe) - contents(same.micro_batches)
 
 
+def test_a_prediction_gain_probe_has_rows_from_all_over_the_batch() -> None:
+    batch = Batch(global_tokens=32 * 64, sequence_length=64)
+    drawn = source(batch=batch, strategy="FAIR", update_every_steps=1, reward="PredictionGain").draw(1)
+    (whole,) = (torch.cat([micro.tensors["input_ids"] for micro in drawn.micro_batches]),)
+    probe = torch.cat([micro.tensors["input_ids"] for micro in drawn.probe])
+    assert [int((whole == row).all(dim=1).nonzero()[0, 0]) for row in probe] == [0, 8, 16, 24]
+
+
 def test_micro_batches_are_cut_without_changing_the_batch() -> None:
     whole = source(batch=BATCH.model_copy(update={"micro_batch": 16})).draw(1)
     cut = source(batch=BATCH.model_copy(update={"micro_batch": 4})).draw(1)
@@ -176,3 +184,11 @@ def test_validation_sets_are_fixed_and_shared_by_the_ranks() -> None:
         assert len(halves[0]) == len(halves[1])
         assert contents(whole) == contents(halves[0]) + contents(halves[1])
         assert 0 < sum(contents(whole).values()) <= len(arm.examples)
+
+
+def test_a_validation_set_is_not_the_first_rows_of_the_file() -> None:
+    arm = documents(TinyTexts(3000), 64)
+    texts = contents(validation_batches(arm, make_layout(BATCH, Ranks(), 1, PAD)))
+    rows = [row for row in range(3000) if tuple(arm.examples[row].tokens.tolist()) in texts]
+    assert len(rows) < 1000
+    assert sum(row < 1500 for row in rows) / len(rows) == pytest.approx(0.5, abs=0.1)

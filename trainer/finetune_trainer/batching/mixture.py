@@ -23,8 +23,8 @@ class MixtureSource:
     """Draws one arm per step, and that arm's next global batch: the same on every rank.
 
     The arm is a function of (seed, step, probabilities), the rows of the arm's own counter; a step that earns a reward
-    carries a probe: fresh examples of the same arm from a stream of their own (SelfPredictionGain), or the first
-    rows of the batch itself (PredictionGain).
+    carries a probe: fresh examples of the same arm from a stream of their own (SelfPredictionGain), or every
+    eighth row of the batch itself (PredictionGain).
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class MixtureSource:
     def _probe(self, name: str, rows: list[list[int]]) -> list[Batch]:
         layout, arm = self._probe_layout, self._arms[name]
         if self._settings.reward == "PredictionGain":
-            return layout.batches(arm, rows[: layout.rows])
+            # Packing puts the longest examples into the first rows, so the probe takes rows from all over the batch.
+            return layout.batches(arm, rows[:: len(rows) // layout.rows][: layout.rows])
         return layout.batches(arm, self._probes[name].draw(layout))
 
     def feedback(self, arm: str, loss: float, reward: float | None) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from finetune_trainer.batching.interface import ArmExamples
 from finetune_trainer.batching.layout import Layout
+from finetune_trainer.batching.order import EpochOrder
 from finetune_trainer.batching.packing import pack
 from finetune_trainer.objectives import Batch
 
@@ -14,13 +15,15 @@ _MAX_BATCHES = 4
 
 
 def validation_batches(arm: ArmExamples, layout: Layout) -> list[Batch]:
-    """This rank's share of a fixed validation set: the first examples, always the same ones, each in one row.
+    """This rank's share of a fixed validation set: a sample of the examples, always the same ones, each in one row.
 
+    Corpora are rarely in random order, so their first rows say little of the rest.
     Every rank gets the same number of micro-batches; some rows may be empty.
     """
     lengths = arm.examples.lengths
-    within = np.cumsum(lengths) <= _MAX_BATCHES * layout.rows * layout.row_length
-    chosen = np.flatnonzero(within)
+    order = EpochOrder(0, "validation", len(lengths))[0 : len(lengths)]
+    within = np.cumsum(lengths[order]) <= _MAX_BATCHES * layout.rows * layout.row_length
+    chosen = np.sort(order[within])
     if not layout.packing:
         return layout.batches(arm, [[int(sample)] for sample in chosen])
     chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]

@@ -41,7 +41,7 @@ class Checkpointer:
         self._ranks = context.ranks
         self._last_save = time.monotonic()
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def due(self, step: int, overdue: bool | None = None) -> bool:
         """Whether the policy asks for a checkpoint after `step` (>= 1); the same answer on every rank.
@@ -104,6 +104,8 @@ class Checkpointer:
             raise error or problem
         if self._ranks.is_main:
             self._finish(folder, step, metric, start)
+        if not self._policy.async_:
+            self._raise_problem()
         self._context.progress.add_time("checkpoint", time.monotonic() - start)
         return True
 
@@ -132,7 +134,7 @@ class Checkpointer:
             try:
                 entry = store.publish(folder, self._identity, step, metric, self._ranks.size)
                 store.prune(self._root, self._identity, self._policy.keep_last, self._policy.keep_best)
-            except BaseException as caught:  # noqa: BLE001 - raised by wait()
+            except Exception as caught:  # noqa: BLE001 - raised by wait(), on all ranks
                 self._error = caught
                 shutil.rmtree(folder, ignore_errors=True)
                 return
@@ -145,23 +147,24 @@ class Checkpointer:
             self._thread.start()
         else:
             publish()
-            self._raise_error()
 
     def wait(self) -> None:
-        """Until the checkpoint that is being written in the background is durable.
+        """Wait until the checkpoint that is being written in the background is durable; collective.
 
         Raises:
-            OSError: if it could not be made durable (rank 0).
+            OSError: on every rank, if rank 0 could not make it durable. Otherwise the others would wait for rank 0 in
+                their next collective until they lost it.
         """
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self._raise_error()
+        self._raise_problem()
 
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+    def _raise_problem(self) -> None:
+        error, self._error = self._error, None
+        problem = self._ranks.first_problem(error)
+        if problem is not None:
+            raise error or problem
 
     def clear(self) -> None:
         """Remove all checkpoints of the stage, once its artifact is there."""
