@@ -9,7 +9,7 @@ from pydantic import Field
 from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import Direction, ModelReference, Name, Ratio, UriReference
 from finetune_api.registries import METHODS, PROMPTS, TASKS
-from finetune_api.training import Batch, Optimizer
+from finetune_api.training import Batch, Optimizer, Schedule
 
 AdaptMethod = Annotated[str, OneOf(METHODS)]
 TaskType = Annotated[str, OneOf(TASKS)]
@@ -111,6 +111,28 @@ class EarlyStopping(ApiModel):
     """Validations without improvement."""
 
 
+class AdaptOptimizer(Optimizer):
+    """AdamW and its schedule; the defaults are those of Moslem et al. 2023."""
+
+    learning_rate: float = Field(default=2.0e-3, gt=0.0, le=10.0)
+    """Peak learning rate."""
+    schedule: Schedule = "Constant"
+    """Constant, Cosine (to minLearningRateRatio) or WarmupStableDecay (linear decay at the end)."""
+    warmup_ratio: Ratio = 0.0
+    """Share of the budget in linear warm-up."""
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Decoupled weight decay, on matrices only."""
+
+
+class AdaptBatch(Batch):
+    """How much goes through the model per optimizer step; by default 32 rows of 512 tokens as in Moslem et al. 2023."""
+
+    global_tokens: int = Field(default=16384, ge=1, le=2**31 - 1)
+    """Tokens of one optimizer step over all ranks: rows x sequenceLength, padding included."""
+    sequence_length: int = Field(default=512, ge=8, le=1_048_576)
+    """Tokens per row."""
+
+
 class Adapt(ApiModel):
     """Adaptation to a task."""
 
@@ -128,9 +150,9 @@ class Adapt(ApiModel):
     """Default: off."""
     epochs: float = Field(default=1.0, gt=0.0, le=1000.0)
     """Passes over the examples."""
-    optimizer: Optimizer = Optimizer(learning_rate=2.0e-3, schedule="Constant", warmup_ratio=0.0, weight_decay=0.0)
+    optimizer: AdaptOptimizer = AdaptOptimizer()
     """Optimizer; the defaults are those of Moslem et al. 2023."""
-    batch: Batch = Batch(global_tokens=16384, sequence_length=512)
+    batch: AdaptBatch = AdaptBatch()
     """Batch sizes; 32 rows of 512 tokens as in the paper."""
     validate_every_steps: int = Field(default=50, ge=1, le=1_000_000)
     """Optimizer steps between validations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -228,6 +229,21 @@ def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rat
     assert validation_loss(folder, workspace, plan) == pytest.approx(losses[best], abs=1e-4)
     assert (folder / "adapter").exists() is (method == "LoRA")
     assert load_model(folder, "artifact").lm_head.weight.shape == (400, 64)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_an_epoch_of_few_steps_is_said_before_and_after(workspace: Path, packing: bool) -> None:
+    batch = {"globalTokens": 96 * 64, "sequenceLength": 96, "packing": packing}
+    plan = make_plan(workspace, ranks=1, batch=batch, task=ADAPT["task"] | {"maxExamples": 128})
+    context = StageContext.single(plan)
+    said: list[str] = []
+    context.progress.update = lambda **values: said.append(str(values.get("message")))  # type: ignore[method-assign]
+    outcome = adapt.run(context)
+    done = outcome.summary["steps"]
+    warning = re.compile(r"only (\d+) steps: lower adapt.batch.globalTokens, or raise epochs")
+    expected = next(match for text in said if (match := warning.search(text)))
+    assert abs(int(expected[1]) - done) <= 1
+    assert f"only {done:.0f} steps" in outcome.message
 
 
 def test_matches_come_from_the_training_split_only(template: Path) -> None:

@@ -1,13 +1,14 @@
 """The contract itself: parsing, defaults, bounded messages, refusals."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from finetune_api.common import direction_languages
-from finetune_api.job import FineTuneJob
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.problems import problems_of
 from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.stage_result import (
@@ -55,6 +56,33 @@ def test_defaults_are_those_of_the_papers() -> None:
     assert adapt["optimizer"]["learningRate"] == pytest.approx(2.0e-3)
     assert adapt["optimizer"]["schedule"] == "Constant"
     assert adapt["batch"]["globalTokens"] == 32 * 512
+
+
+def test_a_default_belongs_to_its_leaf() -> None:
+    """What is given of a block changes nothing of what is not."""
+    changed = manifest(adapt=ADAPT | {"batch": {"sequenceLength": 256}, "optimizer": {"schedule": "Cosine"}})
+    adapt, default = (FineTuneJob.from_json_object(job).spec.adapt for job in (changed, manifest(adapt=ADAPT)))
+    assert adapt is not None
+    assert default is not None
+    assert adapt.batch == default.batch.model_copy(update={"sequence_length": 256})
+    assert adapt.optimizer == default.optimizer.model_copy(update={"schedule": "Cosine"})
+
+
+def blocks(model: type[BaseModel], path: str = "spec") -> Iterator[tuple[str, type[BaseModel], BaseModel]]:
+    """(path, type, default) of every block that has a default."""
+    for name, field in model.model_fields.items():
+        inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)]
+        for block in (t for t in inner if issubclass(t, BaseModel)):
+            if isinstance(field.default, BaseModel):
+                yield f"{path}.{name}", block, field.default
+            yield from blocks(block, f"{path}.{name}")
+
+
+def test_the_default_of_a_block_is_that_of_its_leaves() -> None:
+    found = list(blocks(FineTuneJobSpec))
+    assert len(found) > 10
+    for path, block, default in found:
+        assert default == block(), path
 
 
 def test_stages_run_in_their_order_and_prepare_always() -> None:

@@ -22,6 +22,9 @@ from finetune_trainer.run.stage import TrainingRecipe, train_stage
 from finetune_trainer.stages import artifact_path
 from finetune_trainer.tasks import TrainingData, find_task
 
+FEW_STEPS = 20
+"""Of all epochs together; with fewer an optimizer hardly gets anywhere, whatever its learning rate."""
+
 
 def run(context: StageContext) -> StageOutcome:
     """Adapt; every rank trains, rank 0 writes the artifact."""
@@ -40,6 +43,9 @@ def run(context: StageContext) -> StageOutcome:
 
     context.progress.update(phase="Reading")
     examples = task.training_data(adapt, data, context.ranks)
+    steps = expected_steps(adapt, int(examples.train.lengths.sum()), len(examples.train))
+    if steps < FEW_STEPS:
+        context.progress.update(message=few_steps(steps))
     objective = find_objective(examples.objective)
 
     def save(folder: Path, trained: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -82,6 +88,20 @@ def _settings(context: StageContext, adapt: Adapt, examples: TrainingData, pad: 
     )
 
 
+def expected_steps(adapt: Adapt, tokens: int, examples: int) -> int:
+    """Optimizer steps of all epochs, about: packed rows are taken for full."""
+    batch = adapt.batch
+    per_epoch = (
+        tokens / batch.global_tokens if batch.packing else examples * batch.sequence_length / batch.global_tokens
+    )
+    return max(1, round(adapt.epochs * per_epoch))
+
+
+def few_steps(steps: int) -> str:
+    """A warning in one line."""
+    return f"only {steps} steps: lower adapt.batch.globalTokens, or raise epochs"
+
+
 def describe(outcome: TrainOutcome, examples: int, adapt: Adapt) -> str:
     """One line: `2,000 examples · 1 epoch · loss 3.10 → 2.60 · validation 2.71 (best at step 120)`."""
     state, summary = outcome.state, outcome.summary()
@@ -95,4 +115,6 @@ def describe(outcome: TrainOutcome, examples: int, adapt: Adapt) -> str:
     stopping = adapt.early_stopping
     if stopping is not None and state.validations_without_improvement >= stopping.patience:
         parts.append(f"stopped early at step {state.step:,}")
+    elif state.step < FEW_STEPS:
+        parts.append(few_steps(state.step))
     return " · ".join(parts)
