@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,32 +13,58 @@ from finetune_api.objects import Object
 from finetune_api.problems import Problem
 
 FILE_SCHEME = "file://"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+NOT_FOUND = "SourceNotFound"
 
 
 def make_paths_absolute(job: Object, manifest_folder: Path) -> Object:
     """A copy of `job` whose plain paths are `file://` URIs, relative ones being relative to the manifest."""
     resolved = copy.deepcopy(job)
     for _, owner in _uri_owners(resolved.get("spec", {})):
-        uri = owner["uri"]
-        if "://" not in uri:
-            owner["uri"] = f"{FILE_SCHEME}{(manifest_folder / uri).resolve()}"
+        if _is_path(owner["uri"]):
+            owner["uri"] = f"{FILE_SCHEME}{(manifest_folder / owner['uri']).resolve()}"
     return resolved
 
 
-def missing_files(job: Object) -> list[Problem]:
-    """Every `file://` URI of a resolved job that names nothing, or nothing readable."""
+def missing_local_files(job: Object, folder: Path) -> list[Problem]:
+    """Every plain path of a job as written that names nothing, or nothing readable; `file://` may be in a pod."""
+    return _missing(job, folder, and_file_uris=False)
+
+
+def missing_files(job: Object, folder: Path) -> list[Problem]:
+    """As `missing_local_files`, for a job whose pods run here: `file://` URIs too."""
+    return _missing(job, folder, and_file_uris=True)
+
+
+def _missing(job: Object, folder: Path, *, and_file_uris: bool) -> list[Problem]:
     problems = []
     for field, owner in _uri_owners(job.get("spec", {})):
         uri = owner["uri"]
-        if not uri.startswith(FILE_SCHEME):
+        if not (_is_path(uri) or (and_file_uris and uri.startswith(FILE_SCHEME))):
             continue
-        for language in owner.get("languages", ()) if "{lang}" in uri else ("",):
-            path = Path(uri.removeprefix(FILE_SCHEME).replace("{lang}", language))
+        languages = owner.get("languages") if "{lang}" in uri else None
+        for language in languages if isinstance(languages, list) else ("{lang}",):
+            path = folder / uri.removeprefix(FILE_SCHEME).replace("{lang}", str(language))
             if not path.exists():
-                problems.append(Problem(f"{field}.uri", f"no such file or folder: {path}", "SourceNotFound"))
+                problems.append(
+                    Problem(f"{field}.uri", f"no such file or folder: {path}{_hint(field, uri)}", NOT_FOUND)
+                )
             elif not os.access(path, os.R_OK):
                 problems.append(Problem(f"{field}.uri", f"no permission to read {path}", "SourceNotReadable"))
     return problems
+
+
+def _is_path(uri: str) -> bool:
+    return "://" not in uri
+
+
+def _hint(field: str, uri: str) -> str:
+    """What to do with a name of the hub: `mistralai/Mistral-7B-v0.1`."""
+    if not HUB_NAME.fullmatch(uri):
+        return ""
+    if ".data.sources" in field:
+        return f"; if it is a data set of the hub, write hf://{uri}"
+    return f"; if it is a model of the hub, fetch it (hf download {uri} --local-dir DIR) and give the folder"
 
 
 def _uri_owners(spec: Object) -> Iterator[tuple[str, Object]]:

@@ -1,15 +1,22 @@
-"""Reading the manifest a person wrote."""
+"""Reading the manifests a person wrote."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
-from finetune_cli.local_manifest import make_paths_absolute, missing_files
+from finetune_api.problems import Problem
+from finetune_cli.local_manifest import make_paths_absolute, missing_files, missing_local_files
 from finetune_cli.refusal import refuse
-from finetune_operator.admission import ManifestProblem, place_problems, read_manifest
+from finetune_operator.admission import ManifestProblem, problems_in_file, read_manifest
+
+STDIN = Path("-")
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +29,44 @@ class LoadedManifest:
     """With defaults filled in and paths made absolute."""
 
 
-def problems_in(path: Path) -> list[ManifestProblem]:
-    """Every problem of a manifest."""
-    _, problems = read_manifest(_read(path), str(path))
-    return problems
+def lint(path: Path) -> Iterator[tuple[str, list[ManifestProblem]]]:
+    """Name and problems of each manifest of ours: in a file, below a folder, or on standard input (`-`)."""
+    if path == STDIN:
+        yield _lint_file("standard input", sys.stdin.buffer.read(), Path.cwd())
+    elif not path.is_dir():
+        yield _lint_file(str(path), _read(path), path.resolve().parent)
+    else:
+        yield from _lint_folder(path)
+
+
+def _lint_file(name: str, content: bytes, folder: Path) -> tuple[str, list[ManifestProblem]]:
+    number, problems = problems_in_file(content, name, partial(missing_local_files, folder=folder))
+    if not number and not problems:
+        kinds = "no FineTuneJob, FineTuneRuntime or ClusterFineTuneRuntime in it"
+        problems = [ManifestProblem(f"{name}:1", Problem("", kinds))]
+    return name, problems
+
+
+def _lint_folder(folder: Path) -> Iterator[tuple[str, list[ManifestProblem]]]:
+    """Files with nothing of ours in them are passed over."""
+    found = False
+    for path in sorted(path for suffix in SUFFIXES for path in folder.rglob(f"*{suffix}") if path.is_file()):
+        number, problems = problems_in_file(_read(path), str(path), partial(missing_local_files, folder=path.parent))
+        if number:
+            found = True
+            yield str(path), problems
+    if not found:
+        refuse([f"{folder}: no manifest of ours below it; they end in {' or '.join(SUFFIXES)}"])
 
 
 def load_manifest(path: Path, *, check_files: bool = False) -> LoadedManifest:
     """The job of a manifest; with `check_files`, files that it names must be there. Refuses with all problems."""
-    content = _read(path)
-    written, problems = read_manifest(content, str(path))
+    folder = path.resolve().parent
+    check = partial(missing_files, folder=folder) if check_files else None
+    written, problems = read_manifest(_read(path), str(path), check)
     if written is None or problems:
         refuse(problems)
-    job = make_paths_absolute(FineTuneJob.from_json_object(written).to_json_object(), path.resolve().parent)
-    missing = missing_files(job) if check_files else []
-    if missing:
-        refuse(place_problems(content, str(path), missing))
-    return LoadedManifest(written, job)
+    return LoadedManifest(written, make_paths_absolute(FineTuneJob.from_json_object(written).to_json_object(), folder))
 
 
 def _read(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule, OneOf
+from finetune_api.base import ApiModel, CelRule, OneOf, form
 from finetune_api.common import Direction, ModelReference, Name, Ratio, UriReference
 from finetune_api.registries import METHODS, PROMPTS, TASKS
 from finetune_api.training import Batch, Optimizer, Schedule
@@ -31,6 +31,10 @@ class Fuse(ApiModel):
     """Logits kept per token."""
 
 
+ALL_LINEAR = "all-linear"
+"""Target: every linear layer but the output layer, as PEFT calls it."""
+
+
 class Lora(ApiModel):
     """LoRA (Hu et al. 2021)."""
 
@@ -40,10 +44,17 @@ class Lora(ApiModel):
     """Scale: the update is multiplied by alpha / rank."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Dropout before the update."""
-    targets: list[Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$")]] = (
-        Field(default=["q_proj", "v_proj"], min_length=1, max_length=16)
-    )
-    """Names of the linear layers that get an update."""
+    targets: list[
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=128,
+                pattern=form(r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$", "must be the name of a layer, as in q_proj"),
+            ),
+        ]
+    ] = Field(default=["q_proj", "v_proj"], min_length=1, max_length=16)
+    """Names of the linear layers that get an update; all-linear: all of them, without the output layer."""
 
 
 class AdaptTask(ApiModel):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+import types
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import cache
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -52,6 +55,16 @@ class OneOf:
         return core_schema.literal_schema(list(self.names))
 
 
+FORMS: dict[str, str] = {}
+"""What a text must look like, in words, by its pattern."""
+
+
+def form(pattern: str, words: str) -> str:
+    """A field's `pattern`, with what a message says of it; regular expressions are no words."""
+    FORMS[pattern] = words
+    return pattern
+
+
 class ApiModel(BaseModel):
     """Base of every model that crosses a process border."""
 
@@ -86,6 +99,34 @@ class ApiModel(BaseModel):
             pydantic.ValidationError: with all problems of the object at once.
         """
         return cls.model_validate(value)
+
+    @classmethod
+    def from_manifest(cls, value: Object) -> Self:
+        """Parse as the API server does: camelCase names only, `"2"` and true are no numbers.
+
+        Raises:
+            pydantic.ValidationError: with all problems of the object at once.
+        """
+        # JSON, so that strings may still be times.
+        return cls.model_validate_json(json.dumps(value, default=str), strict=True, by_alias=True, by_name=False)
+
+
+@cache
+def child_models(model: type[ApiModel]) -> tuple[tuple[str, type[ApiModel]], ...]:
+    """JSON name and model of each field that holds a model or a list of models."""
+    return tuple(
+        (field.alias or name, child)
+        for name, field in model.model_fields.items()
+        for child in _models_in(field.annotation)
+    )
+
+
+def _models_in(annotation: Any) -> Iterator[type[ApiModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, list):
+        for argument in get_args(annotation):
+            yield from _models_in(argument)
 
 
 def is_finite(value: Any) -> bool:

@@ -6,18 +6,37 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, form
 from finetune_api.registries import STORES
 
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+LABEL = form(
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    "must be of small letters, digits and '-', with a letter or digit at both ends, as in my-job-1",
+)
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL)]
 """A DNS-1123 label."""
 DnsName = Annotated[
     str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=form(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+            "must be of small letters, digits, '-' and '.', with a letter or digit at both ends",
+        ),
+    ),
 ]
 """A DNS-1123 subdomain: the name of most objects."""
 LanguageCode = Annotated[
-    str, Field(min_length=2, max_length=11, pattern=r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$")
+    str,
+    Field(
+        min_length=2,
+        max_length=11,
+        pattern=form(
+            r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
+            "must be a language code, as in en, deu, pt-BR or zh-Hant",
+        ),
+    ),
 ]
 """ISO 639 language code, with an optional script or region subtag: en, deu, pt-BR, zh-Hant."""
 Direction = Annotated[
@@ -25,17 +44,29 @@ Direction = Annotated[
     Field(
         min_length=5,
         max_length=23,
-        pattern=r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?-[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
+        pattern=form(
+            r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?-[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
+            "must be two language codes, the source first, as in en-es or en-pt-BR",
+        ),
     ),
 ]
 """Translation direction, source language first: en-es, en-pt-BR."""
 Uri = Annotated[
     str,
-    Field(min_length=1, max_length=1024, pattern=rf"""^(({"|".join(STORES)})://)?[^\s\p{{C}}\p{{Z}}$`;|&<>"'\\]+$"""),
+    Field(
+        min_length=1,
+        max_length=1024,
+        pattern=form(
+            rf"""^(({"|".join(STORES)})://)?([^\s\p{{C}}\p{{Z}}$`;|<>\\]| )+$""",
+            f"must be a path, or start with {', '.join(STORES)} and ://; it may not have $ ` ; | < > or \\ in it, "
+            "nor line ends or invisible characters",
+        ),
+    ),
 ]
 """hf://, pvc://, file:// or s3://. In local mode a plain path is also allowed: relative to the manifest."""
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
+REVISION = form(r"^[A-Za-z0-9][-A-Za-z0-9._/]*$", "must be a commit, tag or branch, as in main or v1.0")
 URI_RULES = (
     CelRule(
         rule="!self.uri.matches('(^|/)[.][.](/|$)')",
@@ -57,7 +88,7 @@ class ModelReference(ApiModel):
 
     uri: Uri
     """hf:// pvc:// file:// s3://"""
-    revision: str | None = Field(default=None, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._/]*$")
+    revision: str | None = Field(default=None, max_length=128, pattern=REVISION)
     """Commit of a hub model; pin it."""
 
 

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from finetune_api.adapt import Adapt, Align, Fuse
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.adapt import ALL_LINEAR, Adapt, Align, Fuse
+from finetune_api.base import ApiModel, CelRule, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
 from finetune_api.meta import ObjectMeta
-from finetune_api.model import Elastic, Model, Parallelism
+from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
+from finetune_api.registries import METHODS
 from finetune_api.stages import STAGES, Stage
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.training import Checkpoint, Pretrain
@@ -30,7 +31,9 @@ class RuntimeReference(ApiModel):
 class CreateClaim(ApiModel):
     """A PersistentVolumeClaim that the operator creates."""
 
-    size: str = Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
+    size: str = Field(
+        max_length=32, pattern=form(r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", "must be a size, as in 100Gi")
+    )
     """Quantity."""
     storage_class_name: DnsName | None = None
     """Storage class; default: the cluster's."""
@@ -119,6 +122,9 @@ def _direction_in_source(variable: str, direction: str) -> str:
 _DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
 
 
+_ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
+
+
 def _unchanged(field: str) -> CelRule:
     return CelRule(
         rule=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
@@ -165,6 +171,23 @@ class FineTuneJobSpec(ApiModel):
             ),
             message=f"each of evaluate.tasks.direction {_DIRECTION_MESSAGE}",
             field_path=".evaluate.tasks",
+        ),
+        CelRule(
+            rule=(
+                "!has(self.pretrain) || self.pretrain.objectives.all(o, o.type != 'CausalLM' || "
+                "self.data.sources.all(s, s.name != o.source || "
+                "(has(o.language) ? o.language in s.languages : s.languages.size() == 1)))"
+            ),
+            message="a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
+            field_path=".pretrain.objectives",
+        ),
+        CelRule(
+            rule=(
+                f"!has(self.model.scratch) || !has(self.adapt) || !(self.adapt.method in {_ADAPTERS}) || "
+                f"self.adapt.lora.targets.all(t, t in {[*LINEAR_LAYERS, ALL_LINEAR]})"
+            ),
+            message=f"a model from scratch has no other LoRA targets than {', '.join(LINEAR_LAYERS)} and {ALL_LINEAR}",
+            field_path=".adapt.lora.targets",
         ),
         CelRule(
             rule="!has(self.model.scratch) || has(self.pretrain)",

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from finetune_api.base import ApiModel
+from finetune_api.base import ApiModel, form
+from finetune_api.common import LABEL
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -20,7 +21,7 @@ class ObjectMeta(ApiModel):
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="allow", frozen=True
     )
 
-    name: str = Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    name: str = Field(min_length=1, max_length=63, pattern=LABEL)
     namespace: str | None = None
     uid: str | None = None
     generation: int | None = None
@@ -38,7 +39,9 @@ class Condition(ApiModel):
     """Type of the condition in CamelCase."""
     status: ConditionStatus
     """True, False or Unknown."""
-    reason: str = Field(max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    reason: str = Field(
+        max_length=1024, pattern=form(r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "must be one CamelCase word")
+    )
     """Machine-readable reason of the last transition."""
     message: str = Field(default="", max_length=32768)
     """What a person should know, with the remedy where there is one."""

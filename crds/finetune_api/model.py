@@ -9,6 +9,9 @@ from pydantic import Field
 from finetune_api.base import ApiModel, CelRule
 from finetune_api.common import ModelReference
 
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Of one block of a model from scratch."""
+
 
 class ScratchModel(ApiModel):
     """A new model with random weights."""

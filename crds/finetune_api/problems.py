@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+
+from finetune_api.base import FORMS, ApiModel
+from finetune_api.suggest import meant_field, meant_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,18 @@ def field_path(location: Iterable[str | int]) -> str:
     return path
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Pydantic's errors as problems, in plain words; one per field."""
+def problems_of(error: ValidationError, model: type[ApiModel] | None = None) -> list[Problem]:
+    """Pydantic's errors as problems, in plain words; one per field.
+
+    `model`: what was parsed; with it a name that is nearly right is told.
+    """
     messages: dict[str, list[str]] = {}
     for e in error.errors(include_url=False):
-        field = field_path(part for part in e["loc"] if not _is_branch_of_union(part))
-        messages.setdefault(field, []).append(_plain_message(e["type"], e["msg"], e.get("input"), e.get("ctx", {})))
+        location = [part for part in e["loc"] if not _is_branch_of_union(part)]
+        text = _plain_message(e["type"], e["msg"], e.get("input"), e.get("ctx", {}))
+        if e["type"] == "extra_forbidden" and model is not None and (meant := meant_field(model, location)):
+            text += f": did you mean {meant}?"
+        messages.setdefault(field_path(location), []).append(text)
     return [Problem(field, " or ".join(texts)) for field, texts in messages.items()]
 
 
@@ -50,12 +60,62 @@ def _is_branch_of_union(part: str | int) -> bool:
     return isinstance(part, str) and (part.startswith(("constrained-", "literal[")) or part == "int")
 
 
+NOT_OF_TYPE = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "dict_type": "must have fields of its own",
+    "model_type": "must have fields of its own",
+    "model_attributes_type": "must have fields of its own",
+}
+OUT_OF_BOUNDS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+}
+WRONG_LENGTH = {
+    "too_short": "must have at least {min_length} {items}, not {actual_length}",
+    "too_long": "must have at most {max_length} {items}, not {actual_length}",
+}
+MULTIPLES = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
 def _plain_message(kind: str, message: str, value: object, context: dict[str, object]) -> str:
     if kind == "extra_forbidden":
         return "unknown field"
     if kind == "missing":
         return "required field is missing"
     if kind == "literal_error":
-        return f"must be one of {context['expected']}, not {value!r}"
+        meant = meant_word(str(value), re.findall("'([^']+)'", str(context["expected"])))
+        return f"must be one of {context['expected']}, not {_shown(value)}" + (
+            f": did you mean {meant}?" if meant else ""
+        )
+    if kind in WRONG_LENGTH:
+        limit = context["min_length" if kind == "too_short" else "max_length"]
+        return WRONG_LENGTH[kind].format(items="item" if limit == 1 else "items", **context)
+    if kind == "string_pattern_mismatch":
+        return f"{FORMS.get(str(context['pattern']), message)}, not {_shown(value)}"
+    plain = NOT_OF_TYPE.get(kind) or OUT_OF_BOUNDS.get(kind, "").format(**context)
+    return f"{plain or message[0].lower() + message[1:]}, not {_shown(value)}{_number_meant(kind, value)}"
+
+
+def _number_meant(kind: str, value: object) -> str:
+    """`420M` where a number is expected."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGB])", str(value)) if kind in NOT_OF_TYPE else None
+    if found and "number" in NOT_OF_TYPE[kind]:
+        return f": write {round(float(found[1]) * MULTIPLES[found[2]])}"
+    return ""
+
+
+def _shown(value: object) -> str:
     shown = repr(value)
-    return f"{message[0].lower()}{message[1:]}, not {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    return shown if len(shown) <= 80 else shown[:77] + "..."

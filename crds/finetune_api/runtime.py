@@ -7,16 +7,32 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from finetune_api import labels
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, form
 from finetune_api.common import DnsName, Name
 from finetune_api.meta import ObjectMeta
 from finetune_api.objects import Object
 
 Quantity = Annotated[
-    str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$")
+    str,
+    Field(
+        max_length=32,
+        pattern=form(
+            r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$",
+            "must be a quantity, as in 500m, 4 or 16Gi",
+        ),
+    ),
 ]
 """As Kubernetes writes amounts: 500m, 4, 16Gi."""
-ImageName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._:/@+]*$")]
+ImageName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        pattern=form(
+            r"^[A-Za-z0-9][-A-Za-z0-9._:/@+]*$", "must be an image name, as in registry.example.com/team/trainer:1.2"
+        ),
+    ),
+]
 _OPERATORS_PLACES = (
     labels.CLAIMS_MOUNT,
     labels.PLAN_MOUNT,
@@ -34,7 +50,11 @@ _OPERATORS_VARIABLES = (
 class EnvironmentVariable(ApiModel):
     """A plain environment variable; never a secret."""
 
-    name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=form(r"^[A-Za-z_][A-Za-z0-9_]*$", "must be the name of an environment variable: letters, digits and _"),
+    )
     value: str = Field(default="", max_length=4096)
 
 
@@ -90,9 +110,20 @@ class VolumeMount(ApiModel):
 
     name: Name
     """Of the volume."""
-    mount_path: str = Field(max_length=512, pattern=r"^(/[-A-Za-z0-9._]+)+$")
+    mount_path: str = Field(
+        max_length=512,
+        pattern=form(
+            r"^(/[-A-Za-z0-9._]+)+$", "must be a full path of letters, digits, '-', '.' and '_', as in /data/cache"
+        ),
+    )
     """Where it is in the container."""
-    sub_path: str | None = Field(default=None, max_length=512, pattern=r"^[-A-Za-z0-9._]+(/[-A-Za-z0-9._]+)*$")
+    sub_path: str | None = Field(
+        default=None,
+        max_length=512,
+        pattern=form(
+            r"^[-A-Za-z0-9._]+(/[-A-Za-z0-9._]+)*$", "must be a relative path of letters, digits, '-', '.' and '_'"
+        ),
+    )
     """What of it, if not all."""
     read_only: bool = False
     """Whether nothing is written there."""

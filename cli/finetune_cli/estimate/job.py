@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_api.adapt import ALL_LINEAR
 from finetune_api.devices import GIB, find_accelerator
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import TrainTokenizer
@@ -161,7 +162,7 @@ def _warnings(
         if stage.memory.total > device.memory_bytes
     ]
     if spec.adapt is not None and METHODS[spec.adapt.method].adapter:
-        unknown = [name for name in spec.adapt.lora.targets if name not in shape.linear_layers]
+        unknown = [name for name in spec.adapt.lora.targets if name not in (*shape.linear_layers, ALL_LINEAR)]
         if unknown:
             warnings.append(
                 f"adapt.lora.targets {', '.join(unknown)}: no such linear layer; there are "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_api.adapt import ALL_LINEAR
 from finetune_api.model import ScratchModel
 
 
@@ -54,7 +55,8 @@ class TransformerShape:
     def lora_parameters(self, rank: int, targets: list[str]) -> int:
         """Weights of LoRA updates of `rank` on the named layers of every block."""
         layers = self.linear_layers
-        return self.layers * sum(rank * sum(layers[name]) for name in targets if name in layers)
+        names = layers if ALL_LINEAR in targets else [name for name in targets if name in layers]
+        return self.layers * sum(rank * sum(layers[name]) for name in names)
 
 
 def shape_of_scratch(model: ScratchModel, vocabulary: int) -> TransformerShape:

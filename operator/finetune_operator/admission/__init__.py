@@ -4,6 +4,13 @@ Returns what is wrong as problems and raises nothing: a store refuses, a command
 """
 
 from finetune_operator.admission.admit import admit, problems_in, problems_in_status
-from finetune_operator.admission.manifest import ManifestProblem, place_problems, read_manifest
+from finetune_operator.admission.manifest import ManifestProblem, problems_in_file, read_manifest
 
-__all__ = ["ManifestProblem", "admit", "place_problems", "problems_in", "problems_in_status", "read_manifest"]
+__all__ = [
+    "ManifestProblem",
+    "admit",
+    "problems_in",
+    "problems_in_file",
+    "problems_in_status",
+    "read_manifest",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -55,11 +54,10 @@ def problems_in(new: Object, old: Object | None = None) -> list[Problem]:
     try:
         complete = _with_defaults(model, new)
     except ValidationError as error:
-        return problems_of(error) + rules_broken_in_valid_parts(model, new)
+        return problems_of(error, model) + rules_broken_in_valid_parts(model, new)
     return broken_rules(model, complete, old)
 
 
 def _with_defaults(model: type[ApiModel], value: Object) -> Object:
-    # Strict, as the API server: "2" and true are no numbers. JSON, so that strings may still be times.
-    complete = model.model_validate_json(json.dumps(value, default=str), strict=True).to_json_object()
+    complete = model.from_manifest(value).to_json_object()
     return {key: part for key, part in complete.items() if key in value or key == "spec"}

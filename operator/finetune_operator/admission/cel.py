@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import types
-from collections.abc import Iterator
 from functools import cache
-from typing import Any, Union, get_args, get_origin
 
 import celpy
 from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 from pydantic import ValidationError
 
-from finetune_api.base import ApiModel, CelRule
+from finetune_api.base import ApiModel, CelRule, child_models
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
-
-UNION_ORIGINS = (Union, types.UnionType)
 
 
 def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: str = "") -> list[Problem]:
@@ -31,7 +25,7 @@ def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: s
             continue
         if not _holds(rule, new, old):
             problems.append(Problem(f"{path}{rule.field_path or ''}", rule.message))
-    for name, child in _children(model):
+    for name, child in child_models(model):
         value = new.get(name)
         previous = old.get(name) if old is not None else None
         if isinstance(value, dict):
@@ -45,7 +39,7 @@ def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: s
 def rules_broken_in_valid_parts(model: type[ApiModel], value: Object, path: str = "") -> list[Problem]:
     """Rules broken by those parts of an object that fit their schema, where the object as a whole does not."""
     problems = []
-    for name, child in _children(model):
+    for name, child in child_models(model):
         part = value.get(name)
         items = [(f"[{i}]", item) for i, item in enumerate(part)] if isinstance(part, list) else [("", part)]
         for suffix, item in items:
@@ -53,7 +47,7 @@ def rules_broken_in_valid_parts(model: type[ApiModel], value: Object, path: str 
                 continue
             place = f"{path}.{name}{suffix}".lstrip(".")
             try:
-                complete = child.model_validate_json(json.dumps(item, default=str), strict=True).to_json_object()
+                complete = child.from_manifest(item).to_json_object()
             except ValidationError:
                 problems += rules_broken_in_valid_parts(child, item, place)
             else:
@@ -80,21 +74,3 @@ def _program(rule: str) -> celpy.Runner:
 @cache
 def _environment() -> celpy.Environment:
     return celpy.Environment()
-
-
-@cache
-def _children(model: type[ApiModel]) -> tuple[tuple[str, type[ApiModel]], ...]:
-    """JSON name and model of each field that holds a model or a list of models."""
-    return tuple(
-        (field.alias or name, child)
-        for name, field in model.model_fields.items()
-        for child in _models_in(field.annotation)
-    )
-
-
-def _models_in(annotation: Any) -> Iterator[type[ApiModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
-        yield annotation
-    elif get_origin(annotation) in UNION_ORIGINS or get_origin(annotation) is list:
-        for argument in get_args(annotation):
-            yield from _models_in(argument)

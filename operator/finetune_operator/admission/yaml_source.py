@@ -73,6 +73,18 @@ def read_yaml(content: bytes) -> Source:
     Raises:
         YamlError: if it is something else, or too large or too deep.
     """
+    sources = read_documents(content)
+    if len(sources) != 1:
+        raise YamlError(1, f"one YAML document is expected, not {len(sources)}")
+    return sources[0]
+
+
+def read_documents(content: bytes) -> list[Source]:
+    """The mappings of a file; empty documents are none.
+
+    Raises:
+        YamlError: if something else is among them, or too large or too deep.
+    """
     if len(content) > MAX_BYTES:
         raise YamlError(1, f"a manifest may have at most {MAX_BYTES:,} bytes, not {len(content):,}")
     try:
@@ -88,13 +100,16 @@ def read_yaml(content: bytes) -> Source:
         raise YamlError(line, f"not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise YamlError(1, f"not valid YAML: {str(error).splitlines()[0]}") from None
-    if len(documents) != 1:
-        raise YamlError(1, f"one YAML document is expected, not {len(documents)}")
-    if not isinstance(documents[0], yaml.MappingNode):
-        raise YamlError(1, "a mapping with apiVersion, kind, metadata and spec is expected")
-    source = Source({})
-    _Reader(source).note(documents[0], "", ())
-    source.value = _construct(documents[0])
+    return [_source(document) for document in documents if document.tag != "tag:yaml.org,2002:null"]
+
+
+def _source(document: yaml.Node) -> Source:
+    line = document.start_mark.line + 1
+    if not isinstance(document, yaml.MappingNode):
+        raise YamlError(line, "a mapping with apiVersion, kind, metadata and spec is expected")
+    source = Source({}, {"": line})
+    _Reader(source).note(document, "", ())
+    source.value = _construct(document)
     return source
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
+from finetune_api.base import FORMS, ApiModel, child_models
 from finetune_api.problems import Problem
-from finetune_operator.admission import place_problems, read_manifest
+from finetune_api.suggest import NAMES_ELSEWHERE
+from finetune_operator.admission import read_manifest
+from finetune_operator.admission.admit import MODELS
 
 GOOD = """\
 apiVersion: finetune-operator.io/v1alpha1
@@ -53,9 +59,78 @@ def test_all_problems_come_at_once_each_with_its_line() -> None:
     broken = broken.replace("languages: [en]\n", "languages: [en, es]\n")
     assert problems_of(broken) == [
         "job.yaml:6 spec.parallelism.colour: unknown field",
-        "job.yaml:8 spec.model.scratch.layers: input should be a valid integer, not 'two'",
+        "job.yaml:8 spec.model.scratch.layers: must be a whole number, not 'two'",
         "job.yaml:14 spec.data.sources[1].languages: a Text or QuestionAnswering source has exactly one language",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("learningRate: 3e-4", "learning_rate: 3e-4",
+         ".optimizer.learning_rate: unknown field: did you mean learningRate?"),
+        ("  pretrain:", "  adapt: {task: {source: ui, direction: en-es}, lora: {r: 8}}\n  pretrain:",
+         "spec.adapt.lora.r: unknown field: did you mean rank?"),
+        ("  pretrain:", "  adapt: {task: {source: ui, direction: en-es}, num_train_epochs: 3}\n  pretrain:",
+         "spec.adapt.num_train_epochs: unknown field: did you mean epochs?"),
+        ("  pretrain:\n", "  pretrain:\n    max_seq_length: 64\n",
+         "spec.pretrain.max_seq_length: unknown field: did you mean spec.pretrain.batch.sequenceLength?"),
+        ("  pretrain:", "  save_steps: 10\n  pretrain:",
+         "spec.save_steps: unknown field: did you mean spec.checkpoint.everySteps?"),
+        ("hidden: 64", "hidden_size: 64", "spec.model.scratch.hidden_size: unknown field: did you mean hidden?"),
+        ("type: Text", "type: text", "'Text' or 'QuestionAnswering', not 'text': did you mean Text?"),
+        ("tokens: 4096", "tokens: 420M", "must be a whole number, not '420M': write 420000000"),
+        ("tokens: 4096", "tokens: 0", "spec.pretrain.budget.tokens: must be at least 1, not 0"),
+        ("learningRate: 3e-4", "learningRate: fast", "must be a number, not 'fast'"),
+        ("[en, es]", "en", "spec.data.sources[0].languages: must be a list, not 'en'"),
+        ("{tokens: 4096}", "4096", "spec.pretrain.budget: must have fields of its own, not 4096"),
+        ("    objectives:\n    - {name: mt, type: Translation, source: ui, directions: [en-es]}\n",
+         "    objectives: []\n", "spec.pretrain.objectives: must have at least 1 item, not 0"),
+        ("name: ui\n", "name: My Job\n", "metadata.name: must be of small letters, digits and '-'"),
+        ("languages: [en]", "languages: [english]", "languages[0]: must be a language code, as in en"),
+        ("languages: [en]", "languages: [engl]", "languages[0]: must be a language code, as in en"),
+        ("[en-es]", "[en_es]", "must be two language codes, the source first"),
+        ("uri: news.txt", "uri: 'news;rm.txt'", "must be a path, or start with"),
+    ],
+)  # fmt: skip
+def test_what_was_meant_is_told_in_words(old: str, new: str, expected: str) -> None:
+    problems = changed(old, new)
+    assert any(expected in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("path", ["my corpora/c.tsv", 'it\'s "here".tsv', "R&D/c.tsv"])
+def test_paths_may_have_blanks_and_quotes(path: str) -> None:
+    quoted = path.replace("'", "''")
+    assert changed("uri: news.txt", f"uri: '{quoted}'") == []
+
+
+def test_every_form_of_a_text_is_told_in_words() -> None:
+    """No message of ours shows a regular expression."""
+    patterns = {
+        pattern for model in MODELS.values() for pattern in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema(model))
+    }
+    assert patterns
+    assert {json.loads(pattern) for pattern in patterns} <= set(FORMS)
+
+
+def schema(model: type[ApiModel]) -> str:
+    return json.dumps(model.model_json_schema(by_alias=True))
+
+
+def test_every_name_of_another_tool_leads_to_a_field() -> None:
+    names = {name for model in MODELS.values() for name in names_below(model)}
+    assert set(NAMES_ELSEWHERE.values()) <= names
+
+
+def names_below(model: type[ApiModel]) -> set[str]:
+    own = {field.alias or name for name, field in model.model_fields.items()}
+    return own.union(*(names_below(child) for _, child in child_models(model)))
+
+
+def test_what_is_wrong_and_what_is_not_supported_come_together() -> None:
+    problems = changed("  pretrain:", "  export: {}\n  adapt: {task: {source: gone, direction: en-es}}\n  pretrain:")
+    assert "spec.export: the export block is not supported" in problems[0]
+    assert "adapt.task.source must be one of data.sources" in problems[1]
 
 
 @pytest.mark.parametrize("value", ["'2'", "true", "1:30", "[2]", "two", "~"])
@@ -122,6 +197,7 @@ def test_bytes_that_are_no_text() -> None:
     assert str(problem) == "job.yaml:2 not UTF-8 text"
 
 
-def test_problems_found_later_are_placed_at_the_field_or_around_it() -> None:
-    later = [Problem("spec.data.sources[1].uri", "missing"), Problem("spec.data.sources[0].nowhere", "x")]
-    assert [p.place for p in place_problems(GOOD.encode(), "job.yaml", later)] == ["job.yaml:11", "job.yaml:15"]
+def test_problems_of_other_checks_are_placed_at_the_field_or_around_it() -> None:
+    others = [Problem("spec.data.sources[1].uri", "missing"), Problem("spec.data.sources[0].nowhere", "x")]
+    placed = read_manifest(GOOD.encode(), "job.yaml", lambda _: others)[1]
+    assert [p.place for p in placed] == ["job.yaml:11", "job.yaml:15"]

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from finetune_api.base import ApiModel
+from finetune_api.base import ApiModel, child_models
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
-from finetune_operator.admission.cel import _children
 from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
 from unit.admission.runtime_cases import FAILING as RUNTIME_FAILING
 from unit.admission.runtime_cases import ONLY_FOR_THE_PLATFORM_TEAM, runtime
@@ -51,7 +50,7 @@ def stored_as(value: Object) -> Object:
 
 def rules(model: type[ApiModel]) -> Iterator[str]:
     yield from (rule.message for rule in model.cel_rules if not rule.is_transition)
-    for _, child in _children(model):
+    for _, child in child_models(model):
         yield from rules(child)
 
 

@@ -102,7 +102,7 @@ def test_all_problems_come_at_once_with_their_field_paths() -> None:
     problems = {p.field: p.message for p in problems_of(caught.value)}
     assert problems["spec.parallelism.colour"] == "unknown field"
     assert "'two'" in problems["spec.parallelism.nodes"]
-    assert "greater than or equal to 1" in problems["spec.checkpoint.everySteps"]
+    assert problems["spec.checkpoint.everySteps"] == "must be at least 1, not 0"
 
 
 def test_what_is_not_there_yet_is_refused_by_field() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_api.objects import Object
-from finetune_cli.local_manifest import make_paths_absolute, missing_files
+from finetune_cli.local_manifest import make_paths_absolute, missing_files, missing_local_files
 from finetune_cli.log_tail import LogTail
 from finetune_cli.plan_view import filled_in
 from finetune_cli.workspace import make_workspace, read_job, workspace_of, write_json_atomically
@@ -31,10 +31,38 @@ def test_uris_with_a_scheme_stay_as_they_are(uri: str, tmp_path: Path) -> None:
 
 def test_every_missing_file_is_told_with_its_field(tmp_path: Path) -> None:
     (tmp_path / "news.en").write_text("a\n")
-    problems = missing_files(job(uri=f"file://{tmp_path}/news.{{lang}}"))
+    problems = missing_files(job(uri=f"file://{tmp_path}/news.{{lang}}"), tmp_path)
     assert [(p.field, p.message) for p in problems] == [
         ("spec.data.sources[0].uri", f"no such file or folder: {tmp_path}/news.es")
     ]
+
+
+def test_lint_looks_for_plain_paths_only(tmp_path: Path) -> None:
+    (tmp_path / "my ui.tsv").write_text("a\tb\n")
+    assert missing_local_files(job(uri="my ui.tsv"), tmp_path) == []
+    assert missing_local_files(job(uri="file:///in/the/pod.tsv"), tmp_path) == []
+    (problem,) = missing_local_files(job(uri="ui.tsv"), tmp_path)
+    assert problem.message == f"no such file or folder: {tmp_path}/ui.tsv"
+
+
+@pytest.mark.parametrize(
+    ("block", "hint"),
+    [
+        (
+            {"model": {"from": {"uri": "mistralai/Mistral-7B-v0.1"}}},
+            "hf download mistralai/Mistral-7B-v0.1 --local-dir",
+        ),
+        ({"data": {"sources": [{"uri": "wmt/wmt19"}]}}, "write hf://wmt/wmt19"),
+    ],
+)
+def test_names_of_the_hub_are_told_from_paths(block: Object, hint: str, tmp_path: Path) -> None:
+    (problem,) = missing_local_files({"spec": block}, tmp_path)
+    assert hint in problem.message
+
+
+@pytest.mark.parametrize("spec", [None, [], {"data": None}, {"data": {"sources": [{"uri": 3}, {"uri": "x{lang}"}]}}])
+def test_looking_for_files_expects_nothing_of_a_manifest(spec: Any, tmp_path: Path) -> None:
+    assert all(problem.field for problem in missing_local_files({"spec": spec}, tmp_path))
 
 
 def test_workspace_by_option_spec_or_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,14 @@ spec:
 """
 
 
+RUNTIME = """\
+apiVersion: finetune-operator.io/v1alpha1
+kind: ClusterFineTuneRuntime
+metadata: {name: cpu}
+spec: {image: a/b:1}
+"""
+
+
 def write(folder: Path, text: str) -> Path:
     (folder / "ui.tsv").write_text("a\tb\n", encoding="utf-8")
     path = folder / "job.yaml"
@@ -81,6 +89,32 @@ def test_all_problems_of_a_manifest_come_at_once(tmp_path: Path) -> None:
     assert result.returncode == 2
     for field in ("spec.parallelism.nodes", "spec.model.scratch", "spec.data.sources[0].languages"):
         assert field in result.stdout
+
+
+def test_folders_runtimes_several_documents_and_standard_input_are_linted(tmp_path: Path) -> None:
+    folder = tmp_path / "it's a folder"
+    folder.mkdir()
+    write(folder, GOOD + "---\n" + RUNTIME)
+    (folder / "bad.yml").write_text(RUNTIME.replace("image: a/b:1", "image: 3"), encoding="utf-8")
+    (folder / "values.yaml").write_text("replicas: 3\n", encoding="utf-8")
+    (folder / "template.yaml").write_text("a: {{ .Values.a }}\n", encoding="utf-8")
+    result = finetune(tmp_path, "lint", folder.name)
+    assert result.returncode == 2
+    assert result.stdout.splitlines()[1:] == [f"✔ {folder.name}/job.yaml"]
+    assert result.stdout.startswith(f"✖ {folder.name}/bad.yml:4 spec.image: must be text: write")
+
+    typed = finetune(folder, "lint", "-", stdin=GOOD)
+    assert typed.stdout == "✔ standard input\n"
+    nothing = finetune(folder, "lint", "values.yaml")
+    assert nothing.returncode == 2
+    assert "no FineTuneJob" in nothing.stdout
+
+
+def test_files_that_are_missing_are_found_by_lint_with_all_other_problems(tmp_path: Path) -> None:
+    write(tmp_path, GOOD.replace("uri: ui.tsv", "uri: gone.tsv").replace("nodes: 2", "nodes: 0"))
+    result = finetune(tmp_path, "lint", "job.yaml")
+    assert "spec.parallelism.nodes: must be at least 1, not 0" in result.stdout
+    assert "no such file or folder" in result.stdout
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00garbage", b"a: &a [*a, *a]\n", b"- 1\n- 2\n", b"x" * 2_000_000])

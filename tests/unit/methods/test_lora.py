@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from finetune_api.adapt import Lora
+from finetune_api.model import LINEAR_LAYERS
 from finetune_trainer.engine.state import full_state_dict
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.lora import add_lora, linear_layers, merged_model, save_adapter
@@ -47,6 +48,16 @@ def test_nothing_changes_before_training_and_only_the_update_is_trained(base: Pa
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert len(names) == 2 * 3 * 2
     assert all("lora_" in name for name in names)
+
+
+def test_all_linear_is_every_layer_but_the_output_layer(base: Path) -> None:
+    model = add_lora(load_model(base), SETTINGS.model_copy(update={"targets": ["all-linear"]}), seed=1, base="b")
+    updated = {
+        name.split(".lora_")[0].rpartition(".")[2]
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    assert updated == set(LINEAR_LAYERS)
 
 
 def test_the_first_halves_depend_on_the_seed_alone(base: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from finetune_api.adapt import Adapt
+from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.adapt import Lora as LoraSettings
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
@@ -50,13 +50,13 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
     Raises:
         BadConfiguration: if a target names no linear layer of the model.
     """
-    _check_targets(model, settings.targets)
+    targets = _targets(model, settings.targets)
     model.name_or_path = base
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type, unused-ignore]
         lora_dropout=settings.dropout,
-        target_modules=list(settings.targets),
+        target_modules=targets,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -65,7 +65,10 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         return get_peft_model(model, config)
 
 
-def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
+def _targets(model: PreTrainedModel, targets: list[str]) -> list[str] | str:
+    """The targets as PEFT takes them."""
+    if ALL_LINEAR in targets:
+        return ALL_LINEAR
     layers = linear_layers(model)
     missing = [target for target in targets if target not in layers]
     if missing:
@@ -74,6 +77,7 @@ def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
             f"spec.adapt.lora.targets: the model has no linear layer named {' or '.join(missing)}",
             f"Layers there are: {', '.join(layers)}.",
         )
+    return list(targets)
 
 
 def linear_layers(model: PreTrainedModel) -> list[str]:
