@@ -1,15 +1,15 @@
-"""How a running job is shown: redrawn in place on a terminal, one JSON line per change elsewhere."""
+"""How a running job is shown: redrawn in place on a terminal, elsewhere one line per change, as text or JSON."""
 
 from __future__ import annotations
 
-import json
 import sys
 import termios
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
@@ -17,9 +17,12 @@ from rich.live import Live
 
 from finetune_api.job import FineTuneJob
 from finetune_cli.log_tail import LogTail
-from finetune_cli.view import change_line, job_view
+from finetune_cli.output import write_json
+from finetune_cli.view import change_line, job_view, progress_line, stage_lines
 
 LOG_LINES = 12
+PROGRESS_SECONDS = 5.0
+"""Between two lines of progress in a file."""
 LOCAL_MODES = 3
 """Place of the local modes in what `termios.tcgetattr` returns."""
 
@@ -54,22 +57,7 @@ class Display(Protocol):
         ...
 
 
-class SilentDisplay:
-    """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def show(self, job: FineTuneJob) -> None:
-        """Nothing."""
-
-
-class TerminalDisplay(SilentDisplay):
+class TerminalDisplay:
     """Redraws in place."""
 
     def __init__(self, console: Console, log_folder: Path | None) -> None:
@@ -96,29 +84,67 @@ class TerminalDisplay(SilentDisplay):
         self._live.update(job_view(job, datetime.now(UTC), self._lines))
 
 
-class JsonLinesDisplay(SilentDisplay):
-    """One JSON line per change of state, stage or progress."""
+class _LinesDisplay:
+    """Line by line."""
 
     def __init__(self, log_folder: Path | None) -> None:
-        """`log_folder`: also print the pods' logs, as they are."""
+        """`log_folder`: also print the pods' logs."""
         self._tail = LogTail(log_folder) if log_folder else None
-        self._last: dict[str, object] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def _log_lines(self) -> Iterator[str]:
+        if self._tail is not None:
+            yield from self._tail.new_lines()
+
+
+class JsonLinesDisplay(_LinesDisplay):
+    """One JSON line per change of state, stage or progress, and per line of the logs: `{"log": "ui-0 | loss 2.1"}`."""
+
+    _last: Mapping[str, object] = MappingProxyType({})
 
     def show(self, job: FineTuneJob) -> None:
         """Print if something changed."""
-        if self._tail is not None:
-            for log_line in self._tail.new_lines():
-                print(log_line, flush=True)
+        for log_line in self._log_lines():
+            write_json({"log": log_line}, indent=None)
         line = change_line(job)
         unchanged = {key: value for key, value in line.items() if key not in ("time", "etaSeconds")}
         if unchanged != self._last:
             self._last = unchanged
-            print(json.dumps(line, ensure_ascii=False), flush=True)
+            write_json(line, indent=None)
 
 
-def choose_display(log_folder: Path | None, *, silent: bool) -> Display:
+class TextLinesDisplay(_LinesDisplay):
+    """One line of text per stage that begins or ends, and per PROGRESS_SECONDS while it runs."""
+
+    _shown: frozenset[str] = frozenset()
+    _progress_due = 0.0
+
+    def show(self, job: FineTuneJob) -> None:
+        """Print if something changed."""
+        for log_line in self._log_lines():
+            print(log_line, flush=True)
+        changes = [line for line in stage_lines(job) if line not in self._shown]
+        self._shown |= frozenset(changes)
+        now = time.monotonic()
+        progress = progress_line(job)
+        if progress and not changes and progress not in self._shown and now >= self._progress_due:
+            self._shown |= {progress}
+            self._progress_due = now + PROGRESS_SECONDS
+            changes.append(progress)
+        for line in changes:
+            print(f"{datetime.now(UTC):%H:%M:%S}  {line}", flush=True)
+
+
+def choose_display(log_folder: Path | None, *, as_json: bool) -> Display:
     """What suits the output; `log_folder`: also show the pods' logs."""
+    if as_json:
+        return JsonLinesDisplay(log_folder)
     console = Console()
-    if silent:
-        return SilentDisplay()
-    return TerminalDisplay(console, log_folder) if console.is_terminal else JsonLinesDisplay(log_folder)
+    return TerminalDisplay(console, log_folder) if console.is_terminal else TextLinesDisplay(log_folder)

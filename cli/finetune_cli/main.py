@@ -12,6 +12,7 @@ from typer import Typer
 
 from finetune_api.exit_codes import CliExitCode
 from finetune_cli.commands import dashboard, lint, logs, plan, report, run, status, version
+from finetune_cli.output import write_in_every_locale
 
 app = Typer(
     name="finetune",
@@ -32,6 +33,7 @@ app.command("version")(version.version)
 
 def main() -> None:
     """Entry point of `finetune` and `kubectl finetune`."""
+    write_in_every_locale()
     try:
         app()
     except BrokenPipeError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,6 @@ from finetune_api.job import FineTuneJob
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
 from finetune_cli.workspace import newest_checkpoint_step
-
-
-def print_job(job: dict[str, Any]) -> None:
-    """Print the object as a machine reads it."""
-    sys.stdout.write(json.dumps(job, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: CliExitCode) -> None:

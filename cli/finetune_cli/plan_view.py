@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_cli.estimate.job import DEVICES, JobEstimate, estimate_job
 from finetune_cli.manifest import load_manifest
+from finetune_cli.output import write_json
 
 WIDTH = 140
 """Columns where the output is not a terminal: tables must not wrap in a file."""
@@ -27,7 +27,7 @@ def print_plan(manifest: Path, device: str, *, as_json: bool) -> None:
     loaded = load_manifest(manifest)
     estimate = estimate_job(FineTuneJob.from_json_object(loaded.job).spec, DEVICES[device])
     if as_json:
-        print(json.dumps({"job": loaded.job, "estimate": asdict(estimate)}, indent=2))
+        write_json({"job": loaded.job, "estimate": asdict(estimate)})
         return
     console = Console()
     if not console.is_terminal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.text import Text
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
 from finetune_cli.commands.options import REFRESH_SECONDS
+from finetune_cli.output import write_json
 from finetune_cli.score_table import score_table
 from finetune_cli.view import job_view
 from finetune_cli.workspace import read_job
@@ -33,7 +34,7 @@ def show_status(folder: Path, *, as_json: bool, watch: bool) -> CliExitCode:
                 job = read_job(folder)
                 live.update(job_view(job, datetime.now(UTC)))
     elif as_json:
-        sys.stdout.write((folder / "job.json").read_text(encoding="utf-8"))
+        write_json(json.loads((folder / "job.json").read_text(encoding="utf-8")))
     else:
         console.print(job_view(job, datetime.now(UTC)))
         console.print(_conditions(job))

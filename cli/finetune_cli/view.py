@@ -130,8 +130,30 @@ def _footer(job: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> Rende
     return line
 
 
+def stage_lines(job: FineTuneJob) -> list[str]:
+    """Each stage that has begun: `✔ prepare    8,012 pairs kept of 9,377`."""
+    status = job.status or FineTuneJobStatus()
+    lines = []
+    for stage in status.stages:
+        if stage.state != "Pending":
+            icon, _ = ICONS.get(stage.state, PENDING_ICON)
+            attempt = f"attempt {stage.attempt}" if stage.state == "Running" else stage.message
+            lines.append(f"{icon} {stage.name:<9}  {attempt or stage.state}")
+    return lines
+
+
+def progress_line(job: FineTuneJob) -> str | None:
+    """How far the running stage is: `◷ adapt      step 310/500 · eta 41s · loss 2.870`."""
+    status = job.status or FineTuneJobStatus()
+    stage = next((s for s in status.stages if s.name == status.current_stage and s.state == "Running"), None)
+    if stage is None or status.progress is None:
+        return None
+    words = [*_place(stage.name, status.progress), *_figures(status.progress)]
+    return f"{ICONS['Running'][0]} {stage.name:<9}  {' · '.join(words)}"
+
+
 def change_line(job: FineTuneJob) -> dict[str, object]:
-    """The job in one flat JSON object, for output that is not a terminal."""
+    """The job in one flat JSON object, for programs."""
     status = job.status or FineTuneJobStatus()
     stage = next((s for s in status.stages if s.name == status.current_stage), None)
     line: dict[str, object] = {

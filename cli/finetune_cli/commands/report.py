@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from finetune_cli.commands.options import NameArgument, WorkspaceOption
+from finetune_cli.output import write_json
 from finetune_cli.refusal import refuse
 from finetune_cli.workspace import find_workspace
 
@@ -34,5 +36,7 @@ def report(
         refuse([f"no report yet: {path} does not exist. finetune status tells where the run is."])
     if format_ is ReportFormat.html:
         print(path)
+    elif format_ is ReportFormat.json:
+        write_json(json.loads(path.read_text(encoding="utf-8")))
     else:
         sys.stdout.write(path.read_text(encoding="utf-8"))

@@ -18,6 +18,8 @@ def run(
 ) -> None:
     """Run a job on this machine, or go on with it; a finished one is only reported.
 
+    With -o json each change is one JSON line, and the last line is the job with its status.
+
     Exit code 0 if it succeeded, 1 if it failed, 2 if it was refused, 130 after Ctrl-C with a checkpoint saved.
     """
     import asyncio
@@ -25,17 +27,18 @@ def run(
     from finetune_cli.display import choose_display
     from finetune_cli.local_run import run_local
     from finetune_cli.manifest import load_manifest
-    from finetune_cli.outcome import print_job, print_outcome
+    from finetune_cli.outcome import print_outcome
+    from finetune_cli.output import write_json
     from finetune_cli.workspace import make_workspace, workspace_of
 
     loaded = load_manifest(manifest, check_files=True)
     folder = workspace_of(loaded.job, workspace)
     make_workspace(folder)
     as_json = output is Output.json
-    display = choose_display(folder / "logs" if logs else None, silent=as_json)
+    display = choose_display(folder / "logs" if logs else None, as_json=as_json)
     job, code = asyncio.run(run_local(loaded.job, folder, display))
     if as_json:
-        print_job(job)
+        write_json(job, indent=None)
     else:
         print_outcome(job, folder, manifest, code)
     raise typer.Exit(int(code))

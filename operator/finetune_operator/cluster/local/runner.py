@@ -204,7 +204,8 @@ class Runner:
         completions = int(job["spec"].get("completions", 1))
         if completions > 1:
             defaults["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // completions))
-        return defaults | dict(os.environ)
+        # Logs are read as UTF-8, whatever the locale of this machine is.
+        return defaults | dict(os.environ) | {"PYTHONIOENCODING": "utf-8"}
 
     async def _record_end(self, pod: Object, end: Exit) -> None:
         message = pod_status.termination_message(pod, end, self._folder_of(pod) / TERMINATION_FILE, self._log_of(pod))
