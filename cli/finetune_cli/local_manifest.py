@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from finetune_api import labels
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
 
@@ -24,6 +25,13 @@ def make_paths_absolute(job: Object, manifest_folder: Path) -> Object:
         if _is_path(owner["uri"]):
             owner["uri"] = f"{FILE_SCHEME}{(manifest_folder / owner['uri']).resolve()}"
     return resolved
+
+
+def with_manifest(job: Object, manifest: Path) -> Object:
+    """A copy of `job` that knows the file it was read from."""
+    metadata = job["metadata"]
+    annotations = metadata.get("annotations", {}) | {labels.MANIFEST: str(manifest.resolve())}
+    return job | {"metadata": metadata | {"annotations": annotations}}
 
 
 def missing_local_files(job: Object, folder: Path) -> list[Problem]:

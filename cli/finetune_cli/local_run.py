@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from finetune_api.exit_codes import CliExitCode
@@ -15,8 +16,15 @@ from finetune_api.objects import Object
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.display import Display
 from finetune_cli.refusal import refuse
+from finetune_cli.stopped import last_sign_of_life
 from finetune_cli.workspace import EVENTS_FILE, JOB_FILE, write_json_atomically
-from finetune_operator.cluster.interface import ClusterError, InvalidObjectError, NotFoundError, Reference
+from finetune_operator.cluster.interface import (
+    ClusterError,
+    ConflictError,
+    InvalidObjectError,
+    NotFoundError,
+    Reference,
+)
 from finetune_operator.cluster.local import LocalCluster
 from finetune_operator.control.controller import Controller
 from finetune_operator.control.watch_loop import run_on_watches
@@ -25,6 +33,8 @@ from finetune_operator.reconcile import LOCAL_SETTINGS
 
 NAMESPACE = "default"
 REFRESH_SECONDS = 0.25
+STOP_VISITS = 20
+"""At most; one is enough, unless something changes meanwhile."""
 
 
 async def run_local(job: Object, workspace: Path, display: Display) -> tuple[Object, CliExitCode]:
@@ -54,6 +64,8 @@ async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Refere
     with suppress(NotFoundError):
         if _state(await cluster.get(reference)) == "Failed":
             await cluster.delete(reference)
+        else:
+            await _book_stop(cluster, reference, last_sign_of_life(workspace))
     try:
         await cluster.apply(submitted)
     except InvalidObjectError as error:
@@ -64,6 +76,28 @@ async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Refere
             ]
         )
     return reference
+
+
+async def _book_stop(cluster: LocalCluster, reference: Reference, stopped_at: datetime) -> None:
+    """A run whose process ended without a word was suspended then: that is no restart, and no lost time."""
+    status = FineTuneJobStatus.from_json_object((await cluster.get(reference)).get("status") or {})
+    if not any(stage.state == "Running" for stage in status.stages):
+        return
+    await _suspend(cluster, reference)
+    controller = Controller(cluster, HttpProgressSource(), clock=lambda: stopped_at, settings=LOCAL_SETTINGS)
+    for _ in range(STOP_VISITS):
+        with suppress(ConflictError):
+            await controller.sync(reference.namespace or NAMESPACE, reference.name)
+            return
+
+
+async def _suspend(cluster: LocalCluster, reference: Reference) -> Object:
+    job = await cluster.get(reference)
+    return await cluster.apply(
+        {key: job[key] for key in ("apiVersion", "kind")}
+        | {"metadata": {key: job["metadata"][key] for key in ("name", "namespace")}}
+        | {"spec": job["spec"] | {"suspend": True}}
+    )
 
 
 def _state(job: Object) -> str:
@@ -116,18 +150,10 @@ async def _interruptions(cluster: LocalCluster, reference: Reference) -> AsyncIt
     received: list[int] = []
     tasks: list[asyncio.Task[Object]] = []
 
-    async def suspend() -> Object:
-        job = await cluster.get(reference)
-        return await cluster.apply(
-            {key: job[key] for key in ("apiVersion", "kind")}
-            | {"metadata": {key: job["metadata"][key] for key in ("name", "namespace")}}
-            | {"spec": job["spec"] | {"suspend": True}}
-        )
-
     def receive(number: int) -> None:
         received.append(number)
         if len(received) == 1:
-            tasks.append(asyncio.create_task(suspend()))
+            tasks.append(asyncio.create_task(_suspend(cluster, reference)))
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from finetune_api.job import FineTuneJob
 from finetune_cli.commands.options import REFRESH_SECONDS
 from finetune_cli.output import write_json
 from finetune_cli.score_table import score_table
+from finetune_cli.stopped import as_stopped, is_stopped, stopped_lines
 from finetune_cli.view import job_view
 from finetune_cli.workspace import read_job
 
@@ -25,24 +25,37 @@ CONDITION_STYLES = {"True": "green", "False": "red", "Unknown": "dim"}
 
 def show_status(folder: Path, *, as_json: bool, watch: bool) -> CliExitCode:
     """Print the job of a workspace, `watch` until it ends; 1 if it failed, else 0."""
-    job = read_job(folder)
+    job, stopped = _look(folder)
     console = Console()
     if watch:
         with Live(job_view(job, datetime.now(UTC)), console=console) as live:
-            while job.status is None or job.status.completion_time is None:
+            while not stopped and (job.status is None or job.status.completion_time is None):
                 time.sleep(REFRESH_SECONDS)
-                job = read_job(folder)
+                job, stopped = _look(folder)
                 live.update(job_view(job, datetime.now(UTC)))
+        _print_lines(console, stopped)
     elif as_json:
-        write_json(json.loads((folder / "job.json").read_text(encoding="utf-8")))
+        write_json(job.to_json_object())
     else:
         console.print(job_view(job, datetime.now(UTC)))
+        _print_lines(console, stopped)
         console.print(_conditions(job))
         if job.status and job.status.evaluation:
             console.print(score_table(job.status.evaluation))
             console.print(job.status.evaluation.verdict)
     failed = job.status is not None and job.status.state == "Failed"
     return CliExitCode.FAILED if failed else CliExitCode.SUCCEEDED
+
+
+def _look(folder: Path) -> tuple[FineTuneJob, list[str]]:
+    """The job, and lines about who stopped it, if somebody did."""
+    job = read_job(folder)
+    return (as_stopped(job), stopped_lines(job, folder)) if is_stopped(job, folder) else (job, [])
+
+
+def _print_lines(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def _conditions(job: FineTuneJob) -> Table:

@@ -7,6 +7,8 @@ STAGE = f"{GROUP}/stage"
 ATTEMPT = f"{GROUP}/attempt"
 RANK = f"{GROUP}/rank"
 PLAN_DIGEST = f"{GROUP}/plan-digest"
+MANIFEST = f"{GROUP}/manifest"
+"""Annotation of a local job: the file it was read from."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT = "app.kubernetes.io/component"

@@ -232,6 +232,36 @@ def test_a_killed_rank_and_ctrl_c_change_nothing_in_the_result(
     assert final_losses(tmp_path) == pytest.approx(final_losses(finished), abs=1e-6)
 
 
+def test_a_run_whose_process_was_killed_is_told_as_stopped_and_goes_on_without_a_restart(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    write_tsv(tmp_path / "ui.tsv", 400)
+    path = manifest(tmp_path, evaluate=None, adapt=None)
+    process = start("run", str(path))
+    wait_for(lambda: is_training(tmp_path, "pretrain", 12), process, "step 12")
+    process.kill()
+    process.communicate()
+    stopped = time.monotonic()
+    assert job_of(tmp_path)["status"]["state"] == "Running", "who is killed writes nothing"
+
+    code, out, err = finish(start("status"))
+    assert code == 0, err
+    assert "Stopped because its process ended at" in out
+    assert f"Go on with: finetune run {path}" in out
+    code, out, _ = finish(start("status", "-o", "json"))
+    assert json.loads(out)["status"]["state"] == "Suspended"
+
+    gap = time.monotonic() - stopped
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+    status = job_of(tmp_path)["status"]
+    assert status["restarts"] == 0
+    assert set(status["goodput"]["lostSeconds"]) == {"Suspended"}
+    assert status["goodput"]["lostSeconds"]["Suspended"] > gap
+    code, out, _ = finish(start("status"))
+    assert "Stopped" not in out
+
+
 def test_a_second_run_in_the_same_workspace_is_refused_while_the_first_goes_on(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -37,5 +37,7 @@ def logs(
 
 
 def _is_finished(folder: Path) -> bool:
-    status = read_job(folder).status
-    return status is not None and status.completion_time is not None
+    from finetune_cli.stopped import is_stopped
+
+    job = read_job(folder)
+    return (job.status is not None and job.status.completion_time is not None) or is_stopped(job, folder)

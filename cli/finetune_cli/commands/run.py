@@ -25,6 +25,7 @@ def run(
     import asyncio
 
     from finetune_cli.display import choose_display
+    from finetune_cli.local_manifest import with_manifest
     from finetune_cli.local_run import run_local
     from finetune_cli.manifest import load_manifest
     from finetune_cli.outcome import print_outcome
@@ -36,7 +37,7 @@ def run(
     make_workspace(folder)
     as_json = output is Output.json
     display = choose_display(folder / "logs" if logs else None, as_json=as_json)
-    job, code = asyncio.run(run_local(loaded.job, folder, display))
+    job, code = asyncio.run(run_local(with_manifest(loaded.job, manifest), folder, display))
     if as_json:
         write_json(job, indent=None)
     else:

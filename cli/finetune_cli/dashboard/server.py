@@ -17,7 +17,8 @@ from finetune_api.progress import HistoryRow, read_history
 from finetune_api.stages import model_stages
 from finetune_cli.dashboard.page import render
 from finetune_cli.workspace import JOB_FILE
-from finetune_operator.cluster.local.local_cluster import OBJECTS, STATE_FOLDER
+from finetune_operator.cluster.local.local_cluster import OBJECTS
+from finetune_operator.cluster.workspace_lock import STATE_FOLDER
 from finetune_operator.metrics.exposition import expose
 
 HOST = "127.0.0.1"

@@ -8,6 +8,6 @@ Whatever else Kubernetes has is refused by name rather than ignored. What a clus
 """
 
 from finetune_operator.cluster.local.local_cluster import LocalCluster
-from finetune_operator.cluster.local.lock import WorkspaceInUseError
+from finetune_operator.cluster.workspace_lock import WorkspaceInUseError
 
 __all__ = ["LocalCluster", "WorkspaceInUseError"]

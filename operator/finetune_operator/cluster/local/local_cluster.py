@@ -10,13 +10,12 @@ from typing import Self
 
 from finetune_api.objects import Object
 from finetune_operator.cluster.interface import ClusterError, Kind, Reference, WatchEvent
-from finetune_operator.cluster.local.lock import WorkspaceLock
 from finetune_operator.cluster.local.object_folder import ObjectFolder
 from finetune_operator.cluster.local.runner import Runner
 from finetune_operator.cluster.local.runtimes import built_in_runtimes
 from finetune_operator.cluster.local.store import ObjectStore, utc_now
+from finetune_operator.cluster.workspace_lock import STATE_FOLDER, WorkspaceLock
 
-STATE_FOLDER = ".finetune"
 OBJECTS = "objects"
 STOP_GRACE_SECONDS = 5.0
 
@@ -56,7 +55,7 @@ class LocalCluster:
         if sys.platform != "linux":
             raise ClusterError(f"the local cluster runs pods as processes of Linux, and this is {sys.platform}")
         state = self._workspace / STATE_FOLDER
-        self._lock = WorkspaceLock(state / "lock", self._workspace)
+        self._lock = WorkspaceLock(self._workspace)
         try:
             self._store_or_none = ObjectStore(ObjectFolder(state / OBJECTS), self._clock)
             self._runner = Runner(self._store, self._workspace, state, self._clock)
