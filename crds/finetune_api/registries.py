@@ -24,7 +24,7 @@ class SourceFormat(Entry):
     """How a corpus is stored."""
 
     endings: tuple[str, ...] = ()
-    """Endings of file names by which the format is recognised, without `.gz`."""
+    """Endings of file names by which the format is recognised, without that of a compression."""
     holds: tuple[str, ...] = ("Parallel", "Text")
     """Types of sources that it can hold."""
 

@@ -23,6 +23,9 @@ from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
 BATCH_ROWS = 4096
 LINE_FORMATS: frozenset[str] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
 
+SHOWN_BY = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
+"""Commands that print what is compressed."""
+
 
 @dataclass(slots=True)
 class StagedSource:
@@ -148,7 +151,8 @@ def _show_it(source: DataSource, row: Malformed) -> str:
     if format_of(source) not in LINE_FORMATS:
         return ""
     file = shlex.quote(row.file)
-    command = f"zcat {file} | sed -n {row.line}p" if row.file.endswith(".gz") else f"sed -n {row.line}p {file}"
+    reader = SHOWN_BY.get(Path(row.file).suffix.lower())
+    command = f"{reader} {file} | sed -n {row.line}p" if reader else f"sed -n {row.line}p {file}"
     return f"Show it: {command}     "
 
 
