@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
@@ -39,6 +40,12 @@ class StagedSource:
     sides: Hashes
     """(rows, languages): of each side."""
     tally: Tally
+    rows: NDArray[np.int64] | None = None
+    """(pieces,): number of the row that each piece is of; None where rows are not cut."""
+
+    def count_rows(self, stays: NDArray[np.bool_]) -> int:
+        """How many rows are left if these pieces stay."""
+        return int(stays.sum()) if self.rows is None else len(np.unique(self.rows[stays]))
 
 
 def stage_sources(
@@ -83,17 +90,24 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
     """
     tally = Tally()
     sides: list[Hashes] = []
+    numbers: list[NDArray[np.int64]] = []
     schema = pa.schema([(language, pa.string()) for language in source.languages])
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for rows in batches(_clean_rows(source, rules, tally), BATCH_ROWS):
+        for batch in batches(_clean_rows(source, rules, tally), BATCH_ROWS):
+            rows = [texts for _, texts in batch]
             columns = list(zip(*rows, strict=True))
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
             sides.append(np.array([[text_hash(t) for t in row] for row in rows], np.uint64))
+            if source.type != "Parallel":
+                numbers.append(np.array([number for number, _ in batch], np.int64))
             on_rows(tally.read)
     if not sides:
         _refuse_empty(source, tally)
     all_sides = np.concatenate(sides)
-    return StagedSource(source, file, _row_keys(all_sides), all_sides, tally)
+    tally.pieces = sum(map(len, numbers))
+    return StagedSource(
+        source, file, _row_keys(all_sides), all_sides, tally, np.concatenate(numbers) if numbers else None
+    )
 
 
 def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
@@ -110,7 +124,8 @@ def _row_keys(sides: Hashes) -> Hashes:
     return keys
 
 
-def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Number of the row and texts of each clean pair or piece."""
     is_held_out = source.role != "Train"
     if is_held_out:
         rules = held_out_rules(rules)
@@ -123,13 +138,13 @@ def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tupl
             if isinstance(pair, str):
                 tally.drop(pair, _place(row), row.texts)
             else:
-                yield pair
+                yield tally.read, pair
         else:
             pieces = clean_pieces(row.texts[0], rules)
             if isinstance(pieces, str):
                 tally.drop(pieces, _place(row), row.texts)
             else:
-                yield from ((piece,) for piece in pieces)
+                yield from ((tally.read, (piece,)) for piece in pieces)
 
 
 def _place(row: Row | Malformed) -> str:
