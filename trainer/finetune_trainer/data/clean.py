@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import unicodedata
 from collections.abc import Iterator
 
 from finetune_api.data import Clean
+from finetune_trainer.data.invisible import without_rubbish
+from finetune_trainer.data.markup import without_markup
+from finetune_trainer.hashing import folded
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
-TAG = re.compile(r"</?[a-zA-Z][^<>]{0,1000}>")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 WHITE_SPACE = re.compile(r"\s+")
 SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+")
 """White space after a full stop, question or exclamation mark, ellipsis, or their East Asian forms."""
@@ -30,12 +31,18 @@ def held_out_rules(rules: Clean) -> Clean:
 
 
 def clean_text(text: str, rules: Clean) -> str:
-    """Normal form, no markup, no control characters, single blanks."""
-    if rules.remove_html and ("<" in text or "&" in text):
-        text = html.unescape(TAG.sub(" ", text))
-    if rules.normalise != "None":
-        text = unicodedata.normalize(rules.normalise, text)
-    return WHITE_SPACE.sub(" ", CONTROL.sub(" ", text)).strip()
+    """Normal form, no markup, no control characters, no characters without width or meaning, single blanks."""
+    if rules.remove_html:
+        text = without_markup(text)
+    text = _normalised(CONTROL.sub(" ", text), rules)
+    visible = without_rubbish(text)
+    if visible != text:  # an accent may have come next to its letter
+        text = _normalised(visible, rules)
+    return WHITE_SPACE.sub(" ", text).strip()
+
+
+def _normalised(text: str, rules: Clean) -> str:
+    return text if rules.normalise == "None" else unicodedata.normalize(rules.normalise, text)
 
 
 def clean_pair(texts: tuple[str, ...], rules: Clean, *, any_length: bool = False) -> tuple[str, ...] | str:
@@ -43,7 +50,7 @@ def clean_pair(texts: tuple[str, ...], rules: Clean, *, any_length: bool = False
     cleaned = tuple(clean_text(text, rules) for text in texts)
     if not all(cleaned):
         return "empty"
-    if rules.drop_copies and len({text.casefold() for text in cleaned}) == 1:
+    if rules.drop_copies and len({folded(text) for text in cleaned}) == 1:
         return "copy"
     words = [len(text.split()) for text in cleaned]
     if min(words) < rules.min_words:
