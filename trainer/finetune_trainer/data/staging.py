@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
-from finetune_trainer.data.clean import clean_pair, clean_pieces, held_out_rules
+from finetune_trainer.data.clean import LENGTH_RATIO, clean_pieces, clean_sides, held_out_rules
 from finetune_trainer.data.locate import format_of
+from finetune_trainer.data.ratios import SAMPLE_PAIRS, breaks_ratio, usual_ratio
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources import read_source
 from finetune_trainer.data.tally import Tally
@@ -126,25 +128,48 @@ def _row_keys(sides: Hashes) -> Hashes:
 
 def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Number of the row and texts of each clean pair or piece."""
-    is_held_out = source.role != "Train"
-    if is_held_out:
+    if source.type == "Parallel":
+        yield from ((0, pair) for pair in _clean_pairs(source, rules, tally))
+        return
+    for row in _read_rows(source, rules, tally):
+        pieces = clean_pieces(row.texts[0], held_out_rules(rules) if source.role != "Train" else rules)
+        if isinstance(pieces, str):
+            tally.drop(pieces, _place(row), row.texts)
+        else:
+            yield from ((tally.read, (piece,)) for piece in pieces)
+
+
+def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+    """The usual ratio of lengths is that of the first pairs, which wait until it is known."""
+    if source.role != "Train":
         rules = held_out_rules(rules)
+    pairs = _pairs_of_any_ratio(source, rules, tally)
+    head = list(islice(pairs, SAMPLE_PAIRS))
+    usual = usual_ratio([pair for _, pair in head], source.languages, rules.max_length_ratio)
+    tally.usual_ratio = usual
+    for row, pair in chain(head, pairs):
+        if breaks_ratio(pair, rules.max_length_ratio, usual):
+            tally.drop(LENGTH_RATIO, _place(row), row.texts)
+        else:
+            yield pair
+
+
+def _pairs_of_any_ratio(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    for row in _read_rows(source, rules, tally):
+        pair = clean_sides(row.texts, rules, any_length=source.role != "Train")
+        if isinstance(pair, str):
+            tally.drop(pair, _place(row), row.texts)
+        else:
+            yield row, pair
+
+
+def _read_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[Row]:
     for row in read_source(source):
         tally.read += 1
         if isinstance(row, Malformed):
             _count_malformed(source, rules, tally, row)
-        elif source.type == "Parallel":
-            pair = clean_pair(row.texts, rules, any_length=is_held_out)
-            if isinstance(pair, str):
-                tally.drop(pair, _place(row), row.texts)
-            else:
-                yield tally.read, pair
         else:
-            pieces = clean_pieces(row.texts[0], rules)
-            if isinstance(pieces, str):
-                tally.drop(pieces, _place(row), row.texts)
-            else:
-                yield from ((tally.read, (piece,)) for piece in pieces)
+            yield row
 
 
 def _place(row: Row | Malformed) -> str:

@@ -26,6 +26,8 @@ class Tally:
     """Of all rows that were not dropped whole; 0 where rows are never cut."""
     pieces_kept: int = 0
     pieces_dropped: Counter[str] = field(default_factory=Counter)
+    usual_ratio: float | None = None
+    """Of the lengths of a pair's sides, which maxLengthRatio was measured against."""
 
     def drop(self, rule: str, place: str, texts: tuple[str, ...]) -> None:
         """Count a row dropped by `rule`; the first few are kept to be looked at."""
@@ -36,12 +38,14 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """For the report."""
-        counts = {
+        counts: dict[str, Any] = {
             "rowsRead": self.read,
             "rowsKept": self.kept,
             "dropped": dict(sorted(self.dropped.items())),
             "samples": self.samples,
         }
+        if self.usual_ratio is not None:
+            counts["usualLengthRatio"] = round(self.usual_ratio, 3)
         if not self.pieces:
             return counts
         pieces = {"made": self.pieces, "kept": self.pieces_kept, "dropped": dict(sorted(self.pieces_dropped.items()))}
