@@ -76,7 +76,7 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     "tmx": SourceFormat(implementation=".tmx:read_tmx", endings=(".tmx",)),
     "gettext": SourceFormat(
         implementation=".gettext:read_gettext",
-        endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tar.bz2", ".tar.xz"),
+        endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tbz2", ".txz"),
         holds=("Parallel",),
     ),
     "huggingface": SourceFormat(implementation=".huggingface:read_huggingface"),

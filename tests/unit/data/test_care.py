@@ -349,6 +349,8 @@ def test_folders_and_archives_hold_compressed_files_too(ending: str, tmp_path: P
         ("es.mo", b'msgid "a"\n', "does not begin as a .mo does"),
         ("es.po.gz", b'msgid "a"\n', "its content is not gzip"),
         ("es.po", b'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-16\\n"', "cannot be in charset utf-16"),
+        ("es.po", b'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-7\\n"', "cannot be in charset utf-7"),
+        ("es.po", b'msgid ""\nmsgstr "Content-Type: text/plain; charset=hex\\n"', "'hex' is not a text encoding"),
     ],
 )
 def test_a_content_that_is_not_what_the_name_says_is_told(name: str, content: bytes, told: str, tmp_path: Path) -> None:

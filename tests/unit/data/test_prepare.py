@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,19 @@ def test_two_remedies_of_two_problems_are_both_told(tmp_path: Path) -> None:
         prepare(tmp_path, ui(tmp_path / "bad.tsv"), ui(tmp_path / "same.tsv", name="other"))
     assert "onMalformed: Drop" in caught.value.remedy
     assert "Loosen data.clean" in caught.value.remedy
+
+
+def test_names_and_keys_that_are_no_text_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "t") + b"/\xff.txt"))
+    odd.write_bytes("\n".join(en for en, _ in pairs(100)).encode() + b"\nx\xff\n")
+    news = {"name": "news", "type": "Text", "languages": ["en"], "uri": f"file://{tmp_path}/t", "format": "text"}
+    data, _, _ = prepare(tmp_path / "one", news, clean={"onMalformed": "Drop"})
+    assert "\\udcff.txt:101" in data.report()["sources"][0]["samples"]["malformed"][0]
+    with pytest.raises(BadData, match=r"udcff\.txt:101 is not UTF-8") as caught:
+        prepare(tmp_path / "two", news)
+    assert caught.value.remedy.encode()
+    lines = [json.dumps({"en": en, "es": es}) for en, es in pairs(100)]
+    (tmp_path / "ui.jsonl").write_text("\n".join([*lines, '{"en": "a", "\\ud800": "b"}']))
+    data, _, _ = prepare(tmp_path / "three", ui(tmp_path / "ui.jsonl"), clean={"onMalformed": "Drop"})
+    assert data.report()["sources"][0]["dropped"]["malformed"] == 1

@@ -116,6 +116,8 @@ def test_a_rule_that_takes_most_of_a_source_is_warned_of(tmp_path: Path) -> None
     )
     line = summary_line([found])
     assert line.startswith("9 pairs kept of 39 (30 copy); ")
+    assert len(summary_line([found] * 50)) < 512
+    assert summary_line([found] * 50).endswith("; and more")
     assert "warning: copy took 30 of 39 rows of source 'c': see data.clean.dropCopies" in line
     found = staged(tmp_path, [(EN.format(i), ZH.format(i)) for i in range(30)] + [("same", "same")] * 9)
     assert summary_line([found]) == "30 pairs kept of 39 (9 copy)"

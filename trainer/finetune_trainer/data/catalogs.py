@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 PLURAL = re.compile(r"plural\s*=\s*([^;]{1,1000})", re.IGNORECASE)
+_SYNTAX = 'msgid "+\\u0041"'
 NO_CHARSET = "CHARSET"
 """What a template has in its place."""
 
@@ -42,7 +43,7 @@ def charset_of(header: str) -> str | None:
 
 def usable_charset(name: str) -> str:
     """The charset itself; raises as `charset_of`."""
-    if 'msgid "'.encode(name) != b'msgid "':
+    if _SYNTAX.encode(name) != _SYNTAX.encode() or _SYNTAX.encode().decode(name) != _SYNTAX:
         raise ValueError(f"a catalog cannot be in charset {name}")
     return name
 

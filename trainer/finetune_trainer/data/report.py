@@ -12,8 +12,8 @@ from finetune_trainer.data.prepared import SPLITS
 from finetune_trainer.data.staging import StagedSource
 from finetune_trainer.data.writing import words_by_language
 
-MAX_WARNINGS = 3
-"""In a message; the report has all counts."""
+MAX_CHARACTERS = 500
+"""Of a message, which the API bounds; the report has all counts."""
 WORDS = {"inTest": "in test"}
 SETTINGS = {
     "copy": "data.clean.dropCopies",
@@ -84,9 +84,11 @@ def summary_line(staged: Sequence[StagedSource]) -> str:
     unit = "pairs" if all(s.source.type == "Parallel" for s in staged) else "rows"
     kept, read = (sum(getattr(s.tally, name) for s in staged) for name in ("kept", "read"))
     line = f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")
-    warnings = [warning for s in staged for warning in _warnings(s)]
-    more = [f"and {len(warnings) - MAX_WARNINGS} more of the kind"] if len(warnings) > MAX_WARNINGS else []
-    return "; ".join([line, *warnings[:MAX_WARNINGS], *more])
+    for warning in (warning for s in staged for warning in _warnings(s)):
+        if len(line) + len(warning) > MAX_CHARACTERS:
+            return f"{line}; and more"
+        line = f"{line}; {warning}"
+    return line
 
 
 def _warnings(staged: StagedSource) -> Iterator[str]:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune_trainer.errors import printable
+
 MAX_SAMPLES = 3
 SAMPLE_CHARACTERS = 200
 
@@ -34,7 +36,7 @@ class Tally:
         self.dropped[rule] += 1
         samples = self.samples.setdefault(rule, [])
         if len(samples) < MAX_SAMPLES:
-            samples.append(f"{place}: {' ||| '.join(texts)}"[:SAMPLE_CHARACTERS])
+            samples.append(printable(f"{place}: {' ||| '.join(texts)}"[:SAMPLE_CHARACTERS]))
 
     def to_json(self) -> dict[str, Any]:
         """For the report."""

@@ -27,7 +27,7 @@ KEYS_LANGUAGE = "en"
 """Catalogs have the English text as their key."""
 CATALOG_ENDINGS = (".po", ".mo")
 ZIP_ENDINGS = (".zip", ".whl")
-TAR_ENDINGS = (*with_compressions(".tar"), ".tgz")
+TAR_ENDINGS = (*with_compressions(".tar"), ".tgz", ".tbz2", ".txz")
 # zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression, ValueError for an offset
 # that is none.
 BROKEN_ARCHIVE = (*BROKEN_FILE, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError, OverflowError)
