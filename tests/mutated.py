@@ -27,7 +27,7 @@ from finetune_trainer.data.sources import read_source
 from finetune_trainer.errors import BadConfiguration, BadData
 
 PAIRS = [(f"Row {i}: the “café”, again.", f"Línea {i}: el «té» – otra vez.") for i in range(12)]
-SINGLE_CHANGES = 60
+SINGLE_CHANGES = 40
 """Of each kind that has a place: flips, cuts, doubles, gaps, zeros."""
 
 

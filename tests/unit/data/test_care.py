@@ -187,6 +187,12 @@ def test_a_unit_with_bytes_that_are_none_is_malformed_and_the_others_are_read(tm
     assert bad == [(2, "has bytes that the encoding of the file does not have")]
 
 
+def test_text_that_begins_like_another_kind_of_file_is_text(tmp_path: Path) -> None:
+    for word in ("PAR1", "ARROW1", "BZh9", "PK"):
+        (tmp_path / "ui.tsv").write_text(f"{word}\tuno\n")
+        assert read(tmp_path / "ui.tsv") == ([(word, "uno")], [])
+
+
 def test_an_encoding_that_nobody_knows_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tmx").write_text('<?xml version="1.0" encoding="klingon"?><tmx/>')
     assert "unknown encoding: klingon" in refusal(tmp_path / "a.tmx")
@@ -337,7 +343,7 @@ def test_folders_and_archives_hold_compressed_files_too(ending: str, tmp_path: P
         ("ui.tsv", gzip.compress(b"a\tb\n"), "its content is gzip, but its name does not end in .gz: rename it"),
         ("ui.jsonl", lzma.compress(b"{}"), "its content is xz, but its name does not end in .xz"),
         ("ui.tmx", bz2.compress(b"<tmx/>"), "its content is bzip2"),
-        ("ui.parquet", zstandard(b"PAR1"), "its content is Zstandard"),
+        ("ui.parquet", zstandard(b"PAR1\x15"), "its content is Zstandard"),
         ("ui.csv.gz", b"en,es\n", "its content is not gzip, its name says gzip"),
         ("ui.tsv.xz", gzip.compress(b"a\tb\n"), "its content is gzip, its name says xz"),
         ("ui.tsv.zst", b"", "its content is empty, not Zstandard, its name says Zstandard"),
@@ -346,6 +352,9 @@ def test_folders_and_archives_hold_compressed_files_too(ending: str, tmp_path: P
         ("ui.jsonl", b"PK\x03\x04....", "its content is a zip archive, not text"),
         ("es.po", b"\xde\x12\x04\x95....", "its content is a .mo"),
         ("es.po", "msgid".encode("utf-16"), "its content is UTF-16"),
+        ("ui.tar", b"PK\x03\x04" + b"x" * 600, "is no whole archive: file could not be opened successfully"),
+        ("ui.tar", b"PK\x03\x04" + b"x" * 600, "(its content is a zip archive)"),
+        ("ui.whl", gzip.compress(b"x"), "(its content is gzip)"),
         ("es.mo", b'msgid "a"\n', "does not begin as a .mo does"),
         ("es.po.gz", b'msgid "a"\n', "its content is not gzip"),
         ("es.po", b'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-16\\n"', "cannot be in charset utf-16"),

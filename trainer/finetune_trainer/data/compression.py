@@ -19,11 +19,11 @@ BROKEN_FILE = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _KINDS: Mapping[bytes, str] = {
     b"\x1f\x8b": "gzip",
     b"\xfd7zXZ\0": "xz",
-    b"BZh": "bzip2",
+    **{b"BZh%d%b" % (level, block): "bzip2" for level in range(1, 10) for block in (b"1AY&SY", b"\x17rE8P\x90")},
     b"\x28\xb5\x2f\xfd": "Zstandard",
     b"PK\x03\x04": "a zip archive",
-    b"PAR1": "Parquet",
-    b"ARROW1": "Arrow",
+    b"PAR1\x15": "Parquet",
+    b"ARROW1\0": "Arrow",
     b"%PDF-": "PDF",
     b"SQLite format 3": "an SQLite data base",
     b"\xde\x12\x04\x95": "a compiled catalog (.mo)",
@@ -51,6 +51,12 @@ def files_ending(path: Path, *endings: str) -> list[Path]:
         return [path]
     wanted = with_compressions(*endings)
     return sorted(file for file in path.rglob("*") if file.name.lower().endswith(wanted))
+
+
+def kind_of(path: Path) -> str | None:
+    """What a file is by its first bytes, in words; None if they do not tell."""
+    with path.open("rb") as file:
+        return _kind(file.read(_LONGEST))
 
 
 def open_bytes(path: Path) -> IO[bytes]:

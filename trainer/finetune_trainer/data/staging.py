@@ -146,7 +146,7 @@ def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tup
     pairs = _pairs_of_any_ratio(source, rules, tally)
     head = list(islice(pairs, SAMPLE_PAIRS))
     usual = usual_ratio([pair for _, pair in head], source.languages, rules.max_length_ratio)
-    tally.usual_ratio = usual
+    tally.usual_ratio = usual if source.role == "Train" else None
     for row, pair in chain(head, pairs):
         if breaks_ratio(pair, rules.max_length_ratio, usual):
             tally.drop(LENGTH_RATIO, _place(row), row.texts)

@@ -12,6 +12,7 @@ from finetune_trainer.data.catalogs import Message
 from finetune_trainer.data.compression import (
     BROKEN_FILE,
     decompress,
+    kind_of,
     open_bytes,
     with_compressions,
     without_compression,
@@ -106,7 +107,7 @@ def _in_archive(path: Path, language: str, source: str, languages: set[str]) -> 
     except BROKEN_ARCHIVE as error:
         raise BadData(
             "SourceNotReadable",
-            f"source '{source}': {path} is no whole archive: {_reason(error)}",
+            f"source '{source}': {path} is no whole archive: {_reason(error)}{_content(path)}",
             "Fetch the file again.",
         ) from None
     for name, content in catalogs:
@@ -168,6 +169,11 @@ def _messages(name: str, content: bytes) -> Iterator[Message | Malformed]:
     """All usable ones of a catalog."""
     read = read_po if without_compression(name).lower().endswith(".po") else read_mo
     return read(content, name)
+
+
+def _content(path: Path) -> str:
+    kind = kind_of(path)
+    return f" (its content is {kind})" if kind else ""
 
 
 def _reason(error: BaseException) -> str:
