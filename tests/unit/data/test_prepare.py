@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +234,19 @@ def test_the_remedy_shows_the_line_with_a_command_that_works(tmp_path: Path) -> 
     command = caught.value.remedy.split("     ")[0].removeprefix("Show it: ")
     shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert shown.stdout == "c\td\te\n"
+
+
+def test_a_line_of_a_catalog_is_shown_too_and_one_in_an_archive_is_not(tmp_path: Path) -> None:
+    content = b'msgid "one"\nmsgstr "uno"\n\nmsgid "two"\nmsgstr "d"os"\n'
+    (tmp_path / "es.po.xz").write_bytes(lzma.compress(content))
+    with pytest.raises(BadData, match=r"es\.po\.xz:5 has a string that is not closed") as caught:
+        prepare(tmp_path, ui(tmp_path / "es.po.xz"))
+    assert caught.value.remedy.startswith(f"Show it: xzcat {tmp_path}/es.po.xz | sed -n 5p")
+    with zipfile.ZipFile(tmp_path / "ui.zip", "w") as archive:
+        archive.writestr("es.po", content)
+    with pytest.raises(BadData, match=r"ui\.zip!es\.po:5 has a string that is not closed") as caught:
+        prepare(tmp_path, ui(tmp_path / "ui.zip"))
+    assert caught.value.remedy == "Skip such rows: data.clean.onMalformed: Drop"
 
 
 def test_a_remedy_names_no_line_where_there_are_none(tmp_path: Path) -> None:
