@@ -24,7 +24,7 @@ class SourceFormat(Entry):
     """How a corpus is stored."""
 
     endings: tuple[str, ...] = ()
-    """Endings of file names by which the format is recognised, without `.gz`."""
+    """Endings of file names by which the format is recognised, without that of a compression."""
     holds: tuple[str, ...] = ("Parallel", "Text")
     """Types of sources that it can hold."""
 
@@ -76,7 +76,7 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     "tmx": SourceFormat(implementation=".tmx:read_tmx", endings=(".tmx",)),
     "gettext": SourceFormat(
         implementation=".gettext:read_gettext",
-        endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tar.bz2", ".tar.xz"),
+        endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tbz2", ".txz"),
         holds=("Parallel",),
     ),
     "huggingface": SourceFormat(implementation=".huggingface:read_huggingface"),

@@ -5,6 +5,11 @@ from __future__ import annotations
 from finetune_api.exit_codes import ExitCode
 
 
+def printable(text: str) -> str:
+    """The text as UTF-8 can write it: a file's name may be bytes that are none, a key of JSON half a character."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class StageFailure(Exception):
     """A stage cannot go on."""
 
@@ -12,10 +17,10 @@ class StageFailure(Exception):
 
     def __init__(self, reason: str, message: str, remedy: str = "") -> None:
         """`reason` is CamelCase; `message` is what and where; `remedy` is what to do."""
-        super().__init__(message)
         self.reason = reason
-        self.message = message
-        self.remedy = remedy
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(self.message)
 
 
 class BadConfiguration(StageFailure):

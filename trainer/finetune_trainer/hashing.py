@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,10 @@ Hashes = NDArray[np.uint64]
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio, odd: the increment of SplitMix64."""
 _MASK = 2**64
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
+"""Soft hyphens, directions of writing, what has no width, variants of glyphs."""
 
 
 def mix(values: Hashes) -> Hashes:
@@ -38,9 +44,17 @@ def shuffled(hashes: Hashes, seed: int) -> NDArray[np.int64]:
     return order
 
 
+def folded(text: str) -> str:
+    """What two texts that read the same have in common: neither letter case counts nor marks that cannot be seen."""
+    if text.isascii():
+        return text.casefold()
+    visible = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFC", visible.casefold())
+
+
 def text_hash(text: str) -> int:
-    """64-bit hash of a text; letter case does not count."""
-    return int.from_bytes(hashlib.blake2b(text.casefold().encode(), digest_size=8).digest())
+    """64-bit hash of a text, folded."""
+    return int.from_bytes(hashlib.blake2b(folded(text).encode(), digest_size=8).digest())
 
 
 def keyed_uniform(key: str) -> float:

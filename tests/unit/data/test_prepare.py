@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
+import os
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +236,19 @@ def test_the_remedy_shows_the_line_with_a_command_that_works(tmp_path: Path) -> 
     assert shown.stdout == "c\td\te\n"
 
 
+def test_a_line_of_a_catalog_is_shown_too_and_one_in_an_archive_is_not(tmp_path: Path) -> None:
+    content = b'msgid "one"\nmsgstr "uno"\n\nmsgid "two"\nmsgstr "d"os"\n'
+    (tmp_path / "es.po.xz").write_bytes(lzma.compress(content))
+    with pytest.raises(BadData, match=r"es\.po\.xz:5 has a string that is not closed") as caught:
+        prepare(tmp_path, ui(tmp_path / "es.po.xz"))
+    assert caught.value.remedy.startswith(f"Show it: xzcat {tmp_path}/es.po.xz | sed -n 5p")
+    with zipfile.ZipFile(tmp_path / "ui.zip", "w") as archive:
+        archive.writestr("es.po", content)
+    with pytest.raises(BadData, match=r"ui\.zip!es\.po:5 has a string that is not closed") as caught:
+        prepare(tmp_path, ui(tmp_path / "ui.zip"))
+    assert caught.value.remedy == "Skip such rows: data.clean.onMalformed: Drop"
+
+
 def test_a_remedy_names_no_line_where_there_are_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"en": ["a", None], "es": ["b", "c"]}), tmp_path / "ui.parquet")
     with pytest.raises(BadData, match=r"ui\.parquet:2 has no text in key 'en'") as caught:
@@ -247,3 +263,19 @@ def test_two_remedies_of_two_problems_are_both_told(tmp_path: Path) -> None:
         prepare(tmp_path, ui(tmp_path / "bad.tsv"), ui(tmp_path / "same.tsv", name="other"))
     assert "onMalformed: Drop" in caught.value.remedy
     assert "Loosen data.clean" in caught.value.remedy
+
+
+def test_names_and_keys_that_are_no_text_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "t") + b"/\xff.txt"))
+    odd.write_bytes("\n".join(en for en, _ in pairs(100)).encode() + b"\nx\xff\n")
+    news = {"name": "news", "type": "Text", "languages": ["en"], "uri": f"file://{tmp_path}/t", "format": "text"}
+    data, _, _ = prepare(tmp_path / "one", news, clean={"onMalformed": "Drop"})
+    assert "\\udcff.txt:101" in data.report()["sources"][0]["samples"]["malformed"][0]
+    with pytest.raises(BadData, match=r"udcff\.txt:101 is not UTF-8") as caught:
+        prepare(tmp_path / "two", news)
+    assert caught.value.remedy.encode()
+    lines = [json.dumps({"en": en, "es": es}) for en, es in pairs(100)]
+    (tmp_path / "ui.jsonl").write_text("\n".join([*lines, '{"en": "a", "\\ud800": "b"}']))
+    data, _, _ = prepare(tmp_path / "three", ui(tmp_path / "ui.jsonl"), clean={"onMalformed": "Drop"})
+    assert data.report()["sources"][0]["dropped"]["malformed"] == 1

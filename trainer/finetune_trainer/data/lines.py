@@ -1,26 +1,17 @@
-"""Text files, line by line: gzip or plain, UTF-8, with or without a byte order mark."""
+"""Text files, line by line: compressed or plain, UTF-8, with or without a byte order mark."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from finetune_trainer.data.compression import BROKEN_FILE, open_text
 from finetune_trainer.data.rows import Malformed
 from finetune_trainer.errors import BadData
 
 MAX_LINE_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-BROKEN_FILE = (OSError, EOFError, zlib.error)
-"""What reading a file that is missing its end, or is no gzip, raises."""
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file, through gzip if its name ends in .gz."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:
@@ -31,7 +22,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:
     """
     number = 0
     try:
-        with open_bytes(path) as file:
+        with open_text(path) as file:
             while raw := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if number == 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finetune_api.data import DataSource
 from finetune_api.registries import SOURCE_FORMATS, implemented
+from finetune_trainer.data.compression import without_compression
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.workspace.storage import local_path
 
@@ -23,7 +24,7 @@ def format_of(source: DataSource) -> str:
         return "huggingface"
     if "{lang}" in source.uri:
         return "moses"
-    name = source.uri.removesuffix(".gz")
+    name = without_compression(source.uri.lower())
     for format_, entry in SOURCE_FORMATS.items():
         if name.endswith(entry.endings):
             return format_

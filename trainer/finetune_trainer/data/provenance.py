@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetune_api.plan import Plan
 from finetune_trainer.data.locate import source_files
-from finetune_trainer.errors import BadData, StageFailure
+from finetune_trainer.errors import BadData, StageFailure, printable
 from finetune_trainer.workspace.files import sha256_file
 
 
@@ -22,7 +22,7 @@ def source_digests(plan: Plan) -> dict[str, str]:
         try:
             for path in source_files(source):
                 files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-                digests |= {str(file): sha256_file(file) for file in files}
+                digests |= {printable(str(file)): sha256_file(file) for file in files}
         except StageFailure as error:
             problems.append(error)
     if problems:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.prepared import SPLITS
 from finetune_trainer.data.staging import StagedSource
-from finetune_trainer.data.writing import count_words
+from finetune_trainer.data.writing import words_by_language
 
+MAX_CHARACTERS = 500
+"""Of a message, which the API bounds; the report has all counts."""
+WORDS = {"inTest": "in test"}
+SETTINGS = {
+    "copy": "data.clean.dropCopies",
+    "duplicate": "data.deduplicate",
+    "inTest": "data.decontaminate",
+    "lengthRatio": "data.clean.maxLengthRatio",
+    "tooLong": "data.clean.maxWords",
+    "tooShort": "data.clean.minWords",
+}
+"""What to look at, by rule."""
 SplitSizes = Mapping[str, Mapping[str, int]]
 """Rows by source and split."""
 
@@ -47,7 +59,7 @@ def sources_report(
                 "sha256": {f: d for f, d in digests.items() if any(Path(f).is_relative_to(p) for p in own)},
                 "splits": sizes[source.name],
                 "trainingTokens": tokens[source.name],
-                "trainingWords": count_words(folder / "sources" / source.name, source.languages),
+                "trainingWords": words_by_language(folder / "sources" / source.name, source.languages),
                 **item.tally.to_json(),
             }
         )
@@ -67,14 +79,25 @@ def summary_figures(staged: Sequence[StagedSource], sizes: SplitSizes, vocabular
 
 
 def summary_line(staged: Sequence[StagedSource]) -> str:
-    """`8,012 pairs kept of 9,377 (612 duplicate, 41 in test, 712 other)`."""
-    dropped = _dropped(staged)
-    other = dropped.total() - dropped["duplicate"] - dropped["inTest"]
-    words = {"duplicate": dropped["duplicate"], "in test": dropped["inTest"], "other": other}
+    """`8,012 pairs kept of 9,377 (612 duplicate, 712 lengthRatio, 41 in test)`, with a warning where one seems due."""
+    detail = ", ".join(f"{count:,} {WORDS.get(rule, rule)}" for rule, count in _dropped(staged).most_common())
     unit = "pairs" if all(s.source.type == "Parallel" for s in staged) else "rows"
-    detail = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
     kept, read = (sum(getattr(s.tally, name) for s in staged) for name in ("kept", "read"))
-    return f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")
+    line = f"{kept:,} {unit} kept of {read:,}" + (f" ({detail})" if detail else "")
+    for warning in (warning for s in staged for warning in _warnings(s)):
+        if len(line) + len(warning) > MAX_CHARACTERS:
+            return f"{line}; and more"
+        line = f"{line}; {warning}"
+    return line
+
+
+def _warnings(staged: StagedSource) -> Iterator[str]:
+    """Where one rule takes more than half of a source, it is likely that the rule does not fit."""
+    tally = staged.tally
+    for rule, count in tally.dropped.most_common(1):
+        if count * 2 > tally.read:
+            remedy = f": see {SETTINGS[rule]}" if rule in SETTINGS else ""
+            yield f"warning: {rule} took {count:,} of {tally.read:,} rows of source '{staged.source.name}'{remedy}"
 
 
 def _dropped(staged: Sequence[StagedSource]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,9 @@ def select_rows(staged: Sequence[StagedSource], data: Data) -> list[Assignment]:
     _decontaminate(staged, assignments, [TEST], [VALIDATION, TRAIN], foreign=data.decontaminate)
     _decontaminate(staged, assignments, [VALIDATION], [TRAIN], foreign=data.decontaminate)
     for source, assignment in zip(staged, assignments, strict=True):
-        source.tally.kept = int((assignment != DROPPED).sum())
+        stays = assignment != DROPPED
+        source.tally.kept = source.count_rows(stays)
+        source.tally.pieces_kept = int(stays.sum()) if source.tally.pieces else 0
     return assignments
 
 
@@ -114,9 +117,14 @@ def _decontaminate(
         _drop(source, assignment, hit, "inTest")
 
 
-def _drop(staged: StagedSource, assignment: Assignment, rows: NDArray[np.bool_], rule: str) -> None:
-    rows = rows & (assignment != DROPPED)
-    count = int(rows.sum())
-    if count:
-        staged.tally.dropped[rule] += count
-        assignment[rows] = DROPPED
+def _drop(staged: StagedSource, assignment: Assignment, pieces: NDArray[np.bool_], rule: str) -> None:
+    """A row that is not cut is its only piece."""
+    stays = assignment != DROPPED
+    pieces = pieces & stays
+    if not pieces.any():
+        return
+    assignment[pieces] = DROPPED
+    lost = staged.count_rows(stays) - staged.count_rows(assignment != DROPPED)
+    staged.tally.dropped += Counter({rule: lost})  # a count of nothing is left out
+    if staged.tally.pieces:
+        staged.tally.pieces_dropped[rule] += int(pieces.sum())

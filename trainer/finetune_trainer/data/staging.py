@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
-from finetune_trainer.data.clean import clean_pair, clean_pieces, held_out_rules
-from finetune_trainer.data.locate import format_of
-from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources import read_source
+from finetune_trainer.data.clean_rows import clean_rows
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
 
 BATCH_ROWS = 4096
-LINE_FORMATS: frozenset[str] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
 
 
 @dataclass(slots=True)
@@ -36,6 +32,12 @@ class StagedSource:
     sides: Hashes
     """(rows, languages): of each side."""
     tally: Tally
+    rows: NDArray[np.int64] | None = None
+    """(pieces,): number of the row that each piece is of; None where rows are not cut."""
+
+    def count_rows(self, stays: NDArray[np.bool_]) -> int:
+        """How many rows are left if these pieces stay."""
+        return int(stays.sum()) if self.rows is None else len(np.unique(self.rows[stays]))
 
 
 def stage_sources(
@@ -80,17 +82,24 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
     """
     tally = Tally()
     sides: list[Hashes] = []
+    numbers: list[NDArray[np.int64]] = []
     schema = pa.schema([(language, pa.string()) for language in source.languages])
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for rows in batches(_clean_rows(source, rules, tally), BATCH_ROWS):
+        for batch in batches(clean_rows(source, rules, tally), BATCH_ROWS):
+            rows = [texts for _, texts in batch]
             columns = list(zip(*rows, strict=True))
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
             sides.append(np.array([[text_hash(t) for t in row] for row in rows], np.uint64))
+            if source.type != "Parallel":
+                numbers.append(np.array([number for number, _ in batch], np.int64))
             on_rows(tally.read)
     if not sides:
         _refuse_empty(source, tally)
     all_sides = np.concatenate(sides)
-    return StagedSource(source, file, _row_keys(all_sides), all_sides, tally)
+    tally.pieces = sum(map(len, numbers))
+    return StagedSource(
+        source, file, _row_keys(all_sides), all_sides, tally, np.concatenate(numbers) if numbers else None
+    )
 
 
 def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
@@ -105,51 +114,6 @@ def _row_keys(sides: Hashes) -> Hashes:
     for column in range(1, sides.shape[1]):
         keys = keys * GOLDEN ^ sides[:, column]
     return keys
-
-
-def _clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
-    is_held_out = source.role != "Train"
-    if is_held_out:
-        rules = held_out_rules(rules)
-    for row in read_source(source):
-        tally.read += 1
-        if isinstance(row, Malformed):
-            _count_malformed(source, rules, tally, row)
-        elif source.type == "Parallel":
-            pair = clean_pair(row.texts, rules, any_length=is_held_out)
-            if isinstance(pair, str):
-                tally.drop(pair, _place(row), row.texts)
-            else:
-                yield pair
-        else:
-            pieces = clean_pieces(row.texts[0], rules)
-            if isinstance(pieces, str):
-                tally.drop(pieces, _place(row), row.texts)
-            else:
-                yield from ((piece,) for piece in pieces)
-
-
-def _place(row: Row | Malformed) -> str:
-    return f"{row.file}:{row.line}"
-
-
-def _count_malformed(source: DataSource, rules: Clean, tally: Tally, row: Malformed) -> None:
-    if rules.on_malformed == "Fail":
-        raise BadData(
-            "MalformedRow",
-            f"source '{source.name}': {_place(row)} {row.reason}",
-            f"{_show_it(source, row)}Skip such rows: data.clean.onMalformed: Drop",
-        )
-    tally.drop("malformed", _place(row), (row.reason,))
-
-
-def _show_it(source: DataSource, row: Malformed) -> str:
-    """The command that prints the row, for formats that have lines."""
-    if format_of(source) not in LINE_FORMATS:
-        return ""
-    file = shlex.quote(row.file)
-    command = f"zcat {file} | sed -n {row.line}p" if row.file.endswith(".gz") else f"sed -n {row.line}p {file}"
-    return f"Show it: {command}     "
 
 
 def _refuse_empty(source: DataSource, tally: Tally) -> None:

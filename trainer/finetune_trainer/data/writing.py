@@ -18,6 +18,7 @@ from finetune_trainer.data.prepared import INDEX, REPORT, ROWS, SPLITS, PairSpli
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
 from finetune_trainer.data.tokenizers import TextsByLanguage
+from finetune_trainer.data.words import count_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -80,11 +81,11 @@ def _encode(
         on_texts(len(batch))
 
 
-def count_words(folder: Path, languages: Sequence[str]) -> dict[str, int]:
-    """White-space words of the training split by language."""
+def words_by_language(folder: Path, languages: Sequence[str]) -> dict[str, int]:
+    """Words of the training split by language, counted as the cleaning rules do."""
     rows = PairSplit(folder / "train")
     return {
-        language: int(np.sum([len(text.split()) for text in rows.text(language)], dtype=np.int64))
+        language: int(np.sum([count_words(text) for text in rows.text(language)], dtype=np.int64))
         for language in languages
     }
 

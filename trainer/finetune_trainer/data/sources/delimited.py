@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 
 from finetune_api.data import DataSource
+from finetune_trainer.data.csv_records import columns, csv_records
 from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
@@ -14,7 +14,10 @@ from finetune_trainer.errors import BadData
 
 
 def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
-    """One row a line, columns in the order of `languages`; with `columns` given, the first line is a header."""
+    """One row a line, columns in the order of `languages`; with `columns` given, the first line is a header.
+
+    Lines without a character are no rows.
+    """
     (path,) = source_files(source)
     width = len(source.languages)
     positions = list(range(width))
@@ -28,49 +31,28 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
             require_columns(source, str(path), cells)
             positions = [cells.index(name) for name in field_names(source)]
             width = len(cells)
-        elif len(cells) != width:
-            yield Malformed(str(path), number, f"has {_columns(len(cells))}, {width} were expected")
-        else:
+        elif len(cells) != width and line:
+            yield Malformed(str(path), number, f"has {columns(len(cells))}, {width} were expected")
+        elif len(cells) == width:
             yield Row(tuple(cells[p] for p in positions), str(path), number)
 
 
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
     """Comma-separated values with a header, quoted by RFC 4180."""
     (path,) = source_files(source)
-    bad: list[Malformed] = []
-    last = 0
     header: list[str] | None = None
-
-    def good_lines() -> Iterator[str]:
-        nonlocal last
-        for number, line in read_lines(path):
-            last = number
-            if isinstance(line, Malformed):
-                _require_header(source, line, is_header=header is None)
-                bad.append(line)
-            else:
-                yield f"{line}\n"
-
-    reader = csv.reader(good_lines(), strict=True)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            yield Malformed(str(path), last, f"is not CSV: {error}")
+    for record in csv_records(read_lines(path), str(path)):
+        if isinstance(record, Malformed):
+            _require_header(source, record, is_header=header is None)
+            yield record
             continue
-        finally:
-            yield from bad
-            bad.clear()
+        number, cells = record
         if header is None:
             require_columns(source, str(path), cells)
             header = cells
-        elif len(cells) != len(header):
-            yield Malformed(str(path), last, f"has {_columns(len(cells))}, {len(header)} were expected")
         else:
-            record = dict(zip(header, cells, strict=True))
-            yield Row(tuple(record[name] for name in field_names(source)), str(path), last)
+            named = dict(zip(header, cells, strict=True))
+            yield Row(tuple(named[name] for name in field_names(source)), str(path), number)
 
 
 def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:
@@ -81,7 +63,3 @@ def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> 
             f"source '{source.name}': {line.file}:{line.line} {line.reason}, and it is the header",
             "Correct the first line of the file.",
         )
-
-
-def _columns(count: int) -> str:
-    return f"{count} column{'' if count == 1 else 's'}"

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finetune_api.data import DataSource
+from finetune_trainer.data.arrow_rows import records_of_batch
+from finetune_trainer.data.compression import BROKEN_FILE, COMPRESSIONS, files_ending, open_bytes
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources.fields import field_names, require_columns, row_of_record
@@ -18,24 +20,37 @@ BATCH_ROWS = 4096
 
 
 def read_parquet(source: DataSource) -> Iterator[Row | Malformed]:
-    """One file, or a folder of *.parquet, batch by batch."""
+    """One file, or a folder of *.parquet, batch by batch.
+
+    Raises:
+        BadData: if a file is not whole.
+        BadConfiguration: if a column is missing.
+    """
     (path,) = source_files(source)
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    for file in files:
+    for file in files_ending(path, ".parquet"):
         number = 0
         try:
-            table = pq.ParquetFile(file)
+            table = pq.ParquetFile(_whole(file))
             for batch in table.iter_batches(BATCH_ROWS, columns=_columns(source, file, table.schema_arrow)):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield row_of_record(source, record, str(file), number)
-        except (pa.ArrowException, OSError) as error:
+                for number, record in records_of_batch(batch, str(file), number):  # noqa: B020 - goes on counting
+                    yield record if isinstance(record, Malformed) else row_of_record(source, record, str(file), number)
+        # Footers are trusted by nobody: a wrong number in one can be any of these.
+        except (pa.ArrowException, *BROKEN_FILE, ValueError, KeyError, OverflowError, MemoryError) as error:
             raise BadData(
                 "SourceNotReadable",
                 f"source '{source.name}': {file} is not whole Parquet after {number:,} rows: "
-                f"{(str(error).splitlines() or ['no reason'])[0]}",
+                f"{(str(error) or 'no reason').partition(chr(10))[0]}",
                 "Replace the file by a whole one.",
             ) from None
+
+
+def _whole(file: Path) -> Path | pa.BufferReader:
+    """The file, or its content where it is compressed as a whole: Parquet is read from its end."""
+    if file.suffix.lower() not in COMPRESSIONS:
+        open_bytes(file).close()  # tells what it is, if it is something else
+        return file
+    with open_bytes(file) as opened:
+        return pa.BufferReader(opened.read())
 
 
 def _columns(source: DataSource, file: Path, schema: pa.Schema) -> list[str]:

@@ -1,0 +1,98 @@
+"""Clean rows of a source, one after the other; what is dropped is counted by rule."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from finetune_api.data import Clean, DataSource
+from finetune_trainer.data.clean import LENGTH_RATIO, clean_pieces, clean_sides, held_out_rules
+from finetune_trainer.data.compression import without_compression
+from finetune_trainer.data.locate import format_of
+from finetune_trainer.data.ratios import SAMPLE_PAIRS, breaks_ratio, usual_ratio
+from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.sources import read_source
+from finetune_trainer.data.tally import Tally
+from finetune_trainer.errors import BadData
+
+LINE_FORMATS: frozenset[str] = frozenset({"tsv", "csv", "jsonl", "moses", "text"})
+
+SHOWN_BY = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
+"""Commands that print what is compressed."""
+
+
+def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Number of the row and texts of each clean pair or piece.
+
+    Raises:
+        BadData: on a malformed row, unless `onMalformed: Drop`.
+    """
+    if source.type == "Parallel":
+        yield from ((0, pair) for pair in _clean_pairs(source, rules, tally))
+        return
+    for row in _read_rows(source, rules, tally):
+        pieces = clean_pieces(row.texts[0], held_out_rules(rules) if source.role != "Train" else rules)
+        if isinstance(pieces, str):
+            tally.drop(pieces, _place(row), row.texts)
+        else:
+            yield from ((tally.read, (piece,)) for piece in pieces)
+
+
+def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+    """The usual ratio of lengths is that of the first pairs, which wait until it is known."""
+    if source.role != "Train":
+        rules = held_out_rules(rules)
+    pairs = _pairs_of_any_ratio(source, rules, tally)
+    head = list(islice(pairs, SAMPLE_PAIRS))
+    usual = usual_ratio([pair for _, pair in head], source.languages, rules.max_length_ratio)
+    tally.usual_ratio = usual if source.role == "Train" else None
+    for row, pair in chain(head, pairs):
+        if breaks_ratio(pair, rules.max_length_ratio, usual):
+            tally.drop(LENGTH_RATIO, _place(row), row.texts)
+        else:
+            yield pair
+
+
+def _pairs_of_any_ratio(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    for row in _read_rows(source, rules, tally):
+        pair = clean_sides(row.texts, rules, any_length=source.role != "Train")
+        if isinstance(pair, str):
+            tally.drop(pair, _place(row), row.texts)
+        else:
+            yield row, pair
+
+
+def _read_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[Row]:
+    for row in read_source(source):
+        tally.read += 1
+        if isinstance(row, Malformed):
+            _count_malformed(source, rules, tally, row)
+        else:
+            yield row
+
+
+def _place(row: Row | Malformed) -> str:
+    return f"{row.file}:{row.line}"
+
+
+def _count_malformed(source: DataSource, rules: Clean, tally: Tally, row: Malformed) -> None:
+    if rules.on_malformed == "Fail":
+        raise BadData(
+            "MalformedRow",
+            f"source '{source.name}': {_place(row)} {row.reason}",
+            f"{_show_it(source, row)}Skip such rows: data.clean.onMalformed: Drop",
+        )
+    tally.drop("malformed", _place(row), (row.reason,))
+
+
+def _show_it(source: DataSource, row: Malformed) -> str:
+    """The command that prints the row, for formats that have lines."""
+    is_catalog = without_compression(row.file).lower().endswith(".po") and Path(row.file).is_file()
+    if not is_catalog and format_of(source) not in LINE_FORMATS:
+        return ""
+    file = shlex.quote(row.file)
+    reader = SHOWN_BY.get(Path(row.file).suffix.lower())
+    command = f"{reader} {file} | sed -n {row.line}p" if reader else f"sed -n {row.line}p {file}"
+    return f"Show it: {command}     "
