@@ -1,0 +1,91 @@
+"""Facts about languages: what a code means, however it is written, and which scripts write no blanks between words.
+
+Codes come as ISO 639-1 (`zh`), 639-2 in both of its forms (`zho`, `chi`), 639-3 (`cmn`), BCP 47 (`zh-Hans-CN`),
+POSIX (`zh_CN.UTF-8`, `sr@latin`) and with a script (`zho_Hans`, as NLLB and FLORES name them).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Language(NamedTuple):
+    """What a code says."""
+
+    language: str
+    """Shortest ISO 639 code, lower case: `zh` for `zho`, `cmn` and `chi`; `yue` has no shorter one."""
+    script: str
+    """ISO 15924 code: as the code says, else the one that the language is mostly written in; "" if not known."""
+
+
+UNSPACED_SCRIPTS = frozenset(
+    {"Bopo", "Hani", "Hans", "Hant", "Hira", "Jpan", "Kana", "Khmr", "Laoo", "Mymr", "Thai", "Tibt"}
+)
+"""Scripts that put no blanks between words. Korean (`Kore`) does, Tibetan puts a dot between syllables."""
+
+_SCRIPT_NAMES = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari": "Deva"}
+"""What POSIX locales call scripts, after `@`."""
+
+_LONGER_CODES = """
+aa:aar ab:abk ae:ave af:afr ak:aka,fat,twi am:amh an:arg ar:ara,arb as:asm av:ava ay:aym,ayr az:aze,azj ba:bak
+be:bel bg:bul bi:bis bm:bam bn:ben bo:bod,tib br:bre bs:bos ca:cat ce:che ch:cha co:cos cr:cre cs:ces,cze cu:chu
+cv:chv cy:cym,wel da:dan de:deu,ger dv:div dz:dzo ee:ewe el:ell,gre en:eng eo:epo es:spa et:est,ekk eu:eus,baq
+fa:fas,per,pes,prs ff:ful,fuc fi:fin fj:fij fo:fao fr:fra,fre fy:fry ga:gle gd:gla gl:glg gn:grn,gug gu:guj gv:glv
+ha:hau he:heb,iw hi:hin ho:hmo hr:hrv,scr ht:hat hu:hun hy:hye,arm hz:her ia:ina id:ind,in ie:ile ig:ibo ii:iii
+ik:ipk io:ido is:isl,ice it:ita iu:iku ja:jpn jv:jav,jw ka:kat,geo kg:kon kg:kng ki:kik kj:kua kk:kaz kl:kal km:khm
+kn:kan ko:kor kr:kau,knc ks:kas ku:kur,kmr kv:kom,kpv kw:cor ky:kir la:lat lb:ltz lg:lug li:lim ln:lin lo:lao lt:lit
+lu:lub lv:lav,lvs mg:mlg,plt mh:mah mi:mri,mao mk:mkd,mac ml:mal mn:mon,khk mr:mar ms:msa,may,zsm,zlm mt:mlt
+my:mya,bur na:nau nb:nob nd:nde ne:nep,npi ng:ndo nl:nld,dut nn:nno no:nor nr:nbl nv:nav ny:nya oc:oci oj:oji
+om:orm,gaz or:ori,ory os:oss pa:pan pi:pli pl:pol ps:pus,pbt,pbu pt:por qu:que,quy,quz rm:roh rn:run ro:ron,rum,mol,mo
+ru:rus rw:kin sa:san sc:srd sd:snd se:sme sg:sag si:sin sk:slk,slo sl:slv sm:smo sn:sna so:som sq:sqi,alb,als sr:srp,scc
+ss:ssw st:sot su:sun sv:swe sw:swa,swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl,fil tn:tsn to:ton tr:tur ts:tso
+tt:tat ty:tah ug:uig uk:ukr ur:urd uz:uzb,uzn ve:ven vi:vie vo:vol wa:wln wo:wol xh:xho yi:yid,ydd,ji yo:yor za:zha
+zh:zho,chi,cmn zu:zul
+"""
+"""Shortest code and its longer or older forms, with the one language that a macrolanguage mostly is."""
+
+_SCRIPTS = """
+Arab:ar,aeb,apc,arq,ars,ary,arz,bal,ckb,fa,glk,ks,lrc,mzn,ota,ps,sd,sdh,ug,ur Armn:hy Beng:as,bn,bpy,mni Cans:cr,iu,oj
+Cher:chr Copt:cop Cyrl:ab,ady,alt,av,ba,be,bg,bua,ce,chm,crh,cu,cv,inh,kbd,kk,koi,krc,kum,kv,ky,lez,mdf,mk,mn,myv,nog,os
+Cyrl:ru,rue,sah,sr,tg,tt,tyv,udm,uk,xal Deva:anp,awa,bgc,bho,brx,doi,gon,hi,hne,kok,mag,mai,mr,mwr,ne,new,raj,sa
+Ethi:am,gez,ti,tig Geor:ka,xmf Grek:el,grc,pnt Gujr:gu Guru:pa Hans:zh,gan,hak,hsn,lzh,nan,wuu Hant:yue Hebr:he,lad,yi
+Jpan:ja Khmr:km Knda:kn,tcy Kore:ko Laoo:lo Mlym:ml Mymr:my,shn,ksw,mnw Nkoo:nqo Olck:sat Orya:or Sinh:si,pi
+Syrc:syr,syc Taml:ta Telu:te Tfng:zgh,tzm Thaa:dv Thai:th,nod,tts Tibt:bo,dz Yiii:ii
+"""
+"""Languages by the script that they are mostly written in; a language with a code of two letters not named here is
+written in Latin letters."""
+
+_TRADITIONAL_CHINESE_IN = frozenset({"TW", "HK", "MO"})
+
+
+def _table(text: str) -> dict[str, str]:
+    """`a:b,c` as {b: a, c: a}."""
+    rows = (row.split(":") for row in text.split())
+    return {member: head for head, members in rows for member in members.split(",")}
+
+
+_SHORTEST = _table(_LONGER_CODES)
+_SCRIPT_OF = _table(_SCRIPTS)
+
+
+def normalise_language(code: str) -> Language:
+    """What a code means: `cmn` -> ("zh", "Hans"), `zh-TW` -> ("zh", "Hant"), `eng_Latn` -> ("en", "Latn").
+
+    Letter case, `_` for `-`, and a POSIX charset do not count; a code that nobody knows is returned in lower case
+    without a script. Raises nothing: whether a code is one is not decided here.
+    """
+    plain, _, modifier = code.strip().partition("@")
+    head, *subtags = re.split(r"[-_]", plain.partition(".")[0])
+    language = _SHORTEST.get(head.lower(), head.lower())
+    script = next((tag.title() for tag in subtags if len(tag) == 4 and tag.isalpha()), "")
+    script = script or _SCRIPT_NAMES.get(modifier.lower(), "")
+    if not script and language == "zh" and not _TRADITIONAL_CHINESE_IN.isdisjoint(tag.upper() for tag in subtags):
+        script = "Hant"
+    is_known = language in _SCRIPT_OF or len(language) == 2
+    return Language(language, script or (_SCRIPT_OF.get(language, "Latn") if is_known else ""))
+
+
+def writes_blanks(code: str) -> bool:
+    """Whether a language puts blanks between its words, as most do."""
+    return normalise_language(code).script not in UNSPACED_SCRIPTS
