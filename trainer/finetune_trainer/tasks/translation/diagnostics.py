@@ -22,7 +22,7 @@ def diagnose(
     return {
         "offTarget": sum(is_off_target(h, r, profile) for _, r, h in rows) / count,
         "copies": sum(is_copy(s, h) and not is_copy(s, r) for s, r, h in rows) / count,
-        "empty": sum(not h.strip() for h in hypotheses) / count,
+        "empty": sum(not h.strip() and bool(r.strip()) for _, r, h in rows) / count,
         "repetition": sum(loops(h) and not loops(r) for _, r, h in rows) / count,
         "lengthRatio": sum(map(len, hypotheses)) / max(1, sum(map(len, references))),
     }
