@@ -198,6 +198,12 @@ UNUSABLE = score("chrF++", 8.6, 7.2)
              "one-shot not usable, empty 50.0 %, chrF++ 25.0 → 20.0 (worse by 4.0 to 6.0)."),
         ),
         (
+            [task(WORSE), task(UNUSABLE, shots=1)],
+            "Worse",
+            ("The adapted model is worse than its baseline or not usable: zero-shot chrF++ 25.0 → 20.0 (worse by 4.0 "
+             "to 6.0); one-shot not usable, chrF++ 7.2 → 8.6 (better by 0.4 to 2.4)."),
+        ),
+        (
             [task(UNUSABLE), task(UNUSABLE, shots=1, repetition=0.62)],
             "NotUsable",
             ("The adapted model and its baseline are both unusable in every test: zero-shot chrF++ 7.2 → 8.6 (better "
@@ -233,9 +239,15 @@ def test_the_verdict_without_baseline_and_with_a_gate() -> None:
     unusable = conclude([task(plain[2], repetition=0.5)], 0.05)
     assert unusable.outcome == "NotUsable"
     assert said(unusable) == (
-        "The adapted model is not usable: repetition 50.0 %. The adapted model reaches chrF++ 8.6 (en-es, 0-shot); "
+        "The adapted model is not usable: repetition 50.0 %. It reaches chrF++ 8.6 (en-es, 0-shot); "
         "there is no baseline to compare with."
     )
+
+
+def test_a_model_that_is_a_uri_is_not_spelled_out() -> None:
+    concluded = conclude([task(WORSE)], 0.05)
+    sentence = verdict_sentence("file:///models/very/long", concluded, None)
+    assert sentence.startswith("The model is worse than its baseline: chrF++ 25.0 → 20.0")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ def test_words_are_found_by_the_script(codes: str, tokenizer: str, asian: bool) 
         assert f"|norm:{words}|punct:yes|asian:{words}|" in create_metric("TER", code).signature
 
 
+def test_a_ter_that_tells_little_says_so() -> None:
+    assert create_metric("TER", "tha").note.startswith("TER of tha takes what stands between two blanks for a word")
+    assert [create_metric("TER", code).note for code in ("es", "zho", "ja", "ko", "")] == [""] * 5
+    assert [create_metric(name, "th").note for name in ("BLEU", "chrF++")] == ["", ""]
+
+
 REFERENCES = ["水壶在炉子上。", "请关上窗户。", "这条河很宽。"]
 OUTPUTS = ["水壶在桌子上。", "请打开窗户。", "河"]
 

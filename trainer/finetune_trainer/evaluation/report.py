@@ -18,6 +18,7 @@ from finetune_trainer.evaluation.gate import check_gate
 from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
 from finetune_trainer.evaluation.sentence import verdict_sentence
+from finetune_trainer.metrics import create_metric
 from finetune_trainer.tasks import TestSet, find_task
 from finetune_trainer.workspace.versions import versions
 
@@ -97,8 +98,13 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
     of_tests = [
         note for test_set in evaluated.test_sets for note in find_task(test_set.task.type).notes(plan.spec, test_set)
     ]
+    of_metrics = [
+        create_metric(name, test_set.language).note
+        for test_set in evaluated.test_sets
+        for name in test_set.task.metrics
+    ]
     of_systems = [note for system in evaluated.systems for note in system.notes]
-    return list(dict.fromkeys([*evaluated.notes, *of_tests, *of_systems]))
+    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems]))
 
 
 def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:

@@ -22,24 +22,18 @@ from finetune_trainer.evaluation.phrases import (
 
 _MOST_TESTS = 4
 """That the sentence tells apart; the table has all."""
-_WORDS = {
-    "Better": "better",
-    "Worse": "worse",
-    "NoDifference": "no significant difference",
-    "NotUsable": "not usable",
-    "NotCompared": "not compared",
-}
 
 
 def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None) -> str:
     """Such as: The adapted model is better than its baseline: chrF++ 18.4 → 31.3, ... TER agrees. Gate passed."""
     tasks, findings = concluded.tasks, concluded.findings
+    called = "model" if "/" in model else f"{model} model"  # of a URI the page says which
     if any(task.scores[0].verdict is None for task in tasks):
-        sentence = _without_baseline(model, tasks, findings, concluded.outcome)
+        sentence = _without_baseline(called, tasks, findings, concluded.outcome)
     elif len(tasks) == 1:
-        sentence = _one_test(model, tasks[0], findings)
+        sentence = _one_test(called, tasks[0], findings)
     else:
-        sentence = _several_tests(model, tasks, findings, concluded.outcome)
+        sentence = _several_tests(called, tasks, findings, concluded.outcome)
     if gate is None:
         return sentence
     failed = sum(not check.passed for check in gate.checks)
@@ -53,26 +47,28 @@ def _one_test(model: str, task: TaskReport, findings: Sequence[Finding]) -> str:
         why = reasons(of_test(findings, task))
         if both_unusable(lead):
             scores = f"{lead.metric} {lead.score:.1f} and {lead.baseline:.1f}"
-            opening = f"The {model} model and its baseline are both unusable: {listed([scores, *why])}."
+            opening = f"The {model} and its baseline are both unusable: {listed([scores, *why])}."
         else:
-            opening = f"The {model} model is not usable: {listed(why or [f'{lead.metric} {lead.score:.1f}'])}."
-        return f"{opening} Against its baseline the {model} model is {relation(lead)}.{others}"
+            opening = f"The {model} is not usable: {listed(why or [f'{lead.metric} {lead.score:.1f}'])}."
+        return f"{opening} Against its baseline the {model} is {relation(lead)}.{others}"
     if lead.verdict == "NoDifference":
-        return f"No significant difference between the {model} model and its baseline: {comparison(lead)}.{others}"
-    return f"The {model} model is {_WORDS[lead.verdict or '']} than its baseline: {comparison(lead)}.{others}"
+        return f"No significant difference between the {model} and its baseline: {comparison(lead)}.{others}"
+    return f"The {model} is {(lead.verdict or '').lower()} than its baseline: {comparison(lead)}.{others}"
 
 
 def _several_tests(model: str, tasks: Sequence[TaskReport], findings: Sequence[Finding], outcome: Outcome) -> str:
-    same = len({task.outcome for task in tasks}) == 1
+    outcomes = {task.outcome for task in tasks}
+    rest_of_worse = " or not usable" if "NotUsable" in outcomes else ", in no test better"
+    better, worse = (" in every test",) * 2 if len(outcomes) == 1 else (", in no test worse", rest_of_worse)
     openings = {
-        "Better": f"The {model} model is better than its baseline{' in every test' if same else ', in no test worse'}",
-        "Worse": f"The {model} model is worse than its baseline{' in every test' if same else ', in no test better'}",
-        "NoDifference": f"No test shows a significant difference between the {model} model and its baseline",
-        "NotUsable": f"The {model} model is not usable in any test",
+        "Better": f"The {model} is better than its baseline{better}",
+        "Worse": f"The {model} is worse than its baseline{worse}",
+        "NoDifference": f"No test shows a significant difference between the {model} and its baseline",
+        "NotUsable": f"The {model} is not usable in any test",
     }
-    opening = openings.get(outcome, f"The tests disagree about the {model} model")
+    opening = openings.get(outcome, f"The tests disagree about the {model}")
     if outcome == "NotUsable" and all(both_unusable(task.scores[0]) for task in tasks):
-        opening = f"The {model} model and its baseline are both unusable in every test"
+        opening = f"The {model} and its baseline are both unusable in every test"
     parts = [_test(task, tasks, findings, outcome) for task in tasks[:_MOST_TESTS]]
     more = len(tasks) - len(parts)
     rest = f"; {more} more in the table" if more else ""
@@ -88,10 +84,11 @@ def _test(task: TaskReport, tasks: Sequence[TaskReport], findings: Sequence[Find
 
 def _without_baseline(model: str, tasks: Sequence[TaskReport], findings: Sequence[Finding], outcome: Outcome) -> str:
     heads = [f"{change(t.scores[0])} ({t.name}, {t.shots}-shot)" for t in tasks[:_MOST_TESTS]]
-    reached = f"The {model} model reaches {listed(heads)}; there is no baseline to compare with."
+    scores = listed(heads)
     unusable = [t for t in tasks if t.outcome == "NotUsable"]
     if not unusable:
-        return reached
+        return f"The {model} reaches {scores}; there is no baseline to compare with."
     why = list(dict.fromkeys(reason for task in unusable for reason in reasons(of_test(findings, task))))
     where = "" if outcome == "NotUsable" else f" in {listed([label(t, tasks) for t in unusable[:_MOST_TESTS]])}"
-    return f"The {model} model is not usable{where}{': ' + listed(why[:_MOST_TESTS]) if why else ''}. {reached}"
+    opening = f"The {model} is not usable{where}{': ' + listed(why[:_MOST_TESTS]) if why else ''}."
+    return f"{opening} It reaches {scores}; there is no baseline to compare with."

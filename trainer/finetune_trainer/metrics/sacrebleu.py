@@ -17,6 +17,7 @@ from finetune_api.languages import UNSPACED_SCRIPTS, normalise_language
 from finetune_trainer.metrics.interface import Metric, Statistics
 
 DEFAULT_TOKENIZER = "13a"
+_BY_CHARACTER = "char"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,16 @@ class Tokenisation:
 
 
 _CHINESE = dict.fromkeys(("Hans", "Hant", "Hani", "Bopo"), Tokenisation("zh", ter_asian=True))
-_JAPANESE_AND_KOREAN = dict.fromkeys(("Jpan", "Hira", "Kana", "Kore", "Hang"), Tokenisation("char", ter_asian=True))
-_SCRIPTS = dict.fromkeys(UNSPACED_SCRIPTS, Tokenisation("char", ter_asian=False)) | _CHINESE | _JAPANESE_AND_KOREAN
+_JAPANESE_AND_KOREAN = dict.fromkeys(
+    ("Jpan", "Hira", "Kana", "Kore", "Hang"), Tokenisation(_BY_CHARACTER, ter_asian=True)
+)
+_SCRIPTS = (
+    dict.fromkeys(UNSPACED_SCRIPTS, Tokenisation(_BY_CHARACTER, ter_asian=False)) | _CHINESE | _JAPANESE_AND_KOREAN
+)
 """Scripts without blanks between words, and Korean, whose particles are part of its words; all others 13a, as
 sacrebleu does. Its ja-mecab and ko-mecab would need a morphological analyser. TER has a rule for Chinese, Japanese and
-Korean only: in Thai, Lao, Khmer, Burmese and Tibetan it takes what stands between two blanks for a word.
+Korean only. In Thai, Lao, Khmer, Burmese and Tibetan it takes what stands between two blanks for a word, and a note
+says so: by characters a segment would take seconds, for TER tries all shifts.
 """
 
 
@@ -104,8 +110,16 @@ class Ter(SacrebleuMetric):
 
     def __init__(self, language: str) -> None:
         """`language` decides whether ideographs are words."""
-        asian = tokenisation(language).ter_asian
-        super().__init__(ter.TER(normalized=asian, asian_support=asian), "-m ter")
+        words = tokenisation(language)
+        super().__init__(ter.TER(normalized=words.ter_asian, asian_support=words.ter_asian), "-m ter")
+        self._language = language if words.bleu == _BY_CHARACTER and not words.ter_asian else ""
+
+    @property
+    def note(self) -> str:
+        """See Metric."""
+        if not self._language:
+            return ""
+        return f"TER of {self._language} takes what stands between two blanks for a word: it tells little, chrF++ more."
 
     def command(self, tsv: str, signature: str) -> str:
         """See Metric."""
