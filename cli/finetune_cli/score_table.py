@@ -6,27 +6,44 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from finetune_api.report import EvaluationSummary, ScoreSummary
-
-SHOT_NAMES = {0: "zero-shot", 1: "one-shot"}
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
+from finetune_api.figures import p_text, shots_name
 
 
 def score_table(evaluation: EvaluationSummary) -> RenderableType:
-    """One block per task, one line per shot count, one column per metric."""
-    blocks: list[RenderableType] = []
+    """What must be known first; then one block per task, one line per shot count and metric."""
+    blocks: list[RenderableType] = [Text(f"⚠ {warning}", style="yellow") for warning in evaluation.warnings]
     for task in dict.fromkeys(score.task for score in evaluation.scores):
         scores = [score for score in evaluation.scores if score.task == task]
-        metrics = list(dict.fromkeys(score.metric for score in scores))
+        compared = any(score.delta_low is not None for score in scores)
         table = Table(box=None, padding=(0, 3, 0, 0), title_justify="left")
-        table.add_column(task, style="bold")
-        for metric in metrics:
-            table.add_column(metric, justify="right")
-        for shots in dict.fromkeys(score.shots for score in scores):
-            by_metric = {score.metric: score for score in scores if score.shots == shots}
-            cells = [_cell(by_metric[m]) if m in by_metric else Text("–") for m in metrics]
-            table.add_row(SHOT_NAMES.get(shots, f"{shots}-shot"), *cells)
+        for title in (task, "", ""):
+            table.add_column(title, style="bold" if title else "")
+        if compared:
+            table.add_column("difference (95 %)", justify="right")
+            table.add_column("p", justify="right")
+        shown = None
+        for score in scores:
+            prompt = "" if score.shots == shown else shots_name(score.shots)
+            shown = score.shots
+            difference = (_difference(score), _p(score.p_adjusted)) if compared else ()
+            table.add_row(prompt, score.metric, _cell(score), *difference)
         blocks.append(table)
     return Group(*blocks)
+
+
+def _difference(score: ScoreSummary) -> str:
+    """`+9.8 (+8.9 to +10.6)`: with the 95 % interval of the difference."""
+    if score.baseline is None or score.delta_low is None or score.delta_high is None:
+        return "–"
+    delta, low, high = (
+        f"{value:+.1f}".replace("-", "−") for value in (score.score - score.baseline, score.delta_low, score.delta_high)
+    )
+    return f"{delta} ({low} to {high})"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else p_text(value).removeprefix("p ").removeprefix("= ")
 
 
 def _cell(score: ScoreSummary) -> Text:

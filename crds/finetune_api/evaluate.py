@@ -9,9 +9,10 @@ from pydantic import Field
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf
 from finetune_api.common import Direction, ModelReference, Name, Ratio
-from finetune_api.registries import METRICS
+from finetune_api.registries import DIAGNOSTICS, METRICS
 
 Metric = Annotated[str, OneOf(METRICS)]
+DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
 
 
 class EvaluationTask(ApiModel):
@@ -36,7 +37,7 @@ class EvaluationTask(ApiModel):
     shots: list[int] = Field(default=[0], min_length=1, max_length=4)
     """0 = without example, 1 = with the best fuzzy match from the training split."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
-    """What is computed; the first is the headline."""
+    """What is computed; the first leads: the verdict is about it."""
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
@@ -72,9 +73,9 @@ class Significance(ApiModel):
     method: Literal["PairedBootstrap"] = "PairedBootstrap"
     """Koehn 2004."""
     samples: int = Field(default=1000, ge=100, le=100_000)
-    """Resamples of the test set."""
+    """Resamples of the test set. The smallest p is 2 / (samples + 1), times the comparisons of the report."""
     level: Ratio = 0.05
-    """p-value below which a difference counts."""
+    """Two-sided p-value, after Holm's correction for all comparisons of the report, below which a difference counts."""
     seed: int = Field(default=12345, ge=0, le=2**31 - 1)
     """Seed of the resampling."""
 
@@ -87,10 +88,32 @@ class Bias(ApiModel):
 
 
 class GateRequirement(ApiModel):
-    """One requirement of the gate."""
+    """One requirement of the gate: of a score, or of a way to fail."""
 
-    metric: Metric
+    cel_rules = (
+        CelRule(
+            rule="has(self.metric) != has(self.diagnostic)",
+            message="give exactly one of metric and diagnostic",
+        ),
+        CelRule(
+            rule="has(self.metric) || has(self.minimum) || has(self.maximum)",
+            message="a diagnostic needs minimum, maximum or both",
+        ),
+        CelRule(
+            rule="has(self.metric) || (!self.atLeastBaseline && !self.betterThanBaseline)",
+            message="atLeastBaseline and betterThanBaseline are for metrics; give a diagnostic a maximum",
+        ),
+        CelRule(
+            rule="!has(self.maximum) || has(self.diagnostic)",
+            message="maximum is for diagnostics; give a metric a minimum (of TER it is the most that is allowed)",
+            field_path=".maximum",
+        ),
+    )
+
+    metric: Metric | None = None
     """Metric of a task."""
+    diagnostic: DiagnosticName | None = None
+    """A way to fail that the task counts, such as repetition or lengthRatio."""
     task: Name
     """Task by name."""
     shots: int = Field(default=0, ge=0, le=64)
@@ -100,9 +123,16 @@ class GateRequirement(ApiModel):
     better_than_baseline: bool = False
     """Must be significantly better than the baseline."""
     minimum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
-    """Score must reach this (TER: must not exceed it)."""
+    """Score must reach this (TER: must not exceed it); a diagnostic must not be below it."""
+    maximum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
+    """A diagnostic must not exceed this."""
     significance: Ratio = 0.05
-    """p-value for the comparison."""
+    """p-value for the comparison, after Holm's correction for all comparisons of the report."""
+
+    @property
+    def name(self) -> str:
+        """Of the metric or the diagnostic."""
+        return self.metric or self.diagnostic or ""
 
 
 class Gate(ApiModel):
@@ -124,7 +154,7 @@ class Evaluate(ApiModel):
         CelRule(
             rule=(
                 "!has(self.gate) || self.gate.require.all(r, self.tasks.exists(t, t.name == r.task "
-                "&& r.metric in t.metrics && r.shots in t.shots))"
+                "&& (!has(r.metric) || r.metric in t.metrics) && r.shots in t.shots))"
             ),
             message="each requirement of the gate must name a task, and a metric and a shot that this task has",
             field_path=".gate",

@@ -47,3 +47,18 @@ def bytes_(value: float) -> str:
 def p_text(p_value: float) -> str:
     """`p < 0.001`, `p = 0.03`."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def signed(value: float | None) -> str:
+    """`+1.20` or `−1.20`."""
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """`1.4 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def shots_name(shots: int) -> str:
+    """`zero-shot`."""
+    return {0: "zero-shot", 1: "one-shot"}.get(shots, f"{shots}-shot")

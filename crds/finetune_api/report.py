@@ -10,6 +10,9 @@ from pydantic import Field
 from finetune_api.base import ApiModel
 
 Verdict = Literal["Better", "Worse", "NoDifference"]
+"""Of one score against the baseline's."""
+Outcome = Literal["Better", "Worse", "NoDifference", "NotUsable", "NotCompared", "Mixed"]
+"""Of a test, by its first metric and the failures of its outputs; of a report, of all its tests."""
 
 
 class Score(ApiModel):
@@ -29,10 +32,16 @@ class Score(ApiModel):
     """Same metric of the baseline."""
     delta: float | None = None
     """score - baseline."""
+    delta_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of delta."""
+    delta_high: float | None = None
+    """Upper end."""
     p_value: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Paired bootstrap against the baseline."""
+    """Paired bootstrap against the baseline, two-sided."""
+    p_adjusted: float | None = Field(default=None, ge=0.0, le=1.0)
+    """p-value after Holm's correction for all comparisons of the report; verdict and gate go by it."""
     verdict: Verdict | None = None
-    """By the significance level asked for, and the metric's direction."""
+    """By p_adjusted, the significance level asked for, and the metric's direction."""
 
 
 class Bucket(ApiModel):
@@ -61,6 +70,23 @@ class SegmentExample(ApiModel):
     """Segment metric of the baseline."""
 
 
+class Finding(ApiModel):
+    """What a reader must know before any score."""
+
+    task: str = Field(max_length=63)
+    shots: int | None = Field(default=None, ge=0)
+    """None: of all shot counts."""
+    system: Literal["Model", "Baseline", "TestSet"]
+    """Of what."""
+    name: str = Field(max_length=32)
+    """Diagnostic, or metric that is beyond use, or `segments`."""
+    value: float
+    unusable: bool = False
+    """Whether it is so bad that nobody is served."""
+    text: str = Field(max_length=200)
+    """For people."""
+
+
 class TaskReport(ApiModel):
     """One task with one shot count."""
 
@@ -73,6 +99,9 @@ class TaskReport(ApiModel):
     hypotheses: str
     """Path of the TSV (source, reference, hypothesis, baseline), relative to the workspace."""
     scores: list[Score]
+    """The first leads: the verdict is about it."""
+    outcome: Outcome | None = None
+    """Of the first score and the findings."""
     diagnostics: dict[str, float] = Field(default_factory=dict)
     """Ways to fail by name: rows of `registries.DIAGNOSTICS` that the task counts."""
     baseline_diagnostics: dict[str, float] | None = None
@@ -116,7 +145,11 @@ class EvaluationReport(ApiModel):
     job: str
     created_at: datetime
     verdict: str
-    """One sentence."""
+    """In words."""
+    outcome: Outcome | None = None
+    """The verdict for machines."""
+    findings: list[Finding] = Field(default_factory=list)
+    """Failures, scores beyond use, too few segments; the worst first."""
     model: ModelDescription
     baseline: ModelDescription | None = None
     """What it was compared with, if anything; without it scores have no baseline, delta, p-value and verdict."""
@@ -134,65 +167,3 @@ class EvaluationReport(ApiModel):
     """Of the libraries that matter."""
     lineage: dict[str, Any] = Field(default_factory=dict)
     """From the score back to source files: digests by artifact."""
-
-
-class ScoreSummary(ApiModel):
-    """One score in the status."""
-
-    task: str = Field(max_length=63)
-    shots: int = Field(ge=0)
-    metric: str = Field(max_length=32)
-    score: float
-    low: float
-    high: float
-    baseline: float | None = None
-    p_value: float | None = None
-    verdict: Verdict | None = None
-
-
-class EvaluationSummary(ApiModel):
-    """`status.evaluation`."""
-
-    verdict: str = Field(default="", max_length=512)
-    """One sentence."""
-    scores: list[ScoreSummary] = Field(default_factory=list, max_length=64)
-    """Task by task, headline metric first."""
-    gate: Literal["Passed", "Failed", "None"] = "None"
-    """Acceptance."""
-    failed_checks: list[str] = Field(default_factory=list, max_length=32)
-    """Requirements that did not hold."""
-    reported_at: datetime | None = None
-    """When."""
-    path: str = Field(default="", max_length=512)
-    """Of report.json, within the workspace."""
-
-
-def summarise(report: EvaluationReport, path: str) -> EvaluationSummary:
-    """The bounded summary of a report; `path` is that of report.json within the workspace."""
-    scores = [
-        ScoreSummary(
-            task=task.name,
-            shots=task.shots,
-            metric=s.metric,
-            score=s.score,
-            low=s.low,
-            high=s.high,
-            baseline=s.baseline,
-            p_value=s.p_value,
-            verdict=s.verdict,
-        )
-        for task in report.tasks
-        for s in task.scores
-    ]
-    gate: Literal["Passed", "Failed", "None"] = "None"
-    if report.gate is not None:
-        gate = "Passed" if report.gate.passed else "Failed"
-    failed = [c.requirement for c in report.gate.checks if not c.passed] if report.gate else []
-    return EvaluationSummary(
-        verdict=report.verdict[:512],
-        scores=scores[:64],
-        gate=gate,
-        failed_checks=failed,
-        reported_at=report.created_at,
-        path=path,
-    )

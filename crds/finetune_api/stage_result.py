@@ -9,11 +9,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel, is_finite
-from finetune_api.report import EvaluationSummary, ScoreSummary
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.stages import Stage
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes' limit."""
+_MOST_WARNINGS = 3
+"""Where room is short."""
 
 
 class StageError(ApiModel):
@@ -90,13 +92,16 @@ def _without_scores(result: StageResult) -> StageResult:
 
 
 def _with_scores(result: StageResult, scores: list[ScoreSummary]) -> EvaluationSummary | None:
-    return result.evaluation and result.evaluation.model_copy(update={"scores": scores})
+    kept = {"scores": scores, "warnings": result.evaluation.warnings[:_MOST_WARNINGS]} if result.evaluation else {}
+    return result.evaluation and result.evaluation.model_copy(update=kept)
 
 
 def _with_short_sentences(result: StageResult) -> StageResult:
-    """The gate's verdict and the error's reason always remain."""
+    """The gate's verdict, the outcome and the error's reason always remain."""
     evaluation, error = result.evaluation, result.error
-    short = evaluation and EvaluationSummary(gate=evaluation.gate, path=evaluation.path[:200])
+    short = evaluation and EvaluationSummary(
+        gate=evaluation.gate, outcome=evaluation.outcome, path=evaluation.path[:200]
+    )
     cut = error and StageError(reason=error.reason, message=error.message[:400], remedy=error.remedy[:200])
     update: dict[str, object] = {"summary": {}, "message": result.message[:200], "evaluation": short, "error": cut}
     return result.model_copy(update=update)

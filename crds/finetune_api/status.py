@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from finetune_api.base import ApiModel
+from finetune_api.evaluation_summary import EvaluationSummary
 from finetune_api.meta import Condition
-from finetune_api.report import EvaluationSummary
 from finetune_api.stages import Stage
 
 StageState = Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"]

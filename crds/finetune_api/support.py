@@ -146,6 +146,13 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             yield _problem(f"{field}.shots", "more than one shot", "use 0 and 1")
         for metric in task.metrics:
             yield from _metric(f"{field}.metrics", metric, task.type)
+    types = {task.name: task.type for task in evaluate.tasks}
+    for index, need in enumerate(evaluate.gate.require if evaluate.gate else ()):
+        counted = TASKS[types[need.task]].diagnostics if need.task in types else ()
+        if need.diagnostic is not None and need.task in types and need.diagnostic not in counted:
+            instead = f"use {_either(counted)}" if counted else "use a metric"
+            what = f"{need.diagnostic} of {types[need.task]}"
+            yield _problem(f"evaluate.gate.require[{index}].diagnostic", what, instead)
     yield from _flags(
         (
             (

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from cluster.kubelet import Ending, result_of
 from finetune_api import labels
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.exit_codes import ExitCode
 from finetune_api.metrics import DEVICE_MEMORY
 from finetune_api.objects import Object
 from finetune_api.progress import Progress
-from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.stage_result import StageResult
 from finetune_api.status import ProgressStatus
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sacrebleu
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.model import ScratchModel
 from finetune_api.plan import Plan
@@ -82,12 +82,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
-def learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: PreparedData, steps: int) -> None:
-    """A short plain training on zero-shot prompts."""
+def learn(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: PreparedData,
+    steps: int,
+    answer: str | None = None,
+) -> None:
+    """A short plain training on zero-shot prompts, always to the same answer if one is given."""
     prompt = AdaptiveMtPrompt(tokenizer, "en-es")
     split = data.pairs("ui", "train")
     pairs = [
-        (prompt.prompt(source), prompt.target(target))
+        (prompt.prompt(source), prompt.target(target if answer is None else tokenizer.encode(answer)))
         for source, target in ((split.tokens("en")[i], split.tokens("es")[i]) for i in range(len(split)))
     ]
     generator = np.random.default_rng(0)
@@ -160,6 +166,29 @@ def test_what_was_learnt_shows_and_two_ranks_say_what_one_says(workspace: Path, 
     assert result is not None
     assert result.evaluation is not None
     assert result.evaluation.verdict == report.verdict
+
+
+def test_a_model_that_learnt_to_answer_commas_is_never_better(workspace: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(workspace / "models/adapt")
+    model = AutoModelForCausalLM.from_pretrained(workspace / "models/adapt")
+    learn(model, tokenizer, PreparedData.open(workspace, DATA), 40, answer=",")
+    save_model(workspace / "models/commas", model, dict(model.named_parameters()))
+    tokenizer.save_pretrained(workspace / "models/commas")
+    inputs = TRAINED | {"pretrain": "models/adapt", "adapt": "models/commas"}
+    plan = make_plan(workspace, inputs=inputs, task={"maxSegments": 20, "shots": [0]})
+    outcome = evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    assert set(read_tsv(workspace, 0)[2]) == {","}
+    assert report.tasks[0].scores[0].verdict == "Worse"
+    assert (report.outcome, report.tasks[0].outcome) == ("NotUsable", "NotUsable")
+    assert "not usable" in report.verdict or "both unusable" in report.verdict
+    assert "lengthRatio" in {finding.name for finding in report.findings if finding.unusable}
+    assert "segments" in {finding.name for finding in report.findings}
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.outcome == "NotUsable"
+    assert any("length ratio" in warning for warning in outcome.evaluation.warnings)
+    page = (workspace / "reports/report.html").read_text("utf-8")
+    assert '<div class="verdict Failed">' in page
 
 
 def test_a_model_that_was_only_pretrained_has_no_baseline(workspace: Path) -> None:

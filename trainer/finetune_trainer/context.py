@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_api.evaluation_summary import EvaluationSummary
 from finetune_api.plan import Plan
-from finetune_api.report import EvaluationSummary
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.observe.progress import ProgressReporter
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from finetune_api.evaluation_summary import EvaluationSummary
 from finetune_api.job import FineTuneJob
 from finetune_api.meta import Condition, ConditionStatus
-from finetune_api.report import EvaluationSummary
 from finetune_api.stages import Stage
 from finetune_api.status import (
     CONDITION_TYPES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from finetune_api.evaluation_summary import EvaluationSummary
 from finetune_api.progress import Progress
-from finetune_api.report import EvaluationSummary
 from finetune_api.status import Goodput, LastCheckpoint, ProgressStatus, StageStatus
 from finetune_operator.reconcile.draft import Draft, Measured
 from finetune_operator.reconcile.settings import Settings
@@ -107,11 +107,12 @@ def finish_progress(draft: Draft, summary: Mapping[str, float]) -> None:
 
 
 def headline(evaluation: EvaluationSummary) -> str:
-    """`chrF++ 31.5 (+11.8)`: first metric of the first task, with the most shots."""
+    """`chrF++ 31.5 (+11.8)`, `chrF++ 0.6 (-6.6), not usable`: first metric of the first task, with the most shots."""
     if not evaluation.scores:
         return ""
     first = evaluation.scores[0]
     same = [s for s in evaluation.scores if (s.task, s.metric) == (first.task, first.metric)]
     best = max(same, key=lambda s: s.shots)
     text = f"{best.metric} {best.score:.1f}"
-    return text if best.baseline is None else f"{text} ({best.score - best.baseline:+.1f})"
+    text = text if best.baseline is None else f"{text} ({best.score - best.baseline:+.1f})"
+    return f"{text}, not usable" if evaluation.outcome == "NotUsable" else text

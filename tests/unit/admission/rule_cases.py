@@ -38,7 +38,12 @@ GOOD: Object = {
         },
         "evaluate": {
             "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["BLEU"], "shots": [0]}],
-            "gate": {"require": [{"metric": "BLEU", "task": "t"}]},
+            "gate": {
+                "require": [
+                    {"metric": "BLEU", "task": "t"},
+                    {"diagnostic": "lengthRatio", "task": "t", "minimum": 0.7, "maximum": 1.4},
+                ]
+            },
         },
     },
 }  # fmt: skip
@@ -82,6 +87,17 @@ FAILING: list[tuple[str, Object, str]] = [
     ("names of tasks must be unique", {"evaluate.tasks.1": {"name": "t", "source": "ui", "direction": "en-es"}},
      "spec.evaluate.tasks"),
     ("each requirement of the gate", {"evaluate.gate.require.0.metric": "TER"}, "spec.evaluate.gate"),
+    ("each requirement of the gate", {"evaluate.gate.require.1.shots": 1}, "spec.evaluate.gate"),
+    ("exactly one of metric and diagnostic", {"evaluate.gate.require.1.metric": "BLEU"},
+     "spec.evaluate.gate.require[1]"),
+    ("exactly one of metric and diagnostic", {"evaluate.gate.require.0.metric": NOT_GIVEN},
+     "spec.evaluate.gate.require[0]"),
+    ("a diagnostic needs minimum, maximum", {"evaluate.gate.require.1": {"diagnostic": "empty", "task": "t"}},
+     "spec.evaluate.gate.require[1]"),
+    ("are for metrics; give a diagnostic", {"evaluate.gate.require.1.betterThanBaseline": True},
+     "spec.evaluate.gate.require[1]"),
+    ("maximum is for diagnostics", {"evaluate.gate.require.0.maximum": 30},
+     "spec.evaluate.gate.require[0].maximum"),
     ("exactly one of workspace.claimName", {"workspace.path": "/w"}, "spec.workspace"),
     ("at least one of pretrain, fuse", {"pretrain": NOT_GIVEN, "adapt": NOT_GIVEN, "evaluate": NOT_GIVEN}, "spec"),
     ("every source named in pretrain.objectives", {"pretrain.objectives.0.source": "gone"},

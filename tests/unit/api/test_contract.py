@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from finetune_api.common import direction_languages
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.problems import problems_of
-from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.stage_result import (
     MAX_TERMINATION_MESSAGE_BYTES,
     StageError,

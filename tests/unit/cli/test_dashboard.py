@@ -49,6 +49,16 @@ def asked(workspace: Path, path: str, **headers: str) -> Answer:
     return asyncio.run(ask())
 
 
+def test_the_page_shows_what_must_be_known_first_and_the_difference(workspace: Path) -> None:
+    job = json.loads((workspace / "job.json").read_text(encoding="utf-8"))
+    job["status"]["evaluation"]["warnings"] = ["en-es: empty 50.0 % <b>"]
+    job["status"]["evaluation"]["scores"][0] |= {"deltaLow": 8.94, "deltaHigh": 10.6}
+    write(workspace, job)
+    _, page = asked(workspace, "/")
+    assert "⚠ en-es: empty 50.0 % &lt;b&gt;" in page
+    assert "+8.9 to +10.6" in page
+
+
 def test_the_page_shows_stages_curves_and_scores(workspace: Path) -> None:
     status, page = asked(workspace, "/")
     assert status == 200

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.job import FineTuneJob
-from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import FineTuneJobStatus, Goodput, ProgressStatus, StageStatus
 from finetune_cli.score_table import score_table
 from finetune_cli.view import change_line, job_view
@@ -106,3 +106,33 @@ def test_score_table_shows_baseline_interval_and_verdict() -> None:
     text = render(score_table(EvaluationSummary(scores=[score])))
     assert "one-shot" in text
     assert "19.7 → 31.5 ±0.9 ▲" in text
+
+
+def test_score_table_says_first_what_must_be_known_first_and_shows_the_difference() -> None:
+    score = ScoreSummary(
+        task="en-es",
+        shots=0,
+        metric="chrF++",
+        score=0.6,
+        low=0.5,
+        high=0.7,
+        baseline=7.2,
+        delta_low=-7.2,
+        delta_high=-6.0,
+        p_value=0.002,
+        p_adjusted=0.006,
+        verdict="Worse",
+    )
+    warnings = ["en-es zero-shot: length ratio 0.05"]
+    text = render(score_table(EvaluationSummary(scores=[score], outcome="NotUsable", warnings=warnings)))
+    assert text.index("⚠ en-es zero-shot: length ratio 0.05") < text.index("chrF++")
+    assert "7.2 → 0.6 ±0.1 ▼" in text
+    assert "−6.6 (−7.2 to −6.0)" in text
+    assert "0.006" in text
+
+
+def test_score_table_reads_what_the_last_release_wrote() -> None:
+    score = ScoreSummary(task="t", shots=0, metric="BLEU", score=2, low=1, high=3, baseline=1, p_value=0.01)
+    text = render(score_table(EvaluationSummary(scores=[score])))
+    assert "1.0 → 2.0 ±1.0" in text
+    assert "difference" not in text

@@ -1,4 +1,4 @@
-"""Buckets, highlights, gate, verdict."""
+"""Buckets, highlights, gate."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from finetune_api.evaluate import EvaluationTask, Gate, GateRequirement
-from finetune_api.report import GateCheck, GateResult, Score, TaskReport, Verdict
+from finetune_api.report import Score, TaskReport, Verdict
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.gate import check_gate, refuse_empty_requirements
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
-from finetune_trainer.evaluation.sentence import verdict_sentence
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.task import TranslationTask
@@ -42,7 +41,9 @@ def score(
     plain = Score(metric=metric, score=value, low=value - 1, high=value + 1)
     if baseline is None:
         return plain
-    return plain.model_copy(update={"baseline": baseline, "delta": value - baseline, "p_value": p, "verdict": verdict})
+    return plain.model_copy(
+        update={"baseline": baseline, "delta": value - baseline, "p_value": p, "p_adjusted": p, "verdict": verdict}
+    )
 
 
 def task(*scores: Score, shots: int = 0) -> TaskReport:
@@ -121,47 +122,42 @@ def test_without_baseline_a_comparison_is_not_met() -> None:
     assert "no baseline" in check.detail
 
 
-def test_a_requirement_that_requires_nothing_is_refused() -> None:
-    with pytest.raises(BadConfiguration, match=r"gate\.require\[0\] requires nothing"):
-        refuse_empty_requirements(Gate(require=[GateRequirement(metric="BLEU", task="en-es")]))
-    refuse_empty_requirements(None)
-
-
-BETTER = score("chrF++", 30, 20, 1 / 1001, "Better")
-WORSE = score("TER", 80, 70, 0.02, "Worse")
-SAME = score("BLEU", 5, 5.1)
+def test_the_gate_goes_by_the_adjusted_p() -> None:
+    need = GateRequirement(metric="BLEU", task="en-es", better_than_baseline=True)
+    one = score("BLEU", 20, 18, 0.03, "Better")
+    assert check_gate(Gate(require=[need]), [task(one)]).passed
+    many = one.model_copy(update={"p_adjusted": 0.18, "verdict": "NoDifference"})
+    check = check_gate(Gate(require=[need]), [task(many)]).checks[0]
+    assert (check.passed, check.detail) == (False, "20.00 against 18.00, p = 0.18")
 
 
 @pytest.mark.parametrize(
-    ("scores", "sentence"),
+    ("requirement", "passed", "words"),
     [
-        ([BETTER, BETTER], "The adapted model is better than its baseline in every measure (p < 0.001)."),
-        ([WORSE], "The adapted model is worse than its baseline (p < 0.05)."),
-        ([SAME], "No measure shows a difference between the adapted model and its baseline (p ≥ 0.05)."),
+        ({"diagnostic": "repetition", "maximum": 0.05}, True, "repetition of en-es (0-shot) at most 5.0 %"),
+        ({"diagnostic": "repetition", "maximum": 0.03}, False, "repetition of en-es (0-shot) at most 3.0 %"),
         (
-            [BETTER, WORSE, SAME],
-            (
-                "The adapted model is better than its baseline in 1 of 3 measures (p < 0.001), "
-                "worse in 1 of 3 measures (p < 0.05) and not different in 1."
-            ),
+            {"diagnostic": "lengthRatio", "minimum": 0.7, "maximum": 1.4},
+            False,
+            "length ratio of en-es (0-shot) at least 0.70 and at most 1.40",
         ),
-        (
-            [WORSE, SAME],
-            "The adapted model is worse than its baseline in 1 of 2 measures (p < 0.05) and not different in 1.",
-        ),
+        ({"diagnostic": "lengthRatio", "minimum": 0.05}, True, "length ratio of en-es (0-shot) at least 0.05"),
+        ({"diagnostic": "copies", "maximum": 1}, False, "copies of en-es (0-shot) at most 100.0 %"),
+        ({"diagnostic": "repetition", "maximum": 1, "shots": 1}, False, "repetition of en-es (1-shot) at most 100.0 %"),
     ],
 )
-def test_the_verdict_in_a_sentence(scores: list[Score], sentence: str) -> None:
-    assert verdict_sentence("adapted", [task(*scores)], None, 0.05, compared=True) == sentence
+def test_the_gate_may_demand_diagnostics(requirement: dict[str, object], passed: bool, words: str) -> None:
+    scores = task(score("BLEU", 20)).model_copy(update={"diagnostics": {"repetition": 0.04, "lengthRatio": 0.05}})
+    need = GateRequirement.model_validate({"task": "en-es", **requirement})
+    refuse_empty_requirements(Gate(require=[need]))
+    check = check_gate(Gate(require=[need]), [scores]).checks[0]
+    assert (check.passed, check.requirement) == (passed, words)
+    assert check.detail in ("4.0 %", "0.05", "this was not counted")
 
 
-def test_the_verdict_without_baseline_and_with_a_gate() -> None:
-    checks = [GateCheck(requirement="a", passed=True), GateCheck(requirement="b", passed=False)]
-    gate = GateResult(passed=False, checks=checks)
-    tasks = [task(score("chrF++", 23.44)), task(score("chrF++", 25), shots=1)]
-    assert verdict_sentence("pretrained", tasks, gate, 0.05, compared=False) == (
-        "The pretrained model reaches chrF++ 23.4 (en-es, 0-shot) and chrF++ 25.0 (en-es, 1-shot); "
-        "there is no baseline to compare with. Gate failed (1 of 2 requirements not met)."
-    )
-    passed = GateResult(passed=True, checks=[])
-    assert verdict_sentence("adapted", [task(BETTER)], passed, 0.05, compared=True).endswith(" Gate passed.")
+def test_a_requirement_that_requires_nothing_is_refused() -> None:
+    with pytest.raises(BadConfiguration, match=r"gate\.require\[0\] requires nothing"):
+        refuse_empty_requirements(Gate(require=[GateRequirement(metric="BLEU", task="en-es")]))
+    with pytest.raises(BadConfiguration, match="nothing of repetition of en-es"):
+        refuse_empty_requirements(Gate(require=[GateRequirement(diagnostic="repetition", task="en-es")]))
+    refuse_empty_requirements(None)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from finetune_api.evaluate import Significance
-from finetune_api.report import Score
-from finetune_trainer.evaluation.scores import judge, score_metrics
+from finetune_api.report import Score, TaskReport
+from finetune_trainer.evaluation.comparisons import holm, judge, judge_tasks, note_too_few_resamples
+from finetune_trainer.evaluation.scores import score_metrics
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.tsv import write_tsv
 from finetune_trainer.tasks.translation.text import one_line
@@ -29,7 +30,9 @@ def scored(hypotheses: list[str], baseline: list[str] | None, references: list[s
         return {name: create_metric(name, "es").statistics(texts, references) for name in METRICS}
 
     before = None if baseline is None else statistics(baseline)
-    return score_metrics(statistics(hypotheses), before, "es", Significance())
+    scores = score_metrics(statistics(hypotheses), before, "es", Significance())
+    task = TaskReport(name="t", type="Translation", shots=0, segments=len(references), hypotheses="", scores=scores)
+    return judge_tasks([task], Significance().level)[0].scores
 
 
 @dataclass
@@ -76,8 +79,9 @@ def test_figures_are_those_of_sacrebleu_on_the_written_file(
         assert (score.high - score.low) / 2 == pytest.approx(theirs.half_interval, abs=1e-3)
         assert score.p_value is not None
         assert (score.p_value < 0.05) == (theirs.p_value < 0.05) == differ
-        if differ:
-            assert score.p_value == pytest.approx(theirs.p_value, abs=2e-3)
+        assert (score.verdict != "NoDifference") == differ
+        if differ:  # theirs is one-sided (Koehn 2004), so half of ours is compared with it
+            assert score.p_value / 2 == pytest.approx(theirs.p_value, abs=2e-3)
 
 
 def test_the_verdict_knows_which_way_a_metric_improves() -> None:
@@ -96,6 +100,65 @@ def test_equal_outputs_are_not_different() -> None:
         assert (score.p_value, score.delta, score.verdict) == (1.0, 0.0, "NoDifference")
 
 
+def test_the_difference_has_an_interval_of_its_own() -> None:
+    _, references = corpus()
+    better, worse = damage(references, 0.3, 1), damage(references, 0.4, 1)
+    for score in scored(better, worse, references):
+        assert score.delta is not None
+        assert score.delta_low is not None
+        assert score.delta_high is not None
+        assert score.delta_low < score.delta < score.delta_high
+        assert (score.p_value or 0) < 0.05
+        assert score.delta_low > 0 or score.delta_high < 0
+    for score in scored(better, better, references):
+        assert (score.delta_low, score.delta_high) == (0.0, 0.0)
+
+
+def test_the_interval_of_the_difference_is_that_of_the_resampled_differences() -> None:
+    _, references = corpus(60)
+    systems = damage(references, 0.2, 1), damage(references, 0.5, 2)
+    metric = create_metric("TER", "es")
+    statistics = [metric.statistics(texts, references) for texts in systems]
+    drawn = np.random.default_rng(Significance().seed).choice(60, size=(1000, 60), replace=True)
+    differences = sorted(metric.score(statistics[0][r].sum(0)) - metric.score(statistics[1][r].sum(0)) for r in drawn)
+    score = scored(*systems, references)[2]
+    assert (score.delta_low, score.delta_high) == pytest.approx((differences[25], differences[974]))
+
+
+def test_holm_corrects_for_the_family() -> None:
+    """The worked example of `p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")` in R."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+def compared(p: float, metric: str = "BLEU") -> Score:
+    return Score(metric=metric, score=2, low=1, high=3, baseline=1, delta=1, p_value=p)
+
+
+def report_task(*scores: Score) -> TaskReport:
+    return TaskReport(name="t", type="Translation", shots=0, segments=500, hypotheses="", scores=list(scores))
+
+
+def test_the_family_is_every_comparison_of_the_report() -> None:
+    alone = judge_tasks([report_task(compared(0.02))], 0.05)
+    assert (alone[0].scores[0].p_adjusted, alone[0].scores[0].verdict) == (0.02, "Better")
+    many = judge_tasks([report_task(compared(0.02), compared(0.6)), report_task(compared(0.3))], 0.05)
+    assert [s.p_adjusted for t in many for s in t.scores] == pytest.approx([0.06, 0.6, 0.6])
+    assert [s.verdict for t in many for s in t.scores] == ["NoDifference"] * 3
+    assert [s.p_value for t in many for s in t.scores] == [0.02, 0.6, 0.3]
+
+
+def test_too_few_resamples_for_the_family_are_told() -> None:
+    task = report_task(*[compared(2 / 1001)] * 8)
+    assert note_too_few_resamples([task] * 3, Significance()) == []
+    (note,) = note_too_few_resamples([task] * 4, Significance())
+    assert "too few for 32 comparisons" in note
+    assert "samples to 2,000 or more" in note
+    assert note_too_few_resamples([task] * 4, Significance(samples=2000)) == []
+
+
 def test_the_level_decides() -> None:
     assert judge("BLEU", 1.0, 0.04, 0.05) == "Better"
     assert judge("BLEU", 1.0, 0.04, 0.01) == "NoDifference"
@@ -106,6 +169,7 @@ def test_without_baseline_there_is_no_verdict() -> None:
     _, references = corpus(30)
     for score in scored(damage(references, 0.3, 1), None, references):
         assert (score.baseline, score.delta, score.p_value, score.verdict) == (None, None, None, None)
+        assert (score.delta_low, score.delta_high, score.p_adjusted) == (None, None, None)
         assert score.low < score.score < score.high
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.progress import Progress
-from finetune_api.report import EvaluationSummary, ScoreSummary
 from finetune_api.status import ProgressStatus
 from unit.reconcile.world import World
 

@@ -32,6 +32,15 @@ def test_all_conditions_exist_from_the_first_status_on() -> None:
     assert " ".join(world.condition(c)[0] for c in CONDITION_TYPES) == "True True False Unknown Unknown Unknown"
 
 
+def test_the_printed_score_says_that_a_model_is_not_usable() -> None:
+    world = World(job_object())
+    unusable = evaluation("None").model_copy(update={"outcome": "NotUsable"})
+    run_through(world, "prepare", "pretrain", "evaluate", evaluation=unusable)
+    assert world.status.score == "chrF++ 31.5 (+11.8), not usable"
+    assert world.status.evaluation is not None
+    assert world.status.evaluation.outcome == "NotUsable"
+
+
 def test_the_way_of_a_job() -> None:
     world = World(job_object())
     world.settle()

@@ -9,6 +9,7 @@ from finetune_api.progress import ArmHistory, HistoryRow
 from finetune_api.report import (
     Bucket,
     EvaluationReport,
+    Finding,
     GateCheck,
     GateResult,
     ModelDescription,
@@ -19,7 +20,18 @@ from finetune_api.report import (
 
 HOSTILE = "<script>alert(\"x\")</script> <img src=x onerror=alert(1)> & 'quoted' {{ 7*7 }} </style>"
 MODEL = ModelDescription(name="adapted", path="models/adapt", parameters=3_012_480)
-RATES = {"offTarget": 0.01, "copies": 0.0, "empty": 0.02, "repetition": 0.0, "lengthRatio": 0.98}
+RATES = {"offTarget": 0.01, "copies": 0.0, "empty": 0.02, "repetition": 0.62, "lengthRatio": 0.98}
+
+
+FINDINGS = [
+    Finding(
+        task="en-es", shots=0, system="Model", name="lengthRatio", value=0.05, unusable=True,
+        text="en-es zero-shot: length ratio 0.05, baseline 0.97 (characters of output / reference; 1 is right)",
+    ),
+    Finding(
+        task="en-es", system="TestSet", name="segments", value=50, text="en-es: only 50 segments; intervals are wide"
+    ),
+]  # fmt: skip
 
 
 def example(text: str) -> SegmentExample:
@@ -32,7 +44,10 @@ def score(metric: str, compared: bool) -> Score:
     plain = Score(metric=metric, score=31.25, low=30.1, high=32.3, signature="nrefs:1|case:mixed|version:2.6.0")
     if not compared:
         return plain
-    changes = {"baseline": 18.4, "delta": 12.85, "p_value": 0.000999, "verdict": "Better"}
+    changes = {
+        "baseline": 18.4, "delta": 12.85, "delta_low": 11.5, "delta_high": 14.21, "p_value": 0.0001999,
+        "p_adjusted": 0.0009995, "verdict": "Better",
+    }  # fmt: skip
     return plain.model_copy(update=changes)
 
 
@@ -51,7 +66,7 @@ def report(compared: bool = True, gate: bool = True) -> EvaluationReport:
     checks = [GateCheck(requirement="BLEU of en-es (0-shot) at least 99", passed=False, detail=f"5 {HOSTILE}")]
     return EvaluationReport(
         job="ui-en-es", created_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), verdict="The adapted model is better.",
-        notes=[f"A note {HOSTILE}"], model=MODEL,
+        outcome="Better", findings=FINDINGS, notes=[f"A note {HOSTILE}"], model=MODEL,
         baseline=MODEL.model_copy(update={"name": "pretrained"}) if compared else None,
         tasks=[task(0, compared), task(1, compared)], gate=GateResult(passed=False, checks=checks) if gate else None,
         cost={"pretrain.seconds": 161.0, "pretrain.tokensPerSecond": 9800.0, "evaluate.seconds": 33.0},

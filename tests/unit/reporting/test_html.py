@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from finetune_api.report import EvaluationReport
+from finetune_api.report import EvaluationReport, GateResult, Outcome
+from finetune_trainer.reporting import sections
 from finetune_trainer.reporting.html import render_html
 from finetune_trainer.reporting.markdown import render_markdown
 from unit.reporting import sample
@@ -94,12 +95,38 @@ def test_the_policy_allows_this_style_and_this_script_only(page: Page) -> None:
 def test_the_reader_finds_what_they_came_for(page: Page) -> None:
     for text in (
         "The adapted model is better.", "Gate: failed", "BLEU of en-es (0-shot) at least 99", "31.25", "30.10 to 32.30",
-        "+12.85", "< 0.001", "▲ better", "Training loss by arm", "Validation loss", "Mixture", "tokens per second",
+        "+12.85 (+11.50 to +14.21)", "< 0.001", "2.0 % ⚠",
+        "62.0 % ✖", "two-sided, corrected for 6 comparisons", "▲ better",
+        "Training loss by arm", "Validation loss", "Mixture", "tokens per second",
         "nats per target token", "3–5 words", "Off target", "Most improved (1)", "Worst (1)", "2 min 41 s", "9,377",
         "Samples of dropped rows", "torch 2.15.0", "data.split.seed 17", "sacrebleu", "finetune run",
         "nrefs:1|case:mixed|version:2.6.0", "reports/en-es.1shot.tsv",
     ):  # fmt: skip
         assert text in page.text, text
+
+
+def test_failures_and_few_segments_stand_in_the_first_box(html: str) -> None:
+    box = html.partition('<div class="verdict Failed">')[2].partition("</div>")[0]
+    assert "The adapted model is better." in box
+    assert "✖ en-es zero-shot: length ratio 0.05" in box
+    assert "⚠ en-es: only 50 segments" in box
+    lines = render_markdown(sample.report()).split("\n\n")
+    assert lines[1].startswith("**The adapted model")
+    assert lines[2].startswith("- ✖ en-es zero-shot: length ratio 0.05")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "gate", "tone"),
+    [
+        ("Better", True, "Passed"), ("Better", False, "Failed"), ("Worse", True, "Failed"), ("Better", None, "Passed"),
+        ("NotUsable", None, "Failed"), ("Mixed", None, ""), ("NoDifference", True, ""), (None, None, ""),
+    ],
+)  # fmt: skip
+def test_the_first_box_is_as_bad_as_the_worse_of_outcome_and_gate(
+    outcome: Outcome | None, gate: bool | None, tone: str
+) -> None:
+    result = None if gate is None else GateResult(passed=gate, checks=[])
+    assert sections.tone(sample.report().model_copy(update={"outcome": outcome, "gate": result})) == tone
 
 
 def test_words_that_differ_are_marked(html: str) -> None:
@@ -131,6 +158,7 @@ def test_markdown_says_the_same_in_short_and_escapes(report: EvaluationReport) -
     text = render_markdown(report)
     assert "| chrF++ |" in text
     assert "**31.25**" in text
+    assert ("+12.85 (+11.50 to +14.21)" in text) == ("corrected for 6 comparisons" in text) == bool(report.baseline)
     assert not re.search(r"(?<!\\)<(script|img)", text)
     assert all(line.count(" | ") == lines[0].count(" | ") for lines in _tables(text) for line in lines)
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.figures import duration
+from finetune_api.figures import duration, percent, shots_name, signed
 from finetune_api.progress import ArmHistory, HistoryRow
 from finetune_charts.drawing import MOST_POINTS, Series, line_chart, thin, tick_text, ticks
 from finetune_charts.training import training_charts
 from finetune_trainer.reporting.differences import Span, word_differences
-from finetune_trainer.reporting.figures import number, p_cell, shots_name, signed
+from finetune_trainer.reporting.figures import number, p_cell
 from finetune_trainer.reporting.sections import cost_table, data_tables, repeat_commands
 from unit.reporting import sample
 
@@ -84,6 +84,7 @@ def test_figures_for_people() -> None:
     assert [duration(s) for s in (6.23, 48.2, 161, 11100)] == ["6.2 s", "48 s", "2 min 41 s", "3 h 05 min"]
     assert [p_cell(p) for p in (None, 0.0005, 0.03)] == ["–", "< 0.001", "0.03"]
     assert [signed(x) for x in (None, 1.5, -1.5)] == ["–", "+1.50", "−1.50"]
+    assert [percent(x) for x in (0.0, 0.0142, 1.0)] == ["0.0 %", "1.4 %", "100.0 %"]
     assert [shots_name(n) for n in (0, 1, 5)] == ["zero-shot", "one-shot", "5-shot"]
 
 

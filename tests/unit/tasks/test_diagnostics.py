@@ -52,5 +52,13 @@ def test_rates_and_what_the_reference_does_too() -> None:
     assert tuple(rates) == TASKS["Translation"].diagnostics
 
 
+def test_between_close_languages_outputs_are_not_off_target_because_references_are() -> None:
+    """Half of the right outputs look like the source, and half of the references, but not the same half."""
+    outputs, references = [SPANISH[0], ENGLISH[1]] * 10, [ENGLISH[0], SPANISH[1]] * 10
+    sources = ["x"] * 20
+    assert diagnose(sources, references, outputs, PROFILE)["offTarget"] == 0
+    assert diagnose(sources, references, ENGLISH[:20], PROFILE)["offTarget"] == 0.5
+
+
 def test_the_length_ratio_is_that_of_all_characters() -> None:
     assert diagnose(["x", "x"], ["aaaa", "bb"], ["aa", "b"], PROFILE)["lengthRatio"] == 0.5

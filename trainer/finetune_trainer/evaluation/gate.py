@@ -1,4 +1,4 @@
-"""The gate: requirements that the scores must meet."""
+"""The gate: requirements that scores and diagnostics must meet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from finetune_api.evaluate import Gate, GateRequirement
 from finetune_api.figures import p_text
-from finetune_api.registries import METRICS
+from finetune_api.registries import DIAGNOSTICS, METRICS
 from finetune_api.report import GateCheck, GateResult, Score, TaskReport
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.scores import judge
+from finetune_trainer.evaluation.comparisons import judge
 
 
 def refuse_empty_requirements(gate: Gate | None) -> None:
@@ -19,49 +19,74 @@ def refuse_empty_requirements(gate: Gate | None) -> None:
         BadConfiguration: with the field path.
     """
     for index, need in enumerate(gate.require if gate else []):
-        if not (need.at_least_baseline or need.better_than_baseline or need.minimum is not None):
+        compares = need.at_least_baseline or need.better_than_baseline
+        if not compares and need.minimum is None and need.maximum is None:
             raise BadConfiguration(
                 "EmptyRequirement",
-                f"spec.evaluate.gate.require[{index}] requires nothing of {need.metric} of {need.task}",
-                "give atLeastBaseline, betterThanBaseline or minimum",
+                f"spec.evaluate.gate.require[{index}] requires nothing of {need.name} of {need.task}",
+                "give atLeastBaseline, betterThanBaseline or minimum"
+                if need.metric
+                else "give minimum, maximum or both",
             )
 
 
 def check_gate(gate: Gate, tasks: Sequence[TaskReport]) -> GateResult:
-    """Check every requirement; a score or baseline that is not there is a requirement not met."""
-    scores = {(t.name, t.shots, s.metric): s for t in tasks for s in t.scores}
-    checks = [_check(need, scores.get((need.task, need.shots, need.metric))) for need in gate.require]
+    """Check every requirement; a score, diagnostic or baseline that is not there is a requirement not met."""
+    by_test = {(task.name, task.shots): task for task in tasks}
+    checks = [_check(need, by_test.get((need.task, need.shots))) for need in gate.require]
     return GateResult(passed=all(check.passed for check in checks), checks=checks)
 
 
-def _check(need: GateRequirement, score: Score | None) -> GateCheck:
+def _check(need: GateRequirement, task: TaskReport | None) -> GateCheck:
+    if need.diagnostic is not None:
+        return _check_diagnostic(need, need.diagnostic, task)
+    scores = {score.metric: score for score in task.scores} if task is not None else {}
+    return _check_score(need, need.metric or "", scores.get(need.metric or ""))
+
+
+def _check_diagnostic(need: GateRequirement, name: str, task: TaskReport | None) -> GateCheck:
+    value = task.diagnostics.get(name) if task is not None else None
+    row = DIAGNOSTICS[name]
+    words = [f"at least {row.show(need.minimum)}"] if need.minimum is not None else []
+    words += [f"at most {row.show(need.maximum)}"] if need.maximum is not None else []
+    met = value is not None and (need.minimum is None or value >= need.minimum)
+    met = met and value is not None and (need.maximum is None or value <= need.maximum)
+    detail = "this was not counted" if value is None else row.show(value)
+    return GateCheck(requirement=_requirement(need, row.title.lower(), words), passed=met, detail=detail)
+
+
+def _check_score(need: GateRequirement, metric: str, score: Score | None) -> GateCheck:
     words, failures = [], []
-    lower_is_better = METRICS[need.metric].lower_is_better
+    lower_is_better = METRICS[metric].lower_is_better
     if need.minimum is not None:
         words.append(f"{'at most' if lower_is_better else 'at least'} {need.minimum:g}")
         met = score is not None and (score.score <= need.minimum if lower_is_better else score.score >= need.minimum)
         failures += [] if met else [words[-1]]
     if need.better_than_baseline or need.at_least_baseline:
-        verdict = _verdict(need, score)
+        verdict = _verdict(need, metric, score)
         if need.better_than_baseline:
             words.append(f"better than the baseline at p < {need.significance:g}")
             failures += [] if verdict == "Better" else [words[-1]]
         if need.at_least_baseline:
             words.append(f"not worse than the baseline at p < {need.significance:g}")
             failures += [] if verdict in ("Better", "NoDifference") else [words[-1]]
-    requirement = f"{need.metric} of {need.task} ({need.shots}-shot) {' and '.join(words)}"
-    return GateCheck(requirement=requirement[:256], passed=not failures, detail=_detail(score)[:256])
+    return GateCheck(requirement=_requirement(need, metric, words), passed=not failures, detail=_detail(score)[:256])
 
 
-def _verdict(need: GateRequirement, score: Score | None) -> str | None:
-    if score is None or score.delta is None or score.p_value is None:
+def _requirement(need: GateRequirement, name: str, words: Sequence[str]) -> str:
+    return f"{name} of {need.task} ({need.shots}-shot) {' and '.join(words)}"[:256]
+
+
+def _verdict(need: GateRequirement, metric: str, score: Score | None) -> str | None:
+    """By the adjusted p-value, as the report's own verdict."""
+    if score is None or score.delta is None or score.p_adjusted is None:
         return None
-    return judge(need.metric, score.delta, score.p_value, need.significance)
+    return judge(metric, score.delta, score.p_adjusted, need.significance)
 
 
 def _detail(score: Score | None) -> str:
     if score is None:
         return "this was not scored"
-    if score.baseline is None or score.p_value is None:
+    if score.baseline is None or score.p_adjusted is None:
         return f"{score.score:.2f}; there is no baseline to compare with"
-    return f"{score.score:.2f} against {score.baseline:.2f}, {p_text(score.p_value)}"
+    return f"{score.score:.2f} against {score.baseline:.2f}, {p_text(score.p_adjusted)}"

@@ -13,9 +13,12 @@ from finetune_api.report import EvaluationReport, TaskReport
 from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, count_answers, task_keys
 from finetune_trainer.evaluation.assess import assess
+from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.gate import check_gate
+from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
 from finetune_trainer.evaluation.sentence import verdict_sentence
+from finetune_trainer.metrics import create_metric
 from finetune_trainer.tasks import TestSet, find_task
 from finetune_trainer.workspace.versions import versions
 
@@ -56,22 +59,25 @@ def make_report(
         tsv_path: path of a task's segments within the workspace, by name and shots.
     """
     plan, workspace = context.plan, context.workspace
-    tasks = [
+    scored = [
         _task_report(settings, test_set, shots, evaluated, tsv_path(name, shots))
         for test_set in evaluated.test_sets
         for name, shots in task_keys(test_set)
     ]
-    gate = None if settings.gate is None else check_gate(settings.gate, tasks)
+    concluded = conclude(scored, settings.significance.level)
+    gate = None if settings.gate is None else check_gate(settings.gate, concluded.tasks)
     manifests = read_manifests(plan, workspace)
     model, baseline = evaluated.model.description, evaluated.baseline
     return EvaluationReport(
         job=plan.job.name,
         created_at=datetime.now(UTC),
-        verdict=verdict_sentence(model.name, tasks, gate, settings.significance.level, baseline is not None),
-        notes=_notes(plan, evaluated),
+        verdict=verdict_sentence(model.name, concluded, gate),
+        outcome=concluded.outcome,
+        findings=concluded.findings,
+        notes=[*note_too_few_resamples(concluded.tasks, settings.significance), *_notes(plan, evaluated)],
         model=model,
         baseline=None if baseline is None else baseline.description,
-        tasks=tasks,
+        tasks=concluded.tasks,
         gate=gate,
         cost=stage_costs(manifests),
         data=data,
@@ -92,8 +98,13 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
     of_tests = [
         note for test_set in evaluated.test_sets for note in find_task(test_set.task.type).notes(plan.spec, test_set)
     ]
+    of_metrics = [
+        create_metric(name, test_set.language).note
+        for test_set in evaluated.test_sets
+        for name in test_set.task.metrics
+    ]
     of_systems = [note for system in evaluated.systems for note in system.notes]
-    return list(dict.fromkeys([*evaluated.notes, *of_tests, *of_systems]))
+    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems]))
 
 
 def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:

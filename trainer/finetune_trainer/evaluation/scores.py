@@ -1,4 +1,4 @@
-"""Scores of one system, with intervals, and against a baseline."""
+"""Scores of one system, with intervals, and their differences to a baseline; what they mean is for `comparisons`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from finetune_api.evaluate import Significance
-from finetune_api.registries import METRICS
-from finetune_api.report import Score, Verdict
+from finetune_api.report import Score
 from finetune_trainer.metrics import Statistics, create_metric
-from finetune_trainer.metrics.bootstrap import confidence_interval, paired_p_value, resampled_sums
+from finetune_trainer.metrics.bootstrap import Floats, confidence_interval, paired_p_value, resampled_sums
 
 
 def score_metrics(
@@ -32,23 +31,20 @@ def score_metrics(
         low, high = confidence_interval(resamples[0])
         result = Score(metric=name, score=score, low=low, high=high, signature=metric.signature)
         if baseline is not None:
-            baseline_score = metric.score(baseline[name].sum(0))
-            delta = score - baseline_score
-            p_value = paired_p_value(resamples[0], resamples[1], delta)
-            result = result.model_copy(
-                update={
-                    "baseline": baseline_score,
-                    "delta": delta,
-                    "p_value": p_value,
-                    "verdict": judge(name, delta, p_value, significance.level),
-                }
-            )
+            result = _compared(result, metric.score(baseline[name].sum(0)), resamples[0] - resamples[1])
         scores.append(result)
     return scores
 
 
-def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
-    """Whether a difference to the baseline counts, and which way."""
-    if delta == 0 or p_value >= level:
-        return "NoDifference"
-    return "Better" if (delta < 0) == METRICS[metric].lower_is_better else "Worse"
+def _compared(score: Score, baseline: float, differences: Floats) -> Score:
+    """`differences` are those of the resamples."""
+    delta = score.score - baseline
+    delta_low, delta_high = confidence_interval(differences)
+    figures = {
+        "baseline": baseline,
+        "delta": delta,
+        "delta_low": delta_low,
+        "delta_high": delta_high,
+        "p_value": paired_p_value(differences, delta),
+    }
+    return score.model_copy(update=figures)

@@ -1,20 +1,39 @@
-"""The report in one sentence."""
+"""The verdict in words: about the first metric of each test; the others are named, never counted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from finetune_api.report import GateResult, Score, TaskReport
+from finetune_api.report import Finding, GateResult, Outcome, TaskReport
+from finetune_trainer.evaluation.findings import of_test
+from finetune_trainer.evaluation.outcome import Conclusion
+from finetune_trainer.evaluation.phrases import (
+    beside,
+    both_unusable,
+    brief,
+    change,
+    comparison,
+    contradictions,
+    label,
+    listed,
+    reasons,
+    relation,
+)
 
-_BOUNDS = (0.001, 0.01, 0.05)
+_MOST_TESTS = 4
+"""That the sentence tells apart; the table has all."""
 
 
-def verdict_sentence(
-    model: str, tasks: Sequence[TaskReport], gate: GateResult | None, level: float, compared: bool
-) -> str:
-    """Such as: The adapted model is better than its baseline in every measure (p < 0.001). Gate passed."""
-    scores = [score for task in tasks for score in task.scores]
-    sentence = _comparison(model, scores, level) if compared else _no_comparison(model, tasks)
+def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None) -> str:
+    """Such as: The adapted model is better than its baseline: chrF++ 18.4 → 31.3, ... TER agrees. Gate passed."""
+    tasks, findings = concluded.tasks, concluded.findings
+    called = "model" if "/" in model else f"{model} model"  # of a URI the page says which
+    if any(task.scores[0].verdict is None for task in tasks):
+        sentence = _without_baseline(called, tasks, findings, concluded.outcome)
+    elif len(tasks) == 1:
+        sentence = _one_test(called, tasks[0], findings)
+    else:
+        sentence = _several_tests(called, tasks, findings, concluded.outcome)
     if gate is None:
         return sentence
     failed = sum(not check.passed for check in gate.checks)
@@ -22,37 +41,54 @@ def verdict_sentence(
     return f"{sentence} Gate {'failed' if failed else 'passed'}{count}."
 
 
-def _comparison(model: str, scores: Sequence[Score], level: float) -> str:
-    better = [s for s in scores if s.verdict == "Better"]
-    worse = [s for s in scores if s.verdict == "Worse"]
-    for group, word in ((better, "better"), (worse, "worse")):
-        if len(group) == len(scores):
-            every = "" if len(scores) == 1 else " in every measure"
-            return f"The {model} model is {word} than its baseline{every} ({_p_bound(group, level)})."
-    if not better and not worse:
-        return f"No measure shows a difference between the {model} model and its baseline (p ≥ {level:g})."
-    parts = []
-    for group, word in ((better, "better than its baseline in"), (worse, "worse in")):
-        if group:
-            parts.append(f"{word} {len(group)} of {len(scores)} measures ({_p_bound(group, level)})")
-    if not better:
-        parts[0] = parts[0].replace("worse in", "worse than its baseline in")
-    rest = len(scores) - len(better) - len(worse)
-    if rest:
-        parts.append(f"not different in {rest}")
-    return f"The {model} model is {_listed(parts)}."
+def _one_test(model: str, task: TaskReport, findings: Sequence[Finding]) -> str:
+    lead, others = task.scores[0], beside(task)
+    if task.outcome == "NotUsable":
+        why = reasons(of_test(findings, task))
+        if both_unusable(lead):
+            scores = f"{lead.metric} {lead.score:.1f} and {lead.baseline:.1f}"
+            opening = f"The {model} and its baseline are both unusable: {listed([scores, *why])}."
+        else:
+            opening = f"The {model} is not usable: {listed(why or [f'{lead.metric} {lead.score:.1f}'])}."
+        return f"{opening} Against its baseline the {model} is {relation(lead)}.{others}"
+    if lead.verdict == "NoDifference":
+        return f"No significant difference between the {model} and its baseline: {comparison(lead)}.{others}"
+    return f"The {model} is {(lead.verdict or '').lower()} than its baseline: {comparison(lead)}.{others}"
 
 
-def _no_comparison(model: str, tasks: Sequence[TaskReport]) -> str:
-    heads = [f"{t.scores[0].metric} {t.scores[0].score:.1f} ({t.name}, {t.shots}-shot)" for t in tasks if t.scores]
-    return f"The {model} model reaches {_listed(heads)}; there is no baseline to compare with."
+def _several_tests(model: str, tasks: Sequence[TaskReport], findings: Sequence[Finding], outcome: Outcome) -> str:
+    outcomes = {task.outcome for task in tasks}
+    rest_of_worse = " or not usable" if "NotUsable" in outcomes else ", in no test better"
+    better, worse = (" in every test",) * 2 if len(outcomes) == 1 else (", in no test worse", rest_of_worse)
+    openings = {
+        "Better": f"The {model} is better than its baseline{better}",
+        "Worse": f"The {model} is worse than its baseline{worse}",
+        "NoDifference": f"No test shows a significant difference between the {model} and its baseline",
+        "NotUsable": f"The {model} is not usable in any test",
+    }
+    opening = openings.get(outcome, f"The tests disagree about the {model}")
+    if outcome == "NotUsable" and all(both_unusable(task.scores[0]) for task in tasks):
+        opening = f"The {model} and its baseline are both unusable in every test"
+    parts = [_test(task, tasks, findings, outcome) for task in tasks[:_MOST_TESTS]]
+    more = len(tasks) - len(parts)
+    rest = f"; {more} more in the table" if more else ""
+    return f"{opening}: {'; '.join(parts)}{rest}.{contradictions(tasks)}"
 
 
-def _p_bound(scores: Sequence[Score], level: float) -> str:
-    """The smallest of the usual bounds that holds for all p-values."""
-    largest = max(score.p_value or 0.0 for score in scores)
-    return f"p < {next((b for b in _BOUNDS if largest < b <= level), level):g}"
+def _test(task: TaskReport, tasks: Sequence[TaskReport], findings: Sequence[Finding], outcome: Outcome) -> str:
+    """Such as: one-shot not usable, length ratio 0.05, chrF++ 37.2 → 0.6 (worse by 35.3 to 37.9)."""
+    unusable = ["not usable"] if task.outcome == "NotUsable" != outcome else []
+    why = reasons(of_test(findings, task))
+    return f"{label(task, tasks)} {', '.join([*unusable, *why, brief(task.scores[0])])}"
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+def _without_baseline(model: str, tasks: Sequence[TaskReport], findings: Sequence[Finding], outcome: Outcome) -> str:
+    heads = [f"{change(t.scores[0])} ({t.name}, {t.shots}-shot)" for t in tasks[:_MOST_TESTS]]
+    scores = listed(heads)
+    unusable = [t for t in tasks if t.outcome == "NotUsable"]
+    if not unusable:
+        return f"The {model} reaches {scores}; there is no baseline to compare with."
+    why = list(dict.fromkeys(reason for task in unusable for reason in reasons(of_test(findings, task))))
+    where = "" if outcome == "NotUsable" else f" in {listed([label(t, tasks) for t in unusable[:_MOST_TESTS]])}"
+    opening = f"The {model} is not usable{where}{': ' + listed(why[:_MOST_TESTS]) if why else ''}."
+    return f"{opening} It reaches {scores}; there is no baseline to compare with."

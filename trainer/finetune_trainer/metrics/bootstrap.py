@@ -36,20 +36,30 @@ def _resample_counts(segments: int, samples: int, seed: int) -> Iterator[Floats]
 
 
 def confidence_interval(scores: Floats) -> tuple[float, float]:
-    """The 95 % percentile interval of resampled scores, cut as sacrebleu cuts it."""
+    """The 95 % percentile interval of resampled scores or differences, cut as sacrebleu cuts it."""
     ordered = np.sort(scores)
     cut = len(ordered) // 40
     return float(ordered[cut]), float(ordered[-1 - cut])
 
 
-def paired_p_value(scores: Floats, baseline_scores: Floats, difference: float) -> float:
-    """Share of the resamples in which the winner on the whole test set does not win (Koehn 2004; one-sided).
+def paired_p_value(differences: Floats, difference: float) -> float:
+    """Two-sided p of the paired bootstrap: twice the share of resamples in which the winner does not win, at most 1.
 
-    `difference` is that of the whole test set; its sign says who the winner is, so that the direction in which a
-    metric improves does not matter. With the usual +1, so that p is never 0. Equal scores give 1: sacrebleu's own
-    test would call two equal systems different.
+    Koehn 2004, and sacrebleu after him, count that share alone, as if it had been known beforehand which system is the
+    better one; nobody knew, so the other tail counts as much. p < 0.05 then says what the 95 % interval of the
+    difference says when it leaves out 0. With the usual +1, so that p is never 0.
+
+    Args:
+        differences: of the resamples, system - baseline.
+        difference: of the whole test set; its sign says who the winner is, so that the direction in which a metric
+            improves does not matter. None at all gives 1: sacrebleu's own test would call two equal systems different.
     """
     if difference == 0:
         return 1.0
-    lost = int(np.count_nonzero((scores - baseline_scores) * np.sign(difference) <= 0))
-    return (lost + 1) / (len(scores) + 1)
+    lost = int(np.count_nonzero(differences * np.sign(difference) <= 0))
+    return min(1.0, 2 * (lost + 1) / (len(differences) + 1))
+
+
+def smallest_p_value(samples: int) -> float:
+    """What `paired_p_value` gives where the winner wins in every resample."""
+    return 2 / (samples + 1)

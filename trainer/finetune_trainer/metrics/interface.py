@@ -31,6 +31,11 @@ class Metric(Protocol):
         """What is needed to repeat the figure; empty if the name says all."""
         return ""
 
+    @property
+    def note(self) -> str:
+        """What a reader must know of the figure in this language; empty if there is nothing."""
+        return ""
+
     def command(self, tsv: str, signature: str) -> str | None:
         """The command line that computes a score again from the report's TSV; None if there is none.
 

@@ -7,16 +7,46 @@ statistics. A test compares with its command line.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics import base, bleu, chrf, ter
 
+from finetune_api.languages import UNSPACED_SCRIPTS, normalise_language
 from finetune_trainer.metrics.interface import Metric, Statistics
 
-_BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "lo": "char", "km": "char", "my": "char"}
-"""Languages written without blanks (or that need a morphological analyser); all others 13a, as sacrebleu does."""
 DEFAULT_TOKENIZER = "13a"
+_BY_CHARACTER = "char"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenisation:
+    """How the metrics that count words find them."""
+
+    bleu: str
+    """Of `sacrebleu -tok`."""
+    ter_asian: bool
+    """Whether TER splits ideographs: `--ter-normalized --ter-asian-support`."""
+
+
+_CHINESE = dict.fromkeys(("Hans", "Hant", "Hani", "Bopo"), Tokenisation("zh", ter_asian=True))
+_JAPANESE_AND_KOREAN = dict.fromkeys(
+    ("Jpan", "Hira", "Kana", "Kore", "Hang"), Tokenisation(_BY_CHARACTER, ter_asian=True)
+)
+_SCRIPTS = (
+    dict.fromkeys(UNSPACED_SCRIPTS, Tokenisation(_BY_CHARACTER, ter_asian=False)) | _CHINESE | _JAPANESE_AND_KOREAN
+)
+"""Scripts without blanks between words, and Korean, whose particles are part of its words; all others 13a, as
+sacrebleu does. Its ja-mecab and ko-mecab would need a morphological analyser. TER has a rule for Chinese, Japanese and
+Korean only. In Thai, Lao, Khmer, Burmese and Tibetan it takes what stands between two blanks for a word, and a note
+says so: by characters a segment would take seconds, for TER tries all shifts.
+"""
+
+
+def tokenisation(language: str) -> Tokenisation:
+    """By the script that a language, however its code is written, is written in."""
+    return _SCRIPTS.get(normalise_language(language).script, Tokenisation(DEFAULT_TOKENIZER, ter_asian=False))
 
 
 class SacrebleuMetric(Metric):
@@ -53,8 +83,7 @@ class Bleu(SacrebleuMetric):
 
     def __init__(self, language: str) -> None:
         """`language` decides the tokeniser."""
-        tokenizer = _BLEU_TOKENIZERS.get(language.split("-", maxsplit=1)[0], DEFAULT_TOKENIZER)
-        super().__init__(bleu.BLEU(tokenize=tokenizer), "-m bleu")
+        super().__init__(bleu.BLEU(tokenize=tokenisation(language).bleu), "-m bleu")
 
     def command(self, tsv: str, signature: str) -> str:
         """See Metric."""
@@ -79,5 +108,20 @@ class ChrFPlusPlus(SacrebleuMetric):
 class Ter(SacrebleuMetric):
     """Translation edit rate (Snover et al. 2006)."""
 
-    def __init__(self, _: str) -> None:
-        super().__init__(ter.TER(), "-m ter")
+    def __init__(self, language: str) -> None:
+        """`language` decides whether ideographs are words."""
+        words = tokenisation(language)
+        super().__init__(ter.TER(normalized=words.ter_asian, asian_support=words.ter_asian), "-m ter")
+        self._language = language if words.bleu == _BY_CHARACTER and not words.ter_asian else ""
+
+    @property
+    def note(self) -> str:
+        """See Metric."""
+        if not self._language:
+            return ""
+        return f"TER of {self._language} takes what stands between two blanks for a word: it tells little, chrF++ more."
+
+    def command(self, tsv: str, signature: str) -> str:
+        """See Metric."""
+        asian = "asian:yes" in signature.split("|")
+        return super().command(tsv, signature) + (" --ter-normalized --ter-asian-support" if asian else "")

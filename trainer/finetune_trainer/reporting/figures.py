@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from finetune_api.figures import p_text
+from finetune_api.figures import p_text, signed
+from finetune_api.report import Score
 
 VERDICT_MARKS = {"Better": "▲", "Worse": "▼", "NoDifference": "="}
 VERDICT_WORDS = {"Better": "better", "Worse": "worse", "NoDifference": "no difference"}
+UNUSABLE_MARK, WARNING_MARK = "✖", "⚠"
 
 
-def shots_name(shots: int) -> str:
-    """`zero-shot`."""
-    return {0: "zero-shot", 1: "one-shot"}.get(shots, f"{shots}-shot")
+def difference_cell(score: Score) -> str:
+    """`+12.85 (+11.50 to +14.20)`: the difference and its 95 % interval."""
+    if score.delta_low is None or score.delta_high is None:
+        return signed(score.delta)
+    return f"{signed(score.delta)} ({signed(score.delta_low)} to {signed(score.delta_high)})"
 
 
 def p_cell(p_value: float | None) -> str:
     """`< 0.001` or `0.03`, for a column with the head p."""
     return "–" if p_value is None else p_text(p_value).removeprefix("p ").removeprefix("= ")
-
-
-def signed(value: float | None) -> str:
-    """`+1.20` or `−1.20`."""
-    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def number(value: float) -> str:
@@ -33,8 +32,3 @@ def number(value: float) -> str:
     if size >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
-
-
-def percent(share: float) -> str:
-    """`1.4 %`."""
-    return f"{100 * share:.1f} %"

@@ -7,6 +7,7 @@ from importlib import resources
 
 import yaml
 
+from finetune_api.figures import shots_name
 from finetune_api.progress import HistoryRow
 from finetune_api.registries import METRICS, TASKS
 from finetune_api.report import EvaluationReport, TaskReport
@@ -18,9 +19,8 @@ from finetune_trainer.reporting.differences import word_differences
 from finetune_trainer.reporting.figures import (
     VERDICT_MARKS,
     VERDICT_WORDS,
+    difference_cell,
     p_cell,
-    shots_name,
-    signed,
 )
 
 _TEMPLATES = "templates"
@@ -30,7 +30,7 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
     """The page; `histories` are the curves by training stage. Pure: equal input gives equal text."""
     style, script = page_style(), _packaged("report.js")
     environment = page_environment(_packaged)
-    environment.filters.update(shots=shots_name, p=p_cell, signed=signed)
+    environment.filters.update(shots=shots_name, p=p_cell, difference=difference_cell)
     environment.globals.update(
         differences=word_differences,
         marks=VERDICT_MARKS,

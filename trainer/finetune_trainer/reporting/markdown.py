@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from finetune_api.figures import shots_name
 from finetune_api.registries import TASKS
 from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
-from finetune_trainer.reporting.figures import VERDICT_WORDS, p_cell, shots_name, signed
-from finetune_trainer.reporting.sections import Table, bucket_tables, cost_table, diagnostics_table, repeat_commands
+from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell
+from finetune_trainer.reporting.sections import (
+    Table,
+    bucket_tables,
+    cost_table,
+    diagnostics_table,
+    finding_lines,
+    repeat_commands,
+    significance_test,
+)
 
 _EXAMPLES = 3
 
@@ -15,11 +24,14 @@ _EXAMPLES = 3
 def render_markdown(report: EvaluationReport) -> str:
     """The whole page; text from data is escaped, so that it cannot become markup."""
     blocks = [f"# {_escape(report.job)}: evaluation", f"**{_escape(report.verdict)}**"]
+    if report.findings:
+        blocks.append("\n".join(f"- {_escape(line)}" for line in finding_lines(report)))
     blocks += [f"> {_escape(note)}" for note in report.notes]
     against = "none" if report.baseline is None else _escape(report.baseline.name)
     blocks.append(
         f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
         f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
+        f"{f' {significance_test(report)}.' if report.baseline else ''}"
     )
     if report.gate is not None:
         blocks.append("## Gate")
@@ -34,7 +46,17 @@ def render_markdown(report: EvaluationReport) -> str:
 
 def _task(task: TaskReport) -> list[str]:
     blocks = [f"## {task.name}, {shots_name(task.shots)}: {task.segments:,} segments"]
-    header = ["Metric", "Baseline", "Score", "95 % interval", "Difference", "p", "Verdict", "Signature"]
+    header = [
+        "Metric",
+        "Baseline",
+        "Score",
+        "95 % interval",
+        "Difference (95 % interval)",
+        "p",
+        "p alone",
+        "Verdict",
+        "Signature",
+    ]
     blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
     blocks.append(_table(diagnostics_table(task)))
     for title, table in bucket_tables(task):
@@ -55,7 +77,8 @@ def _score_row(score: Score) -> list[str]:
         "–" if score.baseline is None else f"{score.baseline:.2f}",
         f"**{score.score:.2f}**",
         f"{score.low:.2f} to {score.high:.2f}",
-        signed(score.delta),
+        difference_cell(score),
+        p_cell(score.p_adjusted),
         p_cell(score.p_value),
         VERDICT_WORDS.get(score.verdict or "", "–"),
         f"`{score.signature}`",

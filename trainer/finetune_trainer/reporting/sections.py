@@ -10,7 +10,7 @@ from finetune_api.figures import duration
 from finetune_api.registries import DIAGNOSTICS
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_trainer.metrics import create_metric
-from finetune_trainer.reporting.figures import number, percent
+from finetune_trainer.reporting.figures import UNUSABLE_MARK, WARNING_MARK, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,35 @@ class Table:
 _MOST_ITEMS = 8
 
 
+def tone(report: EvaluationReport) -> str:
+    """How the first box looks: as bad as the worse of outcome and gate."""
+    failed = report.gate is not None and not report.gate.passed
+    if failed or report.outcome in ("Worse", "NotUsable"):
+        return "Failed"
+    return "Passed" if report.outcome == "Better" else ""
+
+
+def finding_lines(report: EvaluationReport) -> list[str]:
+    """What stands in the first box below the verdict: a mark and the text."""
+    return [f"{UNUSABLE_MARK if f.unusable else WARNING_MARK} {f.text}" for f in report.findings]
+
+
+def significance_test(report: EvaluationReport) -> str:
+    """How the p-values came about."""
+    count = sum(score.p_value is not None for task in report.tasks for score in task.scores)
+    return f"p: paired bootstrap (Koehn 2004), two-sided, corrected for {count} comparisons (Holm 1979)"
+
+
 def diagnostics_table(task: TaskReport) -> Table:
     """One row per way to fail."""
     systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
     shown = [(name, values) for name, values in systems if values is not None]
     rows = [
-        [DIAGNOSTICS[name].title, *(_diagnostic(name, values) for _, values in shown), DIAGNOSTICS[name].meaning]
+        [
+            DIAGNOSTICS[name].title,
+            *(_diagnostic(name, values) for _, values in shown),
+            f"{DIAGNOSTICS[name].meaning}; expected {DIAGNOSTICS[name].expectation}",
+        ]
         for name in task.diagnostics
     ]
     return Table(["Failure", *(name for name, _ in shown), "Meaning"], rows)
@@ -38,7 +61,9 @@ def diagnostics_table(task: TaskReport) -> Table:
 def _diagnostic(name: str, values: Mapping[str, float]) -> str:
     if name not in values:
         return "–"
-    return f"{values[name]:.2f}" if DIAGNOSTICS[name].unit == "Ratio" else percent(values[name])
+    row, value = DIAGNOSTICS[name], values[name]
+    mark = "" if row.is_expected(value) else f" {WARNING_MARK}" if row.is_usable(value) else f" {UNUSABLE_MARK}"
+    return f"{row.show(value)}{mark}"
 
 
 def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:

@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 
 from finetune_api import labels
+from finetune_api.evaluation_summary import summarise
 from finetune_api.progress import read_history
-from finetune_api.report import EvaluationReport, summarise
+from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration

@@ -20,17 +20,20 @@ def diagnose(
     count = max(1, len(hypotheses))
     rows = list(zip(sources, references, hypotheses, strict=True))
     return {
-        "offTarget": sum(is_off_target(h, r, profile) for _, r, h in rows) / count,
+        "offTarget": max(0, _foreign(hypotheses, profile) - _foreign(references, profile)) / count,
         "copies": sum(is_copy(s, h) and not is_copy(s, r) for s, r, h in rows) / count,
-        "empty": sum(not h.strip() for h in hypotheses) / count,
+        "empty": sum(not h.strip() and bool(r.strip()) for _, r, h in rows) / count,
         "repetition": sum(loops(h) and not loops(r) for _, r, h in rows) / count,
         "lengthRatio": sum(map(len, hypotheses)) / max(1, sum(map(len, references))),
     }
 
 
-def is_off_target(hypothesis: str, reference: str, profile: LanguageProfile) -> bool:
-    """Whether the hypothesis looks like the source language although the reference does not."""
-    return profile.looks_like_source(hypothesis) and not profile.looks_like_source(reference)
+def _foreign(texts: Sequence[str], profile: LanguageProfile) -> int:
+    """How many look like the source language.
+
+    Between close languages many references do, and other segments of them than of the outputs: so counts are compared.
+    """
+    return sum(map(profile.looks_like_source, texts))
 
 
 def is_copy(source: str, text: str) -> bool:

@@ -1,0 +1,66 @@
+"""Which differences count: verdicts over the whole family of a report's comparisons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from finetune_api.evaluate import Significance
+from finetune_api.registries import METRICS
+from finetune_api.report import TaskReport, Verdict
+from finetune_trainer.metrics.bootstrap import smallest_p_value
+
+
+def judge_tasks(tasks: Sequence[TaskReport], level: float) -> list[TaskReport]:
+    """Every compared score with its adjusted p-value and its verdict.
+
+    The family is all that a reader could take for a result: every metric of every task and shot count.
+    """
+    adjusted = iter(holm([s.p_value for t in tasks for s in t.scores if s.p_value is not None]))
+    judged = []
+    for task in tasks:
+        scores = []
+        for score in task.scores:
+            if score.p_value is None or score.delta is None:
+                scores.append(score)
+                continue
+            p_adjusted = next(adjusted)
+            verdict = judge(score.metric, score.delta, p_adjusted, level)
+            scores.append(score.model_copy(update={"p_adjusted": p_adjusted, "verdict": verdict}))
+        judged.append(task.model_copy(update={"scores": scores}))
+    return judged
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values, in the given order (Holm 1979).
+
+    Sorted upwards, the i-th of m is multiplied by m - i + 1; none is below the one before it, none above 1. What is
+    then below the level is what Holm's step-down procedure rejects: the chance of one false verdict in the whole family
+    is below the level, whatever the dependence between metrics of the same outputs.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
+    """Whether a difference to the baseline counts, and which way."""
+    if delta == 0 or p_value >= level:
+        return "NoDifference"
+    return "Better" if (delta < 0) == METRICS[metric].lower_is_better else "Worse"
+
+
+def note_too_few_resamples(tasks: Sequence[TaskReport], significance: Significance) -> list[str]:
+    """A note where no difference, however clear, can count: the smallest p there is, times the family, is too large."""
+    family = sum(score.p_value is not None for task in tasks for score in task.scores)
+    if family * smallest_p_value(significance.samples) < significance.level or significance.level == 0:
+        return []
+    needed = math.ceil(2 * family / significance.level / 1000) * 1000
+    note = (
+        f"{significance.samples:,} resamples are too few for {family} comparisons at p < {significance.level:g}: no "
+        f"difference can count. Set spec.evaluate.significance.samples to {needed:,} or more."
+    )
+    return [note]
