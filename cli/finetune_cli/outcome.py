@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
+from finetune_api.stages import model_stages
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
 from finetune_cli.workspace import newest_checkpoint_step
@@ -30,6 +32,8 @@ def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: Cl
         _print_failure(console, status, workspace, manifest)
     elif code is CliExitCode.SUCCEEDED and status.evaluation is None:
         console.print(f"Succeeded. Results: {workspace}", soft_wrap=True)
+    if code is CliExitCode.SUCCEEDED and (model := _trained_model(status)) is not None:
+        _print_model(console, workspace / model)
 
 
 def _print_interrupted(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
@@ -38,7 +42,23 @@ def _print_interrupted(console: Console, status: FineTuneJobStatus, workspace: P
     saved = "Stopped; finished stages are kept."
     if step is not None:
         saved = f"Stopped in {stage}; the checkpoint of step {step:,} is saved."
-    console.print(f"{saved} Go on with: finetune run {manifest}", soft_wrap=True)
+    console.print(f"{saved} Go on with: finetune run {shlex.quote(str(manifest))}", soft_wrap=True)
+
+
+def _trained_model(status: FineTuneJobStatus) -> str | None:
+    """Path of the last model within the workspace."""
+    models = [stage.artifact for stage in status.stages if stage.name in model_stages() and stage.artifact]
+    return models[-1] if models else None
+
+
+def _print_model(console: Console, folder: Path) -> None:
+    console.print(f"Model: {folder} (a Hugging Face folder)", soft_wrap=True)
+    for line in (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f"model = AutoModelForCausalLM.from_pretrained({str(folder)!r})",
+        f"tokenizer = AutoTokenizer.from_pretrained({str(folder)!r})",
+    ):
+        console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
 
 
 def _print_failure(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
@@ -50,4 +70,7 @@ def _print_failure(console: Console, status: FineTuneJobStatus, workspace: Path,
         console.print(f"  {succeeded.reason}: {succeeded.message}", soft_wrap=True)
     if failed is not None:
         console.print(f"  Logs: finetune logs --workspace {workspace} --stage {failed.name}", soft_wrap=True)
-    console.print(f"  When it is mended: finetune run {manifest}   (finished stages are not run again)", soft_wrap=True)
+    console.print(
+        f"  When it is mended: finetune run {shlex.quote(str(manifest))}   (finished stages are not run again)",
+        soft_wrap=True,
+    )

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import sacrebleu
 import yaml
+from transformers import AutoModelForCausalLM
 
 import lifeline
 from training.corpus import write_tsv
@@ -201,6 +202,9 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     code, out, err = finish(start("run", "job.yaml", folder=finished))
     assert code == 0, out + err
     assert job_of(finished)["status"]["stages"] == before["status"]["stages"]
+    folder = finished.resolve() / "runs/tiny/models/adapt"
+    assert f"Model: {folder} (a Hugging Face folder)" in out
+    assert AutoModelForCausalLM.from_pretrained(folder) is not None
     code, out, _ = finish(start("run", "job.yaml", "--output", "json", folder=finished))
     assert code == 0
     *changes, last = [json.loads(line) for line in out.splitlines()]
