@@ -44,15 +44,27 @@ def missing_files(job: Object, folder: Path) -> list[Problem]:
     return _missing(job, folder, and_file_uris=True)
 
 
+def local_files(job: Object) -> list[Path]:
+    """Files and folders that a job reads here; `job` with its paths made absolute."""
+    owners = [owner for _, owner in _uri_owners(job["spec"]) if owner["uri"].startswith(FILE_SCHEME)]
+    return [path for owner in owners for path in _paths(owner, Path("/"))]
+
+
+def _paths(owner: Object, folder: Path) -> Iterator[Path]:
+    """The path of a URI; with `{lang}` in it, one for each language."""
+    uri = owner["uri"].removeprefix(FILE_SCHEME)
+    languages = owner.get("languages") if "{lang}" in uri else None
+    for language in languages if isinstance(languages, list) else ("{lang}",):
+        yield folder / uri.replace("{lang}", str(language))
+
+
 def _missing(job: Object, folder: Path, *, and_file_uris: bool) -> list[Problem]:
     problems = []
     for field, owner in _uri_owners(job.get("spec", {})):
         uri = owner["uri"]
         if not (_is_path(uri) or (and_file_uris and uri.startswith(FILE_SCHEME))):
             continue
-        languages = owner.get("languages") if "{lang}" in uri else None
-        for language in languages if isinstance(languages, list) else ("{lang}",):
-            path = folder / uri.removeprefix(FILE_SCHEME).replace("{lang}", str(language))
+        for path in _paths(owner, folder):
             if not path.exists():
                 problems.append(
                     Problem(f"{field}.uri", f"no such file or folder: {path}{_hint(field, uri)}", NOT_FOUND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -15,6 +16,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.display import Display
+from finetune_cli.freshness import what_changed
 from finetune_cli.refusal import refuse
 from finetune_cli.stopped import last_sign_of_life
 from finetune_cli.workspace import EVENTS_FILE, JOB_FILE, write_json_atomically
@@ -52,7 +54,7 @@ async def run_local(job: Object, workspace: Path, display: Display) -> tuple[Obj
 
 
 async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Reference:
-    """Store the job: new, resumed, or anew if the last run of this workspace failed."""
+    """Store the job: new, resumed, or anew if the last run failed or something changed since."""
     for other in await cluster.list("FineTuneJob", None):
         if other["metadata"]["name"] != job["metadata"]["name"]:
             refuse([f"{workspace} is used by job {other['metadata']['name']}: give another folder with --workspace"])
@@ -62,7 +64,10 @@ async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Refere
         "spec": job["spec"] | {"workspace": {"path": str(workspace)}, "suspend": False},
     }
     with suppress(NotFoundError):
-        if _state(await cluster.get(reference)) == "Failed":
+        changed = what_changed(await cluster.get(reference), submitted)
+        if changed is not None:
+            # Stages whose inputs are unchanged are found in the workspace by their pods, and not run again.
+            print(f"{changed}; unchanged stages are kept", file=sys.stderr)
             await cluster.delete(reference)
         else:
             await _book_stop(cluster, reference, last_sign_of_life(workspace))
@@ -98,10 +103,6 @@ async def _suspend(cluster: LocalCluster, reference: Reference) -> Object:
         | {"metadata": {key: job["metadata"][key] for key in ("name", "namespace")}}
         | {"spec": job["spec"] | {"suspend": True}}
     )
-
-
-def _state(job: Object) -> str:
-    return str((job.get("status") or {}).get("state", "Pending"))
 
 
 async def _run_until_end(

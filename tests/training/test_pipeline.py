@@ -265,6 +265,25 @@ def test_a_run_whose_process_was_killed_is_told_as_stopped_and_goes_on_without_a
     code, out, _ = finish(start("status"))
     assert "Stopped" not in out
 
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["spec"]["pretrain"]["budget"]["tokens"] //= 4
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+    assert "changed since the last run: spec.pretrain" in err
+    prepare, pretrain = job_of(tmp_path)["status"]["stages"]
+    assert prepare["message"].startswith("unchanged · ")
+    assert not pretrain["message"].startswith("unchanged")
+
+    with (tmp_path / "ui.tsv").open("a", encoding="utf-8") as file:
+        file.write("Save the last file\tGuardar el último archivo\n")
+    code, out, err = finish(start("run", str(path)))
+    assert code == 0, out + err
+    assert f"changed since the last run: {tmp_path.resolve() / 'ui.tsv'}" in err
+    prepare, pretrain = job_of(tmp_path)["status"]["stages"]
+    assert not prepare["message"].startswith("unchanged")
+    assert not pretrain["message"].startswith("unchanged")
+
 
 def test_a_second_run_in_the_same_workspace_is_refused_while_the_first_goes_on(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]

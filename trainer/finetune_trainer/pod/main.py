@@ -109,9 +109,10 @@ def finished_result(plan: Plan, workspace: Path, table: StageTable) -> StageResu
     if manifest is None or not manifest.result or manifest.inputs != input_digests(plan, workspace, table):
         return None
     try:
-        return StageResult.from_json_object(manifest.result).model_copy(update={"attempt": plan.attempt})
+        result = StageResult.from_json_object(manifest.result)
     except ValidationError:
         return None
+    return result.model_copy(update={"attempt": plan.attempt, "message": f"unchanged · {result.message}"})
 
 
 def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -> int:
