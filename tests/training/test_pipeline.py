@@ -321,10 +321,12 @@ def test_bad_data_fails_once_with_line_and_remedy_and_goes_on_when_mended(
     assert code == 0, out + err
 
 
-def test_an_immutable_field_of_a_finished_run_is_refused(
-    finished: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    manifest(finished, evaluate__publish="ConfigMap", pretrain__budget={"tokens": 8192})
-    code, out, err = finish(start("run", "job.yaml", folder=finished))
+def test_the_workspace_of_another_job_is_refused(finished: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    path = finished / "other.yaml"
+    job = (finished / "job.yaml").read_text(encoding="utf-8")
+    path.write_text(job.replace("name: tiny", "name: other"), encoding="utf-8")
+    before = job_of(finished)
+    code, out, err = finish(start("run", "other.yaml", "--workspace", "runs/tiny", folder=finished))
     assert code == 2, out + err
-    assert "pretrain cannot change" in err
+    assert "is used by job tiny" in err
+    assert job_of(finished) == before
