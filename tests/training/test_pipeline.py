@@ -194,6 +194,10 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
         bleu = next(s for s in task["scores"] if s["metric"] == "BLEU")
         assert bleu["score"] == pytest.approx(sacrebleu.corpus_bleu(hypotheses, [references]).score, abs=1e-9)
 
+    printed = "".join(path.read_text(encoding="utf-8") for path in (workspace / "logs").glob("*.log"))
+    assert "pretrain is done" in printed
+    assert "WARNING" not in printed
+
     reasons = [json.loads(line)["reason"] for line in (workspace / "events.jsonl").read_text().splitlines()]
     assert reasons.count("StageCompleted") == 4
     assert "EvaluationReported" in reasons
