@@ -37,6 +37,9 @@ class TinyTokenizer:
     def __len__(self) -> int:
         return VOCABULARY
 
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [f"<{token}>" for token in ids]
+
 
 class TinyTexts:
     """Tokenised texts in memory (`objectives.pairs.TokenTexts`): every token depends on the one before it."""

@@ -85,7 +85,7 @@ def test_a_foreign_tokenizer_and_rows_that_are_too_long_are_refused() -> None:
         def __len__(self) -> int:
             return 129
 
-    with pytest.raises(BadConfiguration, match="129 tokens, the model 128"):
+    with pytest.raises(BadConfiguration, match="129 tokens, the model 128 embeddings: <128> has none"):
         check_fit(tiny_model(), Larger(), 64)
     with pytest.raises(BadConfiguration, match="65 exceeds the model's 64"):
         check_fit(tiny_model(), TinyTokenizer(), 65)

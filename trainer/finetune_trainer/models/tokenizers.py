@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from finetune_trainer.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+
+class Vocabulary(Protocol):
+    """What of a tokenizer decides whether it fits a model."""
+
+    def __len__(self) -> int:
+        """Tokens, added ones included."""
+        ...
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> str | list[str]:
+        """See transformers."""
+        ...
+
+
+_NAMED = 3
+"""Tokens of one message."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
@@ -66,7 +80,15 @@ def check_vocabulary(folder: Path, field: str, tokenizer: PreTrainedTokenizerBas
         )
 
 
-def check_fit(model: PreTrainedModel, tokenizer: Sized, sequence_length: int | None = None) -> None:
+def _without_embedding(tokenizer: Vocabulary, embeddings: int) -> str:
+    """Such as: <pad> has none."""
+    lacking = [str(token) for token in tokenizer.convert_ids_to_tokens(list(range(embeddings, len(tokenizer))))]
+    more = len(lacking) - _NAMED
+    names = [*lacking[:_NAMED], f"{more:,} more"] if more > 0 else lacking
+    return f"{', '.join(names)} {'has' if len(lacking) == 1 else 'have'} none"
+
+
+def check_fit(model: PreTrainedModel, tokenizer: Vocabulary, sequence_length: int | None = None) -> None:
     """Refuse a tokenizer, or rows, that the model was not made for.
 
     Raises:
@@ -76,8 +98,10 @@ def check_fit(model: PreTrainedModel, tokenizer: Sized, sequence_length: int | N
     if len(tokenizer) > embeddings:
         raise BadConfiguration(
             "TokenizerMismatch",
-            f"the tokenizer has {len(tokenizer):,} tokens, the model {embeddings:,} embeddings",
-            "Use the tokenizer that belongs to the model: tokenizer.from: model.",
+            f"the tokenizer has {len(tokenizer):,} tokens, the model {embeddings:,} embeddings: "
+            f"{_without_embedding(tokenizer, embeddings)}",
+            "Use the tokenizer that the model was trained with, or give the new tokens embeddings in its folder: "
+            f"model.resize_token_embeddings({len(tokenizer)}); model.save_pretrained(folder).",
         )
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest is not None and sequence_length is not None and sequence_length > longest:
