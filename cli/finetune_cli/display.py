@@ -123,19 +123,21 @@ class JsonLinesDisplay(_LinesDisplay):
 class TextLinesDisplay(_LinesDisplay):
     """One line of text per stage that begins or ends, and per PROGRESS_SECONDS while it runs."""
 
-    _shown: frozenset[str] = frozenset()
+    _stages: tuple[str, ...] = ()
+    _progress: str | None = None
     _progress_due = 0.0
 
     def show(self, job: FineTuneJob) -> None:
         """Print if something changed."""
         for log_line in self._log_lines():
             print(log_line, flush=True)
-        changes = [line for line in stage_lines(job) if line not in self._shown]
-        self._shown |= frozenset(changes)
+        stages = tuple(stage_lines(job))
+        changes = [line for line in stages if line not in self._stages]
+        self._stages = stages
         now = time.monotonic()
         progress = progress_line(job)
-        if progress and not changes and progress not in self._shown and now >= self._progress_due:
-            self._shown |= {progress}
+        if progress and not changes and progress != self._progress and now >= self._progress_due:
+            self._progress = progress
             self._progress_due = now + PROGRESS_SECONDS
             changes.append(progress)
         for line in changes:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
-from finetune_api.figures import p_text, shots_name
+from finetune_api.figures import p_text, shots_name, signed
 
 
 def score_table(evaluation: EvaluationSummary) -> RenderableType:
@@ -37,7 +37,7 @@ def _difference(score: ScoreSummary) -> str:
     if score.baseline is None or score.delta_low is None or score.delta_high is None:
         return "–"
     delta, low, high = (
-        f"{value:+.1f}".replace("-", "−") for value in (score.score - score.baseline, score.delta_low, score.delta_high)
+        signed(value, digits=1) for value in (score.score - score.baseline, score.delta_low, score.delta_high)
     )
     return f"{delta} ({low} to {high})"
 

@@ -49,9 +49,9 @@ def p_text(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
-def signed(value: float | None) -> str:
-    """`+1.20` or `−1.20`."""
-    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+def signed(value: float | None, digits: int = 2) -> str:
+    """`+1.20` or `−1.20`, with so many `digits` after the point."""
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def percent(share: float) -> str:

@@ -76,6 +76,7 @@ NAMES_ELSEWHERE = {
     "dataset": "sources",
 }
 """Field by the name it has in PEFT, transformers, LLaMA-Factory, Axolotl or DeepSpeed."""
+_ELSEWHERE_IN_CAMEL_CASE = {to_camel(name): field for name, field in NAMES_ELSEWHERE.items()}
 
 
 def meant_field(model: type[ApiModel], location: Sequence[str | int]) -> str | None:
@@ -85,9 +86,9 @@ def meant_field(model: type[ApiModel], location: Sequence[str | int]) -> str | N
     """
     parts = [part for part in location if isinstance(part, str)]
     unknown, parents = parts[-1], _models_on(model, parts[:-1])
-    beside = [name for parent in parents[-1:] for name, _ in _fields(parent)]
-    names = [to_camel(unknown) if "_" in unknown else unknown, NAMES_ELSEWHERE.get(unknown, unknown)]
-    names.append(NAMES_ELSEWHERE.get(_to_snake(unknown), unknown))
+    beside = [name for name, _ in _fields(parents[-1])]
+    camel = to_camel(unknown) if "_" in unknown else unknown
+    names = (camel, _ELSEWHERE_IN_CAMEL_CASE.get(camel, camel))
     for name in names:
         if name in beside:
             return name
@@ -141,7 +142,3 @@ def _fields(model: type[ApiModel]) -> Iterator[tuple[str, list[type[ApiModel]]]]
         alias = field.alias or name
         if alias != "status":
             yield alias, [child for owner, child in child_models(model) if owner == alias]
-
-
-def _to_snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from finetune_api.figures import p_text, shots_name
+from finetune_api.figures import p_text, shots_name, signed
 from finetune_api.registries import DIAGNOSTICS, METRICS
 from finetune_api.report import Finding, Score, TaskReport
 
@@ -44,7 +44,7 @@ def _significance(score: Score) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+    return signed(value, digits=1)
 
 
 def label(task: TaskReport, tasks: Sequence[TaskReport]) -> str:
