@@ -85,10 +85,14 @@ class OperatorProcess:
         except (urllib.error.URLError, OSError):
             return None
 
+    def series(self, name: str) -> dict[str, float]:
+        """One of its own metrics at one moment: values by series."""
+        lines = [x for x in (self.ask("metrics") or "").splitlines() if x.startswith(f"finetune_operator_{name}")]
+        return {series: float(value) for series, value in (x.rsplit(maxsplit=1) for x in lines)}
+
     def metric(self, name: str, *labels: str) -> float:
         """Sum of the series of one of its own metrics that have these labels."""
-        lines = [x for x in (self.ask("metrics") or "").splitlines() if x.startswith(f"finetune_operator_{name}")]
-        return sum(float(x.split()[-1]) for x in lines if all(label in x for label in labels))
+        return sum(value for series, value in self.series(name).items() if all(label in series for label in labels))
 
     def visits(self) -> float:
         """Visits that ended well."""
