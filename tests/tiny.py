@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import ArmFacts
 from finetune_trainer.engine import Engine, create_engine
 from finetune_trainer.models import scratch_model
+from finetune_trainer.objectives import Batch
 from finetune_trainer.objectives.causal_lm import CausalLM, Documents
 from finetune_trainer.objectives.interface import Tokens
 from finetune_trainer.objectives.pairs import PairExamples, PairTokens, fitting_rows
@@ -89,6 +91,19 @@ def translations(sources: TinyTexts, targets: TinyTexts, longest: int) -> ArmExa
     """Pairs as an arm of translation."""
     tokens = PairTokens(sources, targets)
     return ArmExamples(Translation(), PairExamples(TinyPrompt(), tokens, fitting_rows(TinyPrompt(), tokens, longest)))
+
+
+def segments(batch: Batch) -> list[tuple[list[int], list[int]]]:
+    """The segments of a flattened batch in its order: (tokens, those that carry loss); without what fills them up."""
+    inputs = batch.inputs
+    ids, places = inputs["input_ids"][0].tolist(), inputs["loss_positions"].tolist()
+    targets = dict(zip([place + 1 for place in places], inputs["targets"].tolist(), strict=True))
+    found = []
+    for start, end in pairwise(inputs["boundaries"].tolist()):
+        mine = [place for place in range(start, end) if place in targets]
+        if mine:
+            found.append((ids[start : mine[-1] + 1], [targets[place] for place in mine]))
+    return found
 
 
 def same_facts(arms: Mapping[str, ArmExamples]) -> dict[str, ArmFacts]:

@@ -22,13 +22,14 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.curriculum import create_curriculum
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import scratch_model
-from finetune_trainer.objectives.next_token import block_mask
+from finetune_trainer.models.segment_attention import use_segment_attention
+from finetune_trainer.objectives import Batch as Examples
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tiny import PAD, TinyTexts, documents, same_facts, tiny_engine, tiny_plan, translations
+from tiny import PAD, TinyTexts, documents, same_facts, segments, tiny_engine, tiny_plan, translations
 
 VOCABULARY = 4096
 LENGTH = 128
@@ -48,7 +49,9 @@ class Vocabulary:
 
 def new_model() -> torch.nn.Module:
     """About 3.3 M parameters, as in the quickstart."""
-    return scratch_model(SPEC, Vocabulary(), 0)
+    model = scratch_model(SPEC, Vocabulary(), 0)
+    use_segment_attention(model)
+    return model
 
 
 def arms() -> dict[str, ArmExamples]:
@@ -72,17 +75,27 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def padded(batch: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    """One example a row: (rows, longest) tokens, and labels of those that carry loss."""
+    found = segments(batch)
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(x) for x, _ in found], batch_first=True, padding_value=PAD)
+    labels = torch.full_like(ids, -100)
+    for row, (tokens, loss) in enumerate(found):
+        labels[row, len(tokens) - len(loss) : len(tokens)] = torch.tensor(loss)
+    return ids, labels
+
+
 def plain_loop() -> float:
     """What one writes first: all logits, mean loss, AdamW; batches are built beforehand."""
-    source, model = new_source(CURRICULUM.model_copy(update={"strategy": "Fixed"})), new_model()
+    source = new_source(CURRICULUM.model_copy(update={"strategy": "Fixed"}))
+    model = scratch_model(SPEC, Vocabulary(), 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     batches = [batch for step in range(STEPS + 1) for batch in [source.draw(step + 1).micro_batches]]
 
     def step(number: int) -> None:
         for batch in batches[number]:
-            ids, labels, positions = (batch.tensors[name] for name in ("input_ids", "labels", "position_ids"))
-            mask = block_mask(positions)
-            logits = model(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).logits
+            ids, labels = padded(batch)
+            logits = model(input_ids=ids, use_cache=False).logits
             loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
             torch.autograd.backward(loss / len(batches[number]))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -145,7 +145,7 @@ def validation_loss(folder: Path, workspace: Path, plan: Plan) -> float:
     for examples in training_data(settings, data, Ranks()).validation.values():
         for batch in validation_batches(ArmExamples(CausalLM(), examples), layout):
             with torch.no_grad():
-                part = CausalLM().loss(model, **batch.tensors)
+                part = CausalLM().loss(model, **batch.inputs)
             loss, tokens = loss + float(part.loss_sum), tokens + int(part.loss_units)
     return loss / tokens
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.data import DataSource
 from finetune_api.training import Objective as ObjectiveSettings
@@ -30,8 +31,8 @@ class Backwards(Objective):
     def collate(self, rows: Sequence[Sequence[Example]], length: int, pad: int) -> Batch:
         return collate_sequences(self.name, rows, length, pad)
 
-    def loss(self, model: nn.Module, **tensors: Tensor) -> LossSum:
-        return next_token_loss(model, **tensors)
+    def loss(self, model: nn.Module, **inputs: Any) -> LossSum:
+        return next_token_loss(model, **inputs)
 
 
 class Reversed:

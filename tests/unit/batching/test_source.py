@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import pairwise
 from typing import Any
 
 import pytest
-import torch
 
 from finetune_api.training import Batch, Curriculum
 from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
@@ -14,8 +12,7 @@ from finetune_trainer.batching.stream import ArmStream
 from finetune_trainer.curriculum import create_curriculum
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.objectives.next_token import IGNORED
-from tiny import PAD, TinyTexts, documents, same_facts, translations
+from tiny import PAD, TinyTexts, documents, same_facts, segments, translations
 
 BATCH = Batch(global_tokens=16 * 64, sequence_length=64)
 PADDED = BATCH.model_copy(update={"packing": False})
@@ -40,14 +37,7 @@ def contents(batches: Any) -> Counter[tuple[int, ...]]:
     """The examples of some micro-batches."""
     found: Counter[tuple[int, ...]] = Counter()
     for batch in batches:
-        whole = torch.arange(batch.tensors["labels"].shape[1]).expand_as(batch.tensors["labels"])
-        names = (batch.tensors["input_ids"], batch.tensors["labels"], batch.tensors.get("position_ids", whole))
-        for ids, labels, positions in zip(*names, strict=True):
-            starts = [*torch.nonzero(positions == 0).flatten().tolist(), len(ids)]
-            for start, end in pairwise(starts):
-                if (labels[start:end] != IGNORED).any():
-                    last = start + int(torch.nonzero(labels[start:end] != IGNORED).max()) + 1
-                    found[tuple(ids[start:last].tolist())] += 1
+        found.update(tuple(tokens) for tokens, _ in segments(batch))
     return found
 
 
@@ -66,9 +56,9 @@ def test_target_tokens_are_those_of_the_labels() -> None:
     stream = source()
     for step in range(1, 12):
         drawn = stream.draw(step)
-        labels = torch.cat([batch.tensors["labels"] for batch in drawn.micro_batches])
-        assert int((labels != IGNORED).sum()) == drawn.loss_units
-        assert drawn.row_tokens == labels.numel() == 16 * 64
+        targets = [len(loss) for batch in drawn.micro_batches for _, loss in segments(batch)]
+        assert sum(targets) == drawn.loss_units
+        assert drawn.row_tokens == sum(batch.inputs["capacity"] for batch in drawn.micro_batches) == 16 * 64
 
 
 @pytest.mark.parametrize("batch", [BATCH, PADDED])
@@ -131,9 +121,10 @@ def test_self_prediction_gain_probes_fresh_examples_and_prediction_gain_those_of
 def test_a_prediction_gain_probe_has_rows_from_all_over_the_batch() -> None:
     batch = Batch(global_tokens=32 * 64, sequence_length=64)
     drawn = source(batch=batch, strategy="FAIR", update_every_steps=1, reward="PredictionGain").draw(1)
-    (whole,) = (torch.cat([micro.tensors["input_ids"] for micro in drawn.micro_batches]),)
-    probe = torch.cat([micro.tensors["input_ids"] for micro in drawn.probe])
-    assert [int((whole == row).all(dim=1).nonzero()[0, 0]) for row in probe] == [0, 8, 16, 24]
+    examples = arms()[drawn.arm].examples
+    rows = ArmStream(examples, 3, f"train/{drawn.arm}").draw(make_layout(batch, Ranks(), 1, PAD))
+    assert len(rows) == 32
+    assert contents(drawn.probe) == Counter(tuple(examples[i].tokens.tolist()) for row in rows[::8] for i in row)
 
 
 def test_micro_batches_are_cut_without_changing_the_batch() -> None:
@@ -143,11 +134,19 @@ def test_micro_batches_are_cut_without_changing_the_batch() -> None:
     assert contents(whole.micro_batches) == contents(cut.micro_batches)
 
 
-def test_padded_batches_are_cut_to_their_longest_row() -> None:
+@pytest.mark.parametrize("batch", [BATCH, PADDED])
+def test_hardly_any_token_fills_up(batch: Batch) -> None:
+    for step in range(1, 12):
+        for micro in source(batch=batch).draw(step).micro_batches:
+            tokens = sum(len(tokens) for tokens, _ in segments(micro))
+            assert tokens <= micro.inputs["input_ids"].shape[1] <= 1.06 * tokens
+
+
+def test_rows_that_are_not_packed_come_by_length() -> None:
     batch = PADDED.model_copy(update={"micro_batch": 4})
-    widths = [micro.tensors["input_ids"].shape[1] for micro in source(batch=batch).draw(1).micro_batches]
+    widths = [micro.inputs["input_ids"].shape[1] for micro in source(batch=batch).draw(1).micro_batches]
     assert widths == sorted(widths, reverse=True)
-    assert widths[-1] < widths[0] <= 64
+    assert widths[-1] < widths[0] <= 4 * 64
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.objectives import Batch
 from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.objectives.next_token import Example
-from tiny import PAD, TinyTexts, parameters, tiny_engine, tiny_model
+from tiny import PAD, TinyTexts, parameters, segments, tiny_engine, tiny_model
 
 RATE = 1e-2
 
@@ -51,10 +51,11 @@ def test_accumulation_changes_nothing(micro_batches: int) -> None:
 def test_gradient_is_that_of_the_mean_over_target_tokens() -> None:
     trained, model = engine(gradient_clip=0.0), tiny_model()
     cut, loss_units = batches(0, 1)
-    logits = model(input_ids=cut[0].tensors["input_ids"], use_cache=False).logits[:, :-1]
-    torch.autograd.backward(
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), cut[0].tensors["labels"][:, 1:].flatten())
-    )
+    losses = []
+    for tokens, loss in segments(cut[0]):
+        logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -len(loss) - 1 : -1]
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(loss), reduction="sum"))
+    torch.autograd.backward(torch.stack(losses).sum() / loss_units)
     expected = math.sqrt(sum(float(p.grad.pow(2).sum()) for p in model.parameters() if p.grad is not None))
     trained.accumulate(cut, loss_units)
     assert trained.step(RATE).gradient_norm == pytest.approx(expected, rel=1e-4)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from finetune_trainer.objectives.causal_lm import CausalLM, Documents
-from finetune_trainer.objectives.next_token import IGNORED
 from finetune_trainer.objectives.pairs import PairExamples, PairTokens, fitting_rows
-from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts
+from tiny import BOS, EOS, PAD, TinyPrompt, TinyTexts, segments
 
 collate = CausalLM().collate
 
@@ -50,18 +49,21 @@ def test_labels_come_from_lengths_so_that_the_end_is_supervised_even_if_padding_
     documents = Documents(TinyTexts(2), BOS, EOS, 64)
     length = len(documents[0].tokens)
     batch = collate([[documents[0]]], length + 5, pad=EOS)
-    labels = batch.tensors["labels"][0]
-    assert labels[length - 1] == EOS
-    assert (labels[length:] == IGNORED).all()
-    assert labels[0] == IGNORED
-    assert int((labels != IGNORED).sum()) == documents.loss_units[0]
+    assert segments(batch) == [(documents[0].tokens.tolist(), documents[0].tokens[1:].tolist())]
+    assert batch.inputs["targets"][-1] == EOS
+    assert batch.inputs["loss_positions"].tolist() == list(range(length - 1))
+    assert len(batch.inputs["targets"]) == documents.loss_units[0]
 
 
-def test_packed_rows_restart_positions_and_never_predict_across_examples() -> None:
-    documents = Documents(TinyTexts(3), BOS, EOS, 64)
-    rows = [[documents[0], documents[1]]]
-    first, second = (len(documents[i].tokens) for i in (0, 1))
-    batch = collate(rows, first + second + 3, PAD)
-    assert batch.tensors["position_ids"][0].tolist() == [*range(first), *range(second), *range(3)]
-    assert batch.tensors["labels"][0, first] == IGNORED
-    assert "position_ids" not in collate([[documents[0]]], 64, PAD).tensors
+def test_flattened_examples_restart_positions_and_never_predict_across_examples() -> None:
+    documents = Documents(TinyTexts(20), BOS, EOS, 64)
+    rows = [[documents[i] for i in range(start, start + 5)] for start in range(0, 20, 5)]
+    inputs = collate(rows, 400, PAD).inputs
+    widths = [width for count, width in inputs["runs"] for _ in range(count)]
+    assert inputs["boundaries"].tolist() == [0, *np.cumsum(widths).tolist()]
+    assert inputs["position_ids"][0].tolist() == [place for width in widths for place in range(width)]
+    assert inputs["capacity"] == 4 * 400
+    starts = set(inputs["boundaries"].tolist())
+    assert not {place + 1 for place in inputs["loss_positions"].tolist()} & starts
+    longest_first = sorted((documents[i].tokens.tolist() for i in range(20)), key=len, reverse=True)
+    assert [tokens for tokens, _ in segments(collate(rows, 400, PAD))] == longest_first

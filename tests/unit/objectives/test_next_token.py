@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from finetune_trainer.objectives import Batch, LossSum, next_token
 from finetune_trainer.objectives.causal_lm import CausalLM
-from finetune_trainer.objectives.next_token import IGNORED, Example, block_mask
+from finetune_trainer.objectives.next_token import Example
 from tiny import PAD, tiny_model
 
 collate = CausalLM().collate
 
 
 def loss_of(model: nn.Module, batch: Batch) -> LossSum:
-    return CausalLM().loss(model, **batch.tensors)
+    return CausalLM().loss(model, **batch.inputs)
 
 
 def examples(*lengths: int, seed: int = 0) -> list[Example]:
@@ -37,7 +37,7 @@ def test_packed_loss_equals_separate_loss() -> None:
     packed = collate([[first, second, third]], 64, PAD)
     separate = [collate([[example]], len(example.tokens), PAD) for example in (first, second, third)]
     (loss, tokens), (expected, expected_tokens) = total_loss([packed]), total_loss(separate)
-    assert "position_ids" in packed.tensors
+    assert packed.inputs["boundaries"].tolist() == [0, 23, 40, 49]
     assert tokens == expected_tokens
     assert loss / tokens == pytest.approx(expected / tokens, abs=1e-5)
 
@@ -62,12 +62,11 @@ def test_padding_changes_nothing() -> None:
 
 def test_is_the_sum_of_the_shifted_cross_entropy() -> None:
     model = tiny_model().train(mode=False)
-    batch = collate([[example] for example in examples(20, 20)], 20, PAD)
-    logits = model(input_ids=batch.tensors["input_ids"], use_cache=False).logits[:, :-1]
-    expected = functional.cross_entropy(
-        logits.flatten(0, 1), batch.tensors["labels"][:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    torch.testing.assert_close(loss_of(model, batch).loss_sum, expected)
+    chosen = examples(20, 20)
+    ids = torch.tensor(np.array([example.tokens for example in chosen])).long()
+    logits = model(input_ids=ids, use_cache=False).logits[:, 6:-1]
+    expected = functional.cross_entropy(logits.flatten(0, 1), ids[:, 7:].flatten(), reduction="sum")
+    torch.testing.assert_close(loss_of(model, collate([[example] for example in chosen], 20, PAD)).loss_sum, expected)
 
 
 def test_first_loss_of_a_new_model_is_the_logarithm_of_the_vocabulary() -> None:
@@ -101,9 +100,3 @@ def test_other_architectures_go_through_their_own_forward(monkeypatch: pytest.Mo
     expected = total_loss(batch)
     monkeypatch.setattr(next_token, "PLAIN_HEADS", frozenset())
     assert total_loss(batch) == pytest.approx(expected)
-
-
-def test_mask_is_block_diagonal_and_causal() -> None:
-    visible = block_mask(torch.tensor([[0, 1, 2, 0, 1]]))[0, 0] == 0
-    expected = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
-    assert visible.int().tolist() == expected

@@ -9,10 +9,10 @@ from transformers import PreTrainedTokenizerFast
 
 from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.objectives.causal_lm import CausalLM
-from finetune_trainer.objectives.next_token import IGNORED
 from finetune_trainer.objectives.pairs import PairExamples, PairTokens
 from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
 from finetune_trainer.tasks.translation.selection import select_examples
+from tiny import segments
 
 PAIRS = [
     ("Open the file", "Abra el archivo"),
@@ -102,8 +102,8 @@ def test_lengths_and_targets_are_known_without_composing(
 ) -> None:
     made = examples(prompt, split, loss_on)
     assert [len(made[i].tokens) for i in range(3)] == made.lengths.tolist()
-    labels = collate([[made[i]] for i in range(3)], LONGEST, pad=2).tensors["labels"]
-    assert (labels != IGNORED).sum(1).tolist() == made.loss_units.tolist()
+    units = [len(segments(collate([[made[i]]], LONGEST, pad=2))[0][1]) for i in range(3)]
+    assert units == made.loss_units.tolist()
 
 
 def test_the_target_and_its_end_carry_loss_and_nothing_else_does(
@@ -111,18 +111,15 @@ def test_the_target_and_its_end_carry_loss_and_nothing_else_does(
 ) -> None:
     made = examples(prompt, split)
     batch = collate([[made[0]], [made[1], made[2]]], LONGEST, pad=int(tokenizer.eos_token_id))
-    supervised = [tokenizer.decode(row[row != IGNORED]) for row in batch.tensors["labels"]]
-    assert supervised == [" Abra el archivo</s>", " Guardar</s> Abra los archivos</s>"]
+    supervised = [tokenizer.decode(loss) for _, loss in segments(batch)]
+    assert supervised == [" Abra el archivo</s>", " Abra los archivos</s>", " Guardar</s>"]
 
 
 def test_with_loss_on_all_the_prompt_carries_loss_too(
     prompt: AdaptiveMtPrompt, split: PairTokens, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     batch = collate([[examples(prompt, split, "All")[1]]], LONGEST, pad=2)
-    assert (
-        tokenizer.decode(batch.tensors["labels"][batch.tensors["labels"] != IGNORED])
-        == "nglish: Save\nSpanish: Guardar</s>"
-    )
+    assert tokenizer.decode(batch.inputs["targets"]) == "nglish: Save\nSpanish: Guardar</s>"
 
 
 def test_a_sample_depends_on_content_and_seed_not_on_the_order_of_the_file() -> None:

@@ -13,8 +13,6 @@ from finetune_trainer.objectives import Batch
 
 MAX_AUTO_MICRO_BATCH = 16
 """Rows of one forward pass that Auto never exceeds."""
-_PAD_TO = 8
-"""Padded rows are cut to a multiple of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,7 @@ class Layout:
     def batches(self, arm: ArmExamples, rows: Sequence[Sequence[int]]) -> list[Batch]:
         """This rank's micro-batches of the global `rows` (sample indices); every rank gets the same number.
 
-        Rows are dealt out in turn. Padded rows are sorted by length first, so that a forward pass is no longer than it
-        must be on any rank.
+        Rows are dealt out in turn. Rows of one example are sorted by length first, so that no rank waits for another.
         """
         ordered = list(rows)
         lengths = arm.examples.lengths
@@ -50,16 +47,13 @@ class Layout:
         ordered += [[]] * (-len(ordered) % share)
         mine = ordered[self.rank :: self.world_size]
         return [
-            self._collate(arm, mine[start : start + self.micro_batch])
+            arm.objective.collate(
+                [[arm.examples[i] for i in row] for row in mine[start : start + self.micro_batch]],
+                self.row_length,
+                self.pad,
+            )
             for start in range(0, len(mine), self.micro_batch)
         ]
-
-    def _collate(self, arm: ArmExamples, rows: Sequence[Sequence[int]]) -> Batch:
-        length = self.row_length
-        if not self.packing:
-            longest = max((int(arm.examples.lengths[i]) for row in rows for i in row), default=1)
-            length = min(length, max(2, -(-longest // _PAD_TO) * _PAD_TO))
-        return arm.objective.collate([[arm.examples[i] for i in row] for row in rows], length, self.pad)
 
 
 def make_layout(settings: BatchSettings, ranks: Ranks, divisor: int, pad: int) -> Layout:

@@ -45,7 +45,7 @@ class DdpEngine:
         losses, counts = [], []
         for index, batch in enumerate(micro_batches):
             with self._synchronised(index == len(micro_batches) - 1), self._autocast:
-                loss, count = self._loss(batch.objective, **batch.to(self._device).tensors)
+                loss, count = self._loss(batch.objective, **batch.to(self._device).inputs)
                 (loss * scale).backward()
             losses.append(loss.detach())
             counts.append(count)
@@ -73,7 +73,7 @@ class DdpEngine:
         loss_units = loss_units.to(self._device)
         for batch in micro_batches:
             with self._autocast:
-                loss, count = module(batch.objective, **batch.to(self._device).tensors)
+                loss, count = module(batch.objective, **batch.to(self._device).inputs)
             loss_sum += loss
             loss_units += count
         return LossSum(loss_sum, loss_units)

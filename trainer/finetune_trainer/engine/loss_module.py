@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from finetune_trainer.objectives import LossSum
 
 Loss = Callable[..., LossSum]
-"""`Objective.loss`: (model, **tensors of its batch)."""
+"""`Objective.loss`: (model, **inputs of its batch)."""
 
 
 class LossModule(nn.Module):
@@ -21,7 +22,7 @@ class LossModule(nn.Module):
         self.model = model
         self._losses = dict(losses)
 
-    def forward(self, objective: str, **tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """Tensors by keyword, not a Batch: the engines' wrappers look into the arguments."""
-        loss = self._losses[objective](self.model, **tensors)
+    def forward(self, objective: str, **inputs: Any) -> tuple[Tensor, Tensor]:
+        """Inputs by keyword, not a Batch: the engines' wrappers look into the arguments."""
+        loss = self._losses[objective](self.model, **inputs)
         return loss.loss_sum, loss.loss_units

@@ -66,7 +66,7 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> GuardedAdamW:
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
-        fused=all(parameter.is_cuda for parameter in trainable) or None,
+        fused=True,
     )
 
 

@@ -65,7 +65,7 @@ class ZeroEngine:
         scale = self._ranks.size / max(loss_units, 1)
         losses, counts = [], []
         for batch in micro_batches:
-            loss, count = self._engine(batch.objective, **batch.to(self._device).tensors)
+            loss, count = self._engine(batch.objective, **batch.to(self._device).inputs)
             self._engine.backward(loss * scale, scale_wrt_gas=False)
             losses.append(loss.detach())
             counts.append(count)
@@ -84,7 +84,7 @@ class ZeroEngine:
         loss_sum = torch.zeros((), device=self._device)
         loss_units = torch.zeros((), dtype=torch.int64, device=self._device)
         for batch in micro_batches:
-            loss, count = self._engine(batch.objective, **batch.to(self._device).tensors)
+            loss, count = self._engine(batch.objective, **batch.to(self._device).inputs)
             loss_sum += loss
             loss_units += count
         return LossSum(loss_sum, loss_units)

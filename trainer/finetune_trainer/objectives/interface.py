@@ -53,15 +53,19 @@ class ExampleSet(Protocol[Item_co]):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one forward pass: named tensors, and the objective that knows what they mean."""
+    """Examples of one forward pass, and the objective that knows what its inputs mean."""
 
     objective: str
-    tensors: Mapping[str, Tensor]
-    """(rows, ...) each."""
+    inputs: Mapping[str, Any]
+    """What `Objective.loss` takes beside the model: tensors, and facts that the host must know."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return Batch(self.objective, {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()})
+        return Batch(self.objective, {name: _to(value, device) for name, value in self.inputs.items()})
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,8 @@ class Objective(Protocol):
         """Rows of `length` tokens, each with its examples one after the other, filled up with `pad`."""
         ...
 
-    def loss(self, model: nn.Module, **tensors: Tensor) -> LossSum:
-        """The summed loss of a batch; `tensors` are those of `collate`.
+    def loss(self, model: nn.Module, **inputs: Any) -> LossSum:
+        """The summed loss of a batch; `inputs` are those of `collate`.
 
         The calls of the model's layers depend on shapes alone, so that all ranks run the same collectives.
         """

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from finetune_trainer.models.segment_attention import Runs, attends_within_segments, base_model, segment_inputs
 from finetune_trainer.objectives.interface import Batch, LossSum, Tokens
 
-IGNORED = -100
-"""Label of a position that carries no loss."""
+_FILL_UP = 24
+"""Segments up to 1/24 shorter than the first of their run are filled up."""
 LOGITS_PER_CHUNK = 2**27
 """Logits held at once (512 MiB in float32); larger batches compute the output layer in chunks, twice."""
 PLAIN_HEADS = frozenset({"mistral", "llama", "qwen2", "qwen3", "smollm3"})
@@ -33,74 +36,114 @@ class Example:
 
 
 def collate_sequences(objective: str, rows: Sequence[Sequence[Example]], length: int, pad: int) -> Batch:
-    """`input_ids` and `labels`, (rows, length) int64 each, and `position_ids` where a row holds several examples.
+    """The examples of all rows, one after the other in one row, each a segment of its own.
 
-    Labels are not shifted: position t predicts `labels[:, t + 1]`. They come from lengths, never from token values:
-    the end of a sequence is always supervised, padding never is. Position ids restart at 0 with every example of a
-    packed row; without them no row holds more than one example, so that the plain causal mask is enough.
+    Which row an example was in does not matter here: rows only say how much fits. Segments come by falling length, and
+    those of nearly the same length are filled up with `pad` to be equal, so that attention takes them at once.
+    Targets come from lengths, never from token values: the end of a sequence is always supervised, padding never is.
+
+    Returns:
+        A batch of `input_ids` and `position_ids`, (1, tokens) int64; `boundaries`, (segments + 1,) int32; `runs`;
+        `loss_positions` and `targets`, (targets,) int64: the token after `loss_positions[i]` is `targets[i]`; and
+        `capacity`, rows x length, the same on every rank.
     """
-    shape = (len(rows), length)
-    input_ids = np.full(shape, pad, dtype=np.int64)
-    labels = np.full(shape, IGNORED, dtype=np.int64)
-    position_ids = np.zeros(shape, dtype=np.int64)
-    for row, examples in enumerate(rows):
-        start = 0
-        for example in examples:
-            end = start + len(example.tokens)
-            input_ids[row, start:end] = example.tokens
-            first = start + max(example.loss_from, 1)
-            labels[row, first:end] = input_ids[row, first:end]
-            position_ids[row, start:end] = np.arange(end - start)
-            start = end
-        position_ids[row, start:] = np.arange(length - start)
-    arrays = {"input_ids": input_ids, "labels": labels}
-    if any(len(examples) > 1 for examples in rows):
-        arrays["position_ids"] = position_ids
-    return Batch(objective, {name: torch.from_numpy(array) for name, array in arrays.items()})
-
-
-def next_token_loss(model: nn.Module, input_ids: Tensor, labels: Tensor, position_ids: Tensor | None = None) -> LossSum:
-    """Sum of the next-token losses of a batch of `collate_sequences`, with no attention between examples of a row.
-
-    The output layer sees the positions that carry loss only. The number of its calls depends on the batch's shape
-    alone, so that all ranks run the same collectives under ZeRO-3.
-    """
-    targets = labels[:, 1:]
-    wanted = targets != IGNORED
-    count = wanted.sum()
-    causal_lm = _base_model(model)
-    inputs = {
-        "input_ids": input_ids,
-        "attention_mask": None if position_ids is None else block_mask(position_ids, causal_lm.dtype),
-        "position_ids": position_ids,
-        "use_cache": False,
+    examples = sorted((example for row in rows for example in row), key=lambda example: -len(example.tokens))
+    lengths = np.array([len(example.tokens) for example in examples], dtype=np.int64)
+    runs = _equal_runs(lengths)
+    widths = np.repeat([width for _, width in runs], [count for count, _ in runs])
+    boundaries = np.concatenate(([0], np.cumsum(widths)))
+    input_ids = np.full(boundaries[-1], pad, dtype=np.int64)
+    for start, example in zip(boundaries, examples, strict=False):
+        input_ids[start : start + len(example.tokens)] = example.tokens
+    firsts = np.array([max(example.loss_from, 1) for example in examples], dtype=np.int64)
+    targets = _ranges(boundaries[: len(examples)] + firsts, lengths - firsts)
+    arrays = {
+        "input_ids": input_ids[None],
+        "position_ids": (np.arange(len(input_ids)) - np.repeat(boundaries[:-1], widths))[None],
+        "boundaries": boundaries.astype(np.int32),
+        "loss_positions": targets - 1,
+        "targets": input_ids[targets],
     }
-    if causal_lm.config.model_type not in PLAIN_HEADS:
-        logits = model(**inputs).logits[:, :-1][wanted]
-        return LossSum(_summed_cross_entropy(logits, targets[wanted]), count)
-    hidden = causal_lm.get_decoder()(**inputs).last_hidden_state[:, :-1][wanted]
-    head = causal_lm.get_output_embeddings()
-    chunks = -(-input_ids.numel() * causal_lm.config.vocab_size // LOGITS_PER_CHUNK)
-    return LossSum(_chunked_loss(head, hidden, targets[wanted], chunks), count)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Batch(objective, {**tensors, "runs": runs, "capacity": len(rows) * length})
 
 
-def block_mask(position_ids: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Additive causal mask (rows, 1, length, length) that keeps the examples of a packed row apart.
+def _equal_runs(lengths: NDArray[np.int64]) -> Runs:
+    """Falling lengths as runs of equal ones; without any, one short segment, for a forward pass needs a token."""
+    runs: list[tuple[int, int]] = []
+    for length in lengths.tolist():
+        count, width = runs[-1] if runs else (0, 0)
+        if width - length <= max(1, width // _FILL_UP) and runs:
+            runs[-1] = (count + 1, width)
+        else:
+            runs.append((1, length))
+    return tuple(runs) or ((1, 2),)
 
-    A 2-D mask, or none together with a cache, would let examples see each other without any error.
+
+def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`starts[i] … starts[i] + counts[i]` for all i, one after the other."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+def next_token_loss(
+    model: nn.Module,
+    input_ids: Tensor,
+    position_ids: Tensor,
+    boundaries: Tensor,
+    runs: Runs,
+    loss_positions: Tensor,
+    targets: Tensor,
+    capacity: int,
+) -> LossSum:
+    """Sum of the next-token losses of a batch of `collate_sequences`, with no attention between its segments.
+
+    The output layer sees the positions that carry loss only. The number of its calls depends on `capacity` alone, so
+    that all ranks run the same collectives under ZeRO-3.
     """
-    length = position_ids.shape[1]
-    example = (position_ids == 0).cumsum(dim=1)
-    causal = torch.ones(length, length, dtype=torch.bool, device=position_ids.device).tril()
-    visible = (example[:, :, None] == example[:, None, :]) & causal
-    mask = torch.zeros(visible.shape, dtype=dtype, device=position_ids.device)
-    return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+    causal_lm = base_model(model)
+    inputs: dict[str, Any] = {"input_ids": input_ids, "position_ids": position_ids, "use_cache": False}
+    if attends_within_segments(causal_lm):
+        inputs |= segment_inputs(boundaries, runs)
+    else:
+        inputs |= _one_segment_a_row(input_ids, boundaries, runs)
+        loss_positions = _position_in_rows(loss_positions, position_ids, runs)
+    count = torch.full((), targets.shape[0], dtype=torch.int64, device=targets.device)
+    if causal_lm.config.model_type not in PLAIN_HEADS:
+        return LossSum(_summed_cross_entropy(_logits(model, causal_lm, inputs, loss_positions), targets), count)
+    chunks = -(-capacity * causal_lm.config.vocab_size // LOGITS_PER_CHUNK)
+    hidden = causal_lm.get_decoder()(**inputs).last_hidden_state.flatten(0, 1).index_select(0, loss_positions)
+    return LossSum(_chunked_loss(causal_lm.get_output_embeddings(), hidden, targets, chunks), count)
 
 
-def _base_model(model: nn.Module) -> PreTrainedModel:
-    """The language model inside a PEFT wrapper, or the model itself."""
-    unwrap = getattr(model, "get_base_model", None)
-    return cast("PreTrainedModel", unwrap() if callable(unwrap) else model)
+def _logits(model: nn.Module, causal_lm: PreTrainedModel, inputs: Mapping[str, Any], positions: Tensor) -> Tensor:
+    """(positions, vocabulary), by the model's own head; of the positions only, where it can."""
+    if inputs["input_ids"].shape[0] == 1 and "logits_to_keep" in inspect.signature(causal_lm.forward).parameters:
+        logits: Tensor = model(**inputs, logits_to_keep=positions).logits
+        return logits[0]
+    every: Tensor = model(**inputs).logits
+    return every.flatten(0, 1).index_select(0, positions)
+
+
+def _one_segment_a_row(input_ids: Tensor, boundaries: Tensor, runs: Runs) -> dict[str, Tensor]:
+    """Segments as rows of the longest one's length: what stands after the end of one, no token of it sees."""
+    offsets = torch.arange(_longest(runs), device=input_ids.device)
+    places = boundaries[:-1, None] + offsets
+    return {
+        "input_ids": input_ids[0][places.clamp(max=input_ids.shape[1] - 1)],
+        "position_ids": offsets.expand(places.shape),
+    }
+
+
+def _position_in_rows(flat: Tensor, position_ids: Tensor, runs: Runs) -> Tensor:
+    """Places of the flattened batch in the flattened rows of `_one_segment_a_row`."""
+    widths = torch.tensor([width for count, width in runs for _ in range(count)], device=flat.device)
+    rows = torch.arange(len(widths), device=flat.device).repeat_interleave(widths)
+    return rows[flat] * _longest(runs) + position_ids[0][flat]
+
+
+def _longest(runs: Runs) -> int:
+    return max(width for _, width in runs)
 
 
 def _chunked_loss(head: nn.Module, hidden: Tensor, targets: Tensor, chunks: int) -> Tensor:

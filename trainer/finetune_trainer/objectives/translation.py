@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.adapt import Prompts
 from finetune_api.common import direction_languages
@@ -49,6 +50,6 @@ class Translation(Objective):
         """See Objective."""
         return collate_sequences(self.name, rows, length, pad)
 
-    def loss(self, model: nn.Module, **tensors: Tensor) -> LossSum:
+    def loss(self, model: nn.Module, **inputs: Any) -> LossSum:
         """See Objective."""
-        return next_token_loss(model, **tensors)
+        return next_token_loss(model, **inputs)

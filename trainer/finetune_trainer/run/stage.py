@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,16 +11,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from finetune_api.training import Batch
 from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
+from finetune_trainer.models.segment_attention import base_model, use_segment_attention
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.workspace.artifacts import run_identity, stage_digests, write_artifact
 
 HISTORY = "history.jsonl"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         Preempted, NonFiniteLoss: see `train`.
     """
     plan, settings, workspace = context.plan, recipe.settings, context.workspace
-    layout = make_layout(settings.batch, context.ranks, plan.micro_batch_divisor, settings.pad)
+    layout = make_layout(_batch(settings.batch, recipe.model), context.ranks, plan.micro_batch_divisor, settings.pad)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     engine = create_engine(
         context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
@@ -79,6 +83,18 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         message=recipe.describe(outcome),
         productive_seconds=context.progress.productive_seconds,
     )
+
+
+def _batch(batch: Batch, model: nn.Module) -> Batch:
+    """The batch, without packing if examples could not be kept apart in a row of it."""
+    if use_segment_attention(model) or not batch.packing:
+        return batch
+    _log.warning(
+        "batch.packing: examples of a %s model are not packed, each is a row of its own: its attention is not "
+        "known to keep them apart",
+        base_model(model).config.model_type,
+    )
+    return batch.model_copy(update={"packing": False})
 
 
 def _facts(recipe: TrainingRecipe) -> dict[str, ArmFacts]:

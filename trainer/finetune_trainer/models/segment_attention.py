@@ -1,0 +1,192 @@
+"""Causal attention within the segments of a flattened batch: no token sees another segment, and no mask says so."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+Runs = Sequence[tuple[int, int]]
+"""Segments of a flattened batch, in its order: (how many, tokens of each)."""
+
+FAMILIES = frozenset(
+    {
+        "cohere",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "gpt_neox",
+        "granite",
+        "llama",
+        "mistral",
+        "olmo2",
+        "opt",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+        "starcoder2",
+    }
+)
+"""Model types whose layers hand everything that attention needs to `AttentionInterface`; the tests hold each of them
+equal to its segments one by one. Others may keep state between tokens in other ways, and are given one segment a row.
+"""
+_NAME = "segments"
+_VARLEN_TYPES = (torch.bfloat16, torch.float16)
+
+
+def use_segment_attention(model: nn.Module) -> bool:
+    """Let a model attend within segments from now on, if its family can; returns whether it does.
+
+    Such a model takes flattened batches only: one row, with `segment_inputs` beside the tokens.
+    """
+    causal_lm = base_model(model)
+    if causal_lm.config.model_type not in FAMILIES:
+        return False
+    AttentionInterface.register(_NAME, _attend)
+    AttentionMaskInterface.register(_NAME, _no_mask)
+    causal_lm.set_attn_implementation(_NAME)
+    return True
+
+
+def attends_within_segments(model: PreTrainedModel) -> bool:
+    """Whether `use_segment_attention` was called for it."""
+    return bool(model.config._attn_implementation == _NAME)  # noqa: SLF001 - where transformers keeps it
+
+
+def segment_inputs(boundaries: Tensor, runs: Runs) -> dict[str, Any]:
+    """What the forward pass of a model hands on to each of its attentions.
+
+    Args:
+        boundaries: (segments + 1,) int32, first token of each segment and the end.
+        runs: the same, on the host.
+    """
+    return {
+        "cu_seq_lens_q": boundaries,
+        "cu_seq_lens_k": boundaries,
+        "max_length_q": max(length for _, length in runs),
+        "segment_runs": runs,
+    }
+
+
+def base_model(model: nn.Module) -> PreTrainedModel:
+    """The language model inside a PEFT wrapper, or the model itself."""
+    unwrap = getattr(model, "get_base_model", None)
+    return cast("PreTrainedModel", unwrap() if callable(unwrap) else model)
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+class _Form(NamedTuple):
+    """How a layer attends, beside its states."""
+
+    scaling: float | None
+    window: int | None
+    """Tokens that a query sees, itself included; None for all before it."""
+    softcap: float | None
+    dropout: float
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _: Tensor | None, **options: Any
+) -> tuple[Tensor, None]:
+    """Attention of one layer (`AttentionInterface`): (1, heads, tokens, size) to (1, tokens, heads, size)."""
+    window = options.get("sliding_window")
+    form = _Form(
+        options.get("scaling"),
+        window if window and window < options["max_length_q"] else None,
+        options.get("softcap"),
+        options.get("dropout", 0.0) if module.training else 0.0,
+    )
+    if query.is_cuda and query.dtype in _VARLEN_TYPES and not form.dropout and not form.softcap:
+        return _varlen(query, key, value, options["cu_seq_lens_q"], options["max_length_q"], form), None
+    runs = options["segment_runs"]
+    states = zip(*(_stacks(whole, runs) for whole in (query, key, value)), strict=True)
+    parts = [_attend_run(q, k, v, form).transpose(1, 2).flatten(0, 1) for q, k, v in states]
+    return torch.cat(parts)[None], None
+
+
+def _stacks(states: Tensor, runs: Runs) -> list[Tensor]:
+    """(1, heads, tokens, size) as views of (count, heads, length, size), one for each run.
+
+    By one split: the gradient of a slice is a tensor of all tokens, and there may be fifty runs.
+    """
+    _, heads, _, size = states.shape
+    parts = states.squeeze(0).split([count * length for count, length in runs], dim=1)
+    return [part.view(heads, *run, size).transpose(0, 1) for part, run in zip(parts, runs, strict=True)]
+
+
+def _attend_run(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tensor:
+    """Segments of one length: (count, heads, length, size) each; keys and values may have fewer heads."""
+    length = query.shape[2]
+    window = min(form.window or length, length)
+    if form.softcap:
+        return _softcapped(query, key, value, window, form, form.softcap)
+    if window == length:
+        return functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=form.dropout, is_causal=True, scale=form.scaling, enable_gqa=True
+        )
+    blocks = []
+    for start in range(0, length, window):
+        # A block of queries sees itself and the block before, so that no mask is wider than two windows.
+        end, first = min(start + window, length), max(0, start - window)
+        blocks.append(
+            functional.scaled_dot_product_attention(
+                query[:, :, start:end],
+                key[:, :, first:end],
+                value[:, :, first:end],
+                attn_mask=_band(start, end, first, window, query.device),
+                dropout_p=form.dropout,
+                scale=form.scaling,
+                enable_gqa=True,
+            )
+        )
+    return torch.cat(blocks, dim=2)
+
+
+def _band(start: int, end: int, first: int, window: int, device: torch.device) -> Tensor:
+    """What queries `start … end` see of keys `first … end`: themselves, and `window - 1` tokens back."""
+    back = torch.arange(start, end, device=device)[:, None] - torch.arange(first, end, device=device)
+    return (back >= 0) & (back < window)
+
+
+def _softcapped(query: Tensor, key: Tensor, value: Tensor, window: int, form: _Form, softcap: float) -> Tensor:
+    """Attention whose scores are squeezed by tanh (Gemma 2), which no fused kernel of torch does."""
+    length, size = query.shape[2:]
+    group = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+    scores = query @ key.transpose(-1, -2) * (size**-0.5 if form.scaling is None else form.scaling)
+    scores = softcap * torch.tanh(scores / softcap)
+    visible = _band(0, length, 0, window, query.device)
+    weights = scores.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
+    return functional.dropout(weights, form.dropout) @ value
+
+
+def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int, form: _Form) -> Tensor:
+    """Flash attention by boundaries. Its arguments changed from release to release of torch."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    known = inspect.signature(varlen_attn).parameters
+    heads = query.shape[1]
+    query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
+    options: dict[str, Any] = {"scale": form.scaling} if "scale" in known else {}
+    if "window_size" in known:
+        options["window_size"] = ((form.window or longest) - 1, 0)
+    elif form.window is None:
+        options["is_causal"] = True
+    else:
+        raise NotImplementedError("varlen_attn of this torch has no sliding window: install torch 2.12 or newer")
+    if "enable_gqa" in known:
+        options["enable_gqa"] = True
+    else:
+        key, value = (states.repeat_interleave(heads // states.shape[1], dim=1) for states in (key, value))
+    return cast("Tensor", varlen_attn(query, key, value, boundaries, boundaries, longest, longest, **options))[None]
