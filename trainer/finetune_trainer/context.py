@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from finetune_api.evaluation_summary import EvaluationSummary
 from finetune_api.plan import Plan
+from finetune_trainer.devices import rank_device
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.observe.progress import ProgressReporter
 
@@ -61,11 +62,7 @@ class StageContext:
     @cached_property
     def device(self) -> torch.device:
         """This rank's GPU, or the CPU. Imports torch, which stages that do not train can do without."""
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.device("cuda", self.ranks.local_rank)
-        return torch.device("cpu")
+        return rank_device(self.ranks.local_rank, self.plan.processes_per_node)
 
     @classmethod
     def single(cls, plan: Plan, workspace: Path | None = None) -> StageContext:

@@ -67,7 +67,7 @@ def _proceed(visit: Visit) -> Stage | None:
 
 def _check_validity(visit: Visit) -> None:
     draft = visit.draft
-    visit.problems = find_problems(visit.job, visit.has_runtime(), visit.settings, visit.observed.runtime_error)
+    visit.problems = find_problems(visit.job, visit.runtime(), visit.settings, visit.observed.runtime_error)
     if not visit.problems:
         draft.condition("Valid", "True", "Valid")
         return

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from finetune_api.fit import misfits
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
+from finetune_api.runtime import RuntimeSpec
 from finetune_api.support import unsupported
 from finetune_operator.reconcile.settings import Settings
 
-WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable")
+WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable", "RuntimeTooSmall")
 """Problems that go away when somebody else creates or mends an object."""
 
 
-def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings, runtime_error: str = "") -> list[Problem]:
+def find_problems(
+    job: FineTuneJob, runtime: RuntimeSpec | None, settings: Settings, runtime_error: str = ""
+) -> list[Problem]:
     """Everything that keeps the job from starting, at once."""
     problems = [*unsupported(job.spec), *_workspace_problems(job, settings)]
-    return problems if has_runtime else [*problems, _no_runtime(job, settings, runtime_error)]
+    if runtime is None:
+        return [*problems, _no_runtime(job, settings, runtime_error)]
+    return [*problems, *misfits(job.spec.parallelism, runtime, job.spec.runtime_ref.name)]
 
 
 def _no_runtime(job: FineTuneJob, settings: Settings, runtime_error: str) -> Problem:

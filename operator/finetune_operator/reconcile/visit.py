@@ -56,10 +56,6 @@ class Visit:
             return read_snapshot(snapshot)
         return pod_runtime(self.observed.runtime) if self.observed.runtime is not None else None
 
-    def has_runtime(self) -> bool:
-        """Whether `runtime` gives one."""
-        return self.observed.runtime is not None or self.child("ConfigMap", names.runtime_name(self.job)) is not None
-
     def newest_gang(self, stage: Stage) -> Gang | None:
         """The gang of a stage with the highest attempt that has a Job."""
         own = [g for g in self.gangs.values() if g.stage == stage and g.job is not None]

@@ -449,3 +449,16 @@ def test_a_runtime_that_cannot_be_used_is_told_apart_from_one_that_is_missing() 
     world.cluster.put(runtime_object())
     world.settle()
     assert world.status.state == "Running"
+
+
+def test_a_runtime_with_fewer_gpus_than_processes_is_told_with_both_numbers() -> None:
+    world = World(job_object(parallelism={"nodes": 2, "processesPerNode": 8}))
+    gpus = {"requests": {"nvidia.com/gpu": "1"}, "limits": {"nvidia.com/gpu": "1"}}
+    world.cluster.put(runtime_object(resources=gpus))
+    world.settle()
+    assert world.condition("Valid") == ("False", "RuntimeTooSmall")
+    assert "8 processes a pod, but runtime cpu gives a pod 1 of nvidia.com/gpu" in world.message("Valid")
+    assert (world.status.state, len(world.live_gangs())) == ("Pending", 0)
+    world.cluster.put(runtime_object(resources={"limits": {"nvidia.com/gpu": "8"}}))
+    world.settle()
+    assert world.status.state == "Running"

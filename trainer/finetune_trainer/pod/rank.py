@@ -85,6 +85,7 @@ class RankProcess:
         self._server = self._serve()
         context = StageContext(plan, self._assignment.workspace, ranks, self._progress, self._stop)
         if ranks.size > 1:
+            _log.info("device %s", context.device)  # one that is missing is told before NCCL looks for it
             self._store = join_process_group(ranks, f"{plan.stage}-{plan.attempt}")
         if self._assignment.table[plan.stage].distributed:
             # Ranks share the cores already; tokenizers also warns of a fork otherwise.
