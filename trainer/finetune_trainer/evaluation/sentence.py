@@ -39,8 +39,8 @@ def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None)
     failed = sum(not check.passed for check in gate.checks)
     if failed:
         return f"{sentence} Gate failed ({failed} of {len(gate.checks)} requirements not met)."
-    unasked = any(task.outcome == "NotUsable" for task in tasks)
-    return f"{sentence} Gate passed{', which does not ask for usable outputs' if unasked else ''}."
+    though = ", though not all outputs are usable" if any(task.outcome == "NotUsable" for task in tasks) else ""
+    return f"{sentence} Gate passed{though}."
 
 
 def _one_test(model: str, task: TaskReport, findings: Sequence[Finding]) -> str:
