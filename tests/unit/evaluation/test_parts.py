@@ -176,7 +176,7 @@ def test_a_gate_asks_for_usable_outputs_of_the_tests_it_names() -> None:
     failed = gate_of([bad], *needs)
     assert [check.passed for check in failed.checks] == [True, True, False]
     assert not failed.passed
-    assert failed.checks[2].detail == "en-es zero-shot: repetition 50.0 %; expected at most 5 %"
+    assert failed.checks[2].detail == "repetition 50.0 %; expected at most 5 %"
     allowed = gate_of([bad], *needs, require_usable=False)
     assert allowed.passed
     assert len(allowed.checks) == 2

@@ -46,7 +46,8 @@ def check_gate(gate: Gate, tasks: Sequence[TaskReport], findings: Sequence[Findi
 
 
 def _check_usable(task: TaskReport, findings: Sequence[Finding]) -> GateCheck:
-    found = [finding.text for finding in of_test(findings, task) if finding.unusable]
+    # Texts of findings begin with the test that the requirement names already.
+    found = [finding.text.partition(": ")[2] for finding in of_test(findings, task) if finding.unusable]
     requirement = f"usable outputs of {task.name} ({task.shots}-shot)"
     return GateCheck(requirement=requirement, passed=not found, detail=("; ".join(found) or "no failure found")[:256])
 
