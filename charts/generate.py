@@ -36,9 +36,14 @@ README = """# finetune-operator
 The operator for FineTuneJobs, with its CRDs. Kubernetes 1.29 or newer; Helm 3 or 4.
 
 ```sh
-helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace
-helm upgrade finetune-operator charts/finetune-operator --namespace finetune-operator --set runtimes.cpu.enabled=true
+helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace \\
+  --set image.registry=registry.example.com
+helm upgrade finetune-operator charts/finetune-operator --namespace finetune-operator --reset-then-reuse-values \\
+  --set runtimes.cpu.enabled=true
 ```
+
+No images are published: build them and push them to a registry of yours (docs/images.md), whose name stands for
+registry.example.com. Where every node has them already, `--set imagesOnNodes=true` takes its place.
 
 ## Values
 

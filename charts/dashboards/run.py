@@ -258,6 +258,14 @@ RESULT = Section(
             ((f"kube_finetunejob_evaluation_baseline_score{JOB}", SCORES),),
             "bars",
         ),
+        Panel(
+            "Outcome",
+            "Of the evaluation, by the first metric of each test and the failures of the outputs.",
+            "none",
+            ((f"kube_finetunejob_evaluation_outcome{JOB}", "{{outcome}}"),),
+            "figure",
+            24,
+        ),
     ),
 )
 

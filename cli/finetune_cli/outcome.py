@@ -14,16 +14,18 @@ from finetune_api.job import FineTuneJob
 from finetune_api.stages import model_stages
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
-from finetune_cli.workspace import newest_checkpoint_step
+from finetune_cli.stopped import print_stopped, stopped_lines
 
 
 def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: CliExitCode) -> None:
     """Print what the reader needs next."""
     console = Console()
-    status = FineTuneJob.from_json_object(job).status or FineTuneJobStatus()
+    ended = FineTuneJob.from_json_object(job)
+    status = ended.status or FineTuneJobStatus()
     if code is CliExitCode.INTERRUPTED:
-        _print_interrupted(console, status, workspace, manifest)
-    if status.evaluation is not None and code is not CliExitCode.INTERRUPTED:
+        print_stopped(console, stopped_lines(ended, workspace))
+        return
+    if status.evaluation is not None:
         console.print()
         console.print(score_table(status.evaluation))
         console.print(Text(status.evaluation.verdict, style="bold"))
@@ -34,15 +36,6 @@ def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: Cl
         console.print(f"Succeeded. Results: {workspace}", soft_wrap=True)
     if code is CliExitCode.SUCCEEDED and (model := _trained_model(status)) is not None:
         _print_model(console, workspace / model)
-
-
-def _print_interrupted(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
-    stage = status.current_stage or "prepare"
-    step = newest_checkpoint_step(workspace, stage)
-    saved = "Stopped; finished stages are kept."
-    if step is not None:
-        saved = f"Stopped in {stage}; the checkpoint of step {step:,} is saved."
-    console.print(f"{saved} Go on with: finetune run {shlex.quote(str(manifest))}", soft_wrap=True)
 
 
 def _trained_model(status: FineTuneJobStatus) -> str | None:

@@ -16,7 +16,7 @@ from finetune_api.job import FineTuneJob
 from finetune_cli.commands.options import REFRESH_SECONDS
 from finetune_cli.output import write_json
 from finetune_cli.score_table import score_table
-from finetune_cli.stopped import as_stopped, is_stopped, stopped_lines
+from finetune_cli.stopped import as_stopped, is_stopped, print_stopped, stopped_lines
 from finetune_cli.view import job_view
 from finetune_cli.workspace import read_job
 
@@ -33,12 +33,12 @@ def show_status(folder: Path, *, as_json: bool, watch: bool) -> CliExitCode:
                 time.sleep(REFRESH_SECONDS)
                 job, stopped = _look(folder)
                 live.update(job_view(job, datetime.now(UTC)))
-        _print_lines(console, stopped)
+        print_stopped(console, stopped)
     elif as_json:
         write_json(job.to_json_object())
     else:
         console.print(job_view(job, datetime.now(UTC)))
-        _print_lines(console, stopped)
+        print_stopped(console, stopped)
         console.print(_conditions(job))
         if job.status and job.status.evaluation:
             console.print(score_table(job.status.evaluation))
@@ -51,11 +51,6 @@ def _look(folder: Path) -> tuple[FineTuneJob, list[str]]:
     """The job, and lines about who stopped it, if somebody did."""
     job = read_job(folder)
     return (as_stopped(job), stopped_lines(job, folder)) if is_stopped(job, folder) else (job, [])
-
-
-def _print_lines(console: Console, lines: list[str]) -> None:
-    for line in lines:
-        console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def _conditions(job: FineTuneJob) -> Table:

@@ -6,6 +6,9 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+from rich.text import Text
+
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
 from finetune_api.status import FineTuneJobStatus
@@ -43,3 +46,9 @@ def stopped_lines(job: FineTuneJob, workspace: Path) -> list[str]:
         f"Stopped {by} at {last_sign_of_life(workspace):%Y-%m-%d %H:%M:%S} UTC; kept: {kept}.",
         f"Go on with: finetune run {shlex.quote(manifest)} --workspace {shlex.quote(str(workspace))}",
     ]
+
+
+def print_stopped(console: Console, lines: list[str]) -> None:
+    """Print what `stopped_lines` returned."""
+    for line in lines:
+        console.print(Text(line, style="yellow"), soft_wrap=True)

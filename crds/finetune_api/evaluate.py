@@ -140,6 +140,8 @@ class Gate(ApiModel):
 
     require: list[GateRequirement] = Field(min_length=1, max_length=32)
     """All must hold."""
+    require_usable: bool = True
+    """Tests that a requirement names must also be usable: without a failure or a score from which nobody is served."""
 
 
 class Evaluate(ApiModel):

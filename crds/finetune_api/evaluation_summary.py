@@ -12,6 +12,7 @@ from finetune_api.report import EvaluationReport, Outcome, Verdict
 
 MAX_VERDICT = 512
 MAX_WARNINGS = 8
+MAX_FAILED_CHECKS = 32
 
 
 class ScoreSummary(ApiModel):
@@ -48,8 +49,8 @@ class EvaluationSummary(ApiModel):
     """Task by task, headline metric first."""
     gate: Literal["Passed", "Failed", "None"] = "None"
     """Acceptance."""
-    failed_checks: list[str] = Field(default_factory=list, max_length=32)
-    """Requirements that did not hold."""
+    failed_checks: list[str] = Field(default_factory=list, max_length=MAX_FAILED_CHECKS)
+    """Requirements that did not hold, each with what was found."""
     reported_at: datetime | None = None
     """When."""
     path: str = Field(default="", max_length=512)
@@ -67,14 +68,14 @@ def summarise(report: EvaluationReport, path: str) -> EvaluationSummary:
     gate: Literal["Passed", "Failed", "None"] = "None"
     if report.gate is not None:
         gate = "Passed" if report.gate.passed else "Failed"
-    failed = [c.requirement for c in report.gate.checks if not c.passed] if report.gate else []
+    failed = [c for c in report.gate.checks if not c.passed] if report.gate else []
     return EvaluationSummary(
         verdict=_cut(report.verdict),
         outcome=report.outcome,
         warnings=[finding.text for finding in report.findings[:MAX_WARNINGS]],
         scores=scores[:64],
         gate=gate,
-        failed_checks=failed,
+        failed_checks=[f"{check.requirement}: {check.detail}" for check in failed[:MAX_FAILED_CHECKS]],
         reported_at=report.created_at,
         path=path,
     )

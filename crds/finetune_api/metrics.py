@@ -110,6 +110,10 @@ JOB_BASELINE_SCORE = Metric(
     "job", "gauge", "kube_finetunejob_evaluation_baseline_score",
     "Score of what the job's model is compared with.", _SCORED,
 )  # fmt: skip
+JOB_OUTCOME = Metric(
+    "job", "gauge", "kube_finetunejob_evaluation_outcome",
+    "1 for the outcome of the evaluation: Better, Worse, NoDifference, NotUsable, Mixed or NotCompared.", ("outcome",),
+)  # fmt: skip
 JOB_CREATED = Metric("job", "gauge", "kube_finetunejob_created_seconds", "When the job was created, Unix time.")
 JOB_START = Metric("job", "gauge", "kube_finetunejob_start_seconds", "When its first pods were made, Unix time.")
 JOB_COMPLETION = Metric("job", "gauge", "kube_finetunejob_completion_seconds", "When the job ended, Unix time.")

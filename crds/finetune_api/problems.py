@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from finetune_api.base import FORMS, ApiModel
+from finetune_api.moved import what_became
 from finetune_api.suggest import meant_field, meant_word
 
 
@@ -49,10 +50,22 @@ def problems_of(error: ValidationError, model: type[ApiModel] | None = None) -> 
     for e in error.errors(include_url=False):
         location = [part for part in e["loc"] if not _is_branch_of_union(part)]
         text = _plain_message(e["type"], e["msg"], e.get("input"), e.get("ctx", {}))
-        if e["type"] == "extra_forbidden" and model is not None and (meant := meant_field(model, location)):
-            text += f": did you mean {meant}?"
+        if model is not None:
+            text = _with_what_is_meant(e["type"], text, model, location, e.get("input"))
         messages.setdefault(field_path(location), []).append(text)
     return [Problem(field, " or ".join(texts)) for field, texts in messages.items()]
+
+
+def _with_what_is_meant(kind: str, text: str, model: type[ApiModel], location: list[str | int], value: object) -> str:
+    """The message, with where a field or a name went that a released version had, or which one was meant."""
+    if kind == "literal_error" and (became := what_became(model, location, value)):
+        return f"{value} {became}"
+    if kind == "extra_forbidden":
+        if became := what_became(model, location):
+            return became
+        if meant := meant_field(model, location):
+            return f"{text}: did you mean {meant}?"
+    return text
 
 
 def _is_branch_of_union(part: str | int) -> bool:

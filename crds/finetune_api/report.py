@@ -136,7 +136,8 @@ class GateResult(ApiModel):
     """The gate."""
 
     passed: bool
-    checks: list[GateCheck] = Field(max_length=32)
+    checks: list[GateCheck] = Field(max_length=64)
+    """Of the requirements, and of the tests that they name."""
 
 
 class EvaluationReport(ApiModel):

@@ -17,6 +17,8 @@ MONITORING_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 MONITORS = tuple(f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in MONITORING_KINDS)
 KINDS = (*MONITORS, "--api-versions=finetune-operator.io/v1alpha1/ClusterFineTuneRuntime")
 """What a cluster has on which the Prometheus Operator and an earlier release are installed."""
+ON_NODES: Object = {"imagesOnNodes": True}
+"""Said with every release of the tests: their nodes have the images, or run no pods."""
 
 
 class HelmError(Exception):
@@ -39,6 +41,8 @@ class Place:
         """
         where = ("--namespace", self.namespace, "--kubeconfig", str(self.kubeconfig))
         made = ("--create-namespace",) if command == "install" else ()
+        if command in ("install", "upgrade"):
+            values = ON_NODES | (values or {})
         return helm(command, *arguments, *where, *made, values=values, older=self.older)
 
 
@@ -63,5 +67,5 @@ def render(
 ) -> list[Object]:
     """Objects of the chart with these values."""
     arguments = ("template", release, chart, "--namespace", NAMESPACE, *flags)
-    text = helm(*arguments, values=values or {}, older=older)
+    text = helm(*arguments, values=ON_NODES | (values or {}), older=older)
     return [value for value in yaml.safe_load_all(text) if value]

@@ -53,7 +53,9 @@ def install_with_runtime(plane: ControlPlane, place: Place, chart: str) -> str:
 def test_a_release_lives_while_a_job_runs(plane: ControlPlane, namespace: str, place: Place, packaged: str) -> None:
     with pytest.raises(HelmError, match="install once without it"):
         place.helm("install", RELEASE, packaged, values=RUNTIMES)
-    assert "kubectl get finetunejobs -w" in install_with_runtime(plane, place, packaged)
+    notes = install_with_runtime(plane, place, packaged)
+    assert "kubectl get finetunejobs -w" in notes
+    assert "Its images are taken to be on every node" in notes
 
     with OperatorProcess(plane, LEASE_NAME=RELEASE), Kubelet(plane, run_on) as kubelet:
         plane.apply(job("steady", namespace, **ON_THE_RUNTIME))

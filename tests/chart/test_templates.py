@@ -108,6 +108,57 @@ def test_wrong_values_are_refused_by_name(case: str) -> None:
         render(values, *(KINDS if case in NEED_KINDS else ()))
 
 
+CPU_RUNTIME = {"runtimes": {"cpu": {"enabled": True}}}
+OPERATOR, TRAINER = (f"finetune-operator/{name}:0.1.0" for name in ("operator", "trainer"))
+
+
+def images(objects: list[Object]) -> list[str]:
+    """Of the operator's container, and of the runtimes."""
+    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return [container["image"], *(o["spec"]["image"] for o in objects if o["kind"] == "ClusterFineTuneRuntime")]
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({}, [OPERATOR]),
+        (CPU_RUNTIME, [OPERATOR, TRAINER]),
+        (
+            {"runtimes": {"cuda": {"enabled": True}}, "image": {"tag": "7"}},
+            [f"{OPERATOR[:-5]}7", f"{TRAINER[:-5]}7-cuda"],
+        ),
+        (
+            CPU_RUNTIME
+            | {"image": {"registry": "localhost:5000"}}
+            | {"runtimes": {"cpu": {"enabled": True, "image": f"localhost/{TRAINER}"}}},
+            [TRAINER],
+        ),
+    ],
+    ids=["operator", "runtime", "variant and tag", "own image of a runtime"],
+)
+def test_images_of_no_registry_are_refused_with_the_commands(values: Object, missing: list[str]) -> None:
+    with pytest.raises(HelmError) as refused:
+        render({"imagesOnNodes": False} | values, *KINDS)
+    lines = str(refused.value).splitlines()
+    named = " and ".join(f"localhost/{name}" for name in missing)
+    assert f"no registry has {named}: images are not published. Build them" in lines[1]
+    pushed = [(f"localhost/{name}", f"registry.example.com/{name}") for name in missing]
+    tags = [f"  docker tag {name} {there} && docker push {there}" for name, there in pushed]
+    assert lines[2 : 3 + len(tags)] == ["  make image", *tags]
+    assert "--set image.registry=registry.example.com." in lines[3 + len(tags)]
+    assert "--set imagesOnNodes=true." in lines[3 + len(tags)]
+
+
+@pytest.mark.parametrize("registry", ["registry.example.com/ml", "localhost:5000"])
+def test_one_value_names_the_registry_of_all_images(registry: str) -> None:
+    values = {"imagesOnNodes": False, "image": {"registry": registry}} | CPU_RUNTIME
+    assert images(render(values, *KINDS)) == [f"{registry}/{OPERATOR}", f"{registry}/{TRAINER}"]
+
+
+def test_images_that_are_on_the_nodes_are_taken_as_they_are() -> None:
+    assert images(render(CPU_RUNTIME, *KINDS)) == [f"localhost/{OPERATOR}", f"localhost/{TRAINER}"]
+
+
 def test_a_long_release_name_is_refused_with_the_remedy() -> None:
     with pytest.raises(HelmError, match="set fullnameOverride"):
         render({}, release="r" * 50)

@@ -28,6 +28,7 @@ The folder of the claim "workspace" of namespace team is {workspace}; exit ends 
 APPLY = '  kubectl apply -n team -f manifests/samples/...   # namespace team has the runtime "small"'
 INSTALL = (
     "  helm install finetune-operator charts/finetune-operator --namespace finetune-operator --create-namespace --wait"
+    " --set imagesOnNodes=true"
 )
 
 

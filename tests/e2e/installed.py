@@ -13,6 +13,8 @@ OPERATOR_IMAGE = "localhost/finetune-operator/operator:0.1.0"
 TRAINER_IMAGE = "localhost/finetune-operator/trainer:0.1.0"
 IMAGES = (OPERATOR_IMAGE, TRAINER_IMAGE)
 TRAINER_USER = 65532
+REGISTRY = "image.registry=registry.example.com"
+"""What the page says of the reader's registry."""
 
 
 def install_operator(plane: ControlPlane, root: Path) -> None:
@@ -29,6 +31,8 @@ def install_chart(plane: ControlPlane, root: Path) -> None:
     page = (root / "docs" / "tasks" / "platform-team.md").read_text(encoding="utf-8")
     typed = page.partition("## Install\n\n```sh\n")[2].partition("```")[0]
     assert typed.count("helm") > 2, page
+    assert typed.count(REGISTRY) == 1, page
+    typed = typed.replace(REGISTRY, "imagesOnNodes=true")  # the node has the images, and no registry
     programs = plane.programs["kubectl"].parent
     environment = os.environ | {"KUBECONFIG": str(plane.kubeconfig()), "PATH": f"{programs}:{os.environ['PATH']}"}
     result = subprocess.run(

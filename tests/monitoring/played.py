@@ -29,7 +29,7 @@ def ending(pod: Object) -> Ending:
     if stage == "prepare" and attempt == "1":
         return Ending(code=137, after_seconds=3.0, message="")
     if stage == "evaluate":
-        summary = EvaluationSummary(verdict="It is worse.", scores=[WORSE], gate="None")
+        summary = EvaluationSummary(verdict="It is worse.", outcome="Worse", scores=[WORSE], gate="None")
         result = StageResult.model_validate_json(result_of(pod, 0)).model_copy(update={"evaluation": summary})
         return Ending(message=result.to_termination_message())
     return Ending(after_seconds=1.0)

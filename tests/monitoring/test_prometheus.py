@@ -16,7 +16,7 @@ from monitoring.prometheus import Prometheus, Series
 
 RUNS = (("default", "tiny"), ("team-a", played.LIVE), ("team-a", played.DONE))
 """The run on this machine, and two on the control plane."""
-FIRED = {"FineTuneJobFailed", "FineTuneJobEvaluationRegressed"}
+FIRED = {"FineTuneJobFailed", "FineTuneJobEvaluationRegressed", "FineTuneJobModelUnfit"}
 """What the faults of the played jobs must set off."""
 
 
@@ -35,7 +35,7 @@ def test_the_query_of_a_panel_gets_an_answer(scraped: Prometheus, board: str, pa
 def test_the_rules_are_evaluated_and_ask_for_series_that_are_there(scraped: Prometheus) -> None:
     groups = scraped.ask("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == 16
+    assert len(rules) == 17
     for rule in rules:
         assert rule["health"] == "ok", rule
         for name in set(

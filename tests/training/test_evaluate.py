@@ -217,7 +217,14 @@ def test_a_named_baseline_and_a_gate_that_fails(workspace: Path) -> None:
     assert [s.verdict for s in report.tasks[0].scores] == ["NoDifference"] * 3  # a model against itself
     assert outcome.evaluation is not None
     assert outcome.evaluation.gate == "Failed"
-    assert outcome.evaluation.failed_checks == ["chrF++ of en-es (0-shot) better than the baseline at p < 0.05"]
+    lead = report.tasks[0].scores[0].score
+    assert outcome.evaluation.failed_checks == [
+        f"chrF++ of en-es (0-shot) better than the baseline at p < 0.05: {lead:.2f} against {lead:.2f}, p = 1"
+    ]
+    assert report.gate is not None
+    assert [(check.requirement, check.passed) for check in report.gate.checks[1:]] == [
+        ("usable outputs of en-es (0-shot)", True)
+    ]
 
 
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:

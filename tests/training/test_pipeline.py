@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -216,6 +217,17 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     code, out, _ = finish(start("report", "tiny", folder=finished))
     assert code == 0
     assert "chrF++" in out
+
+
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (rank \d )?(?!(WARNING|ERROR|CRITICAL) )\S.*")
+
+
+def test_pods_log_in_one_form_and_warn_of_nothing(finished: Path) -> None:
+    logs = list((finished / "runs/tiny/logs").glob("*.log"))
+    assert len(logs) > 4
+    for log in logs:
+        odd = [line for line in log.read_text(encoding="utf-8").splitlines() if not LOG_LINE.fullmatch(line)]
+        assert odd == [], log.name
 
 
 def test_a_killed_rank_and_ctrl_c_change_nothing_in_the_result(

@@ -59,6 +59,36 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- /* The arguments: root, what the values say, and what its tag ends with. */ -}}
+{{- define "finetune-operator.trainerImage" -}}
+{{- $image := (index . 0).Values.image -}}
+{{- $tag := printf "%s%s" ($image.tag | default (index . 0).Chart.AppVersion) (index . 2) -}}
+{{- index . 1 | default (printf "%s/finetune-operator/trainer:%s" $image.registry $tag | trimPrefix "/") -}}
+{{- end -}}
+
+{{- /* localhost/… is what a build names an image; no node finds a registry there. */ -}}
+{{- define "finetune-operator.refuseUnpublished" -}}
+{{- $used := list (include "finetune-operator.image" .) -}}
+{{- with .Values.runtimes.cpu -}}
+{{- if .enabled -}}{{- $used = append $used (include "finetune-operator.trainerImage" (list $ .image "")) -}}{{- end -}}
+{{- end -}}
+{{- with .Values.runtimes.cuda -}}
+{{- if .enabled -}}{{- $used = append $used (include "finetune-operator.trainerImage" (list $ .image "-cuda")) -}}{{- end -}}
+{{- end -}}
+{{- $missing := list -}}
+{{- $commands := list -}}
+{{- range $used -}}
+{{- if hasPrefix "localhost/" . -}}
+{{- $missing = append $missing . -}}
+{{- $pushed := printf "registry.example.com/%s" (trimPrefix "localhost/" .) -}}
+{{- $commands = append $commands (printf "  docker tag %s %s && docker push %s" . $pushed $pushed) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $missing (not .Values.imagesOnNodes) -}}
+{{- fail (printf "\nno registry has %s: images are not published. Build them in a checkout, push them to a registry of yours:\n  make image\n%s\nand install with --set image.registry=registry.example.com. If every node has them already (kind load, ctr images import), install with --set imagesOnNodes=true. More: docs/images.md" (join " and " $missing) (join "\n" $commands)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "finetune-operator.port" -}}
 {{- .Values.config.httpPort | default 8080 -}}
 {{- end -}}

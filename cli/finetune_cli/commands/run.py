@@ -30,9 +30,18 @@ def run(
     from finetune_cli.manifest import load_manifest
     from finetune_cli.outcome import print_outcome
     from finetune_cli.output import write_json
+    from finetune_cli.refusal import refuse
+    from finetune_cli.trainer import missing_packages
     from finetune_cli.workspace import make_workspace, workspace_of
 
     loaded = load_manifest(manifest, check_files=True)
+    if missing := missing_packages():
+        refuse(
+            [
+                f"this installation cannot train: it has no {', '.join(missing)}",
+                "Install the extra `trainer`: make install in a checkout, pip install 'FILE.whl[trainer]' of a wheel",
+            ]
+        )
     folder = workspace_of(loaded.job, workspace)
     make_workspace(folder)
     as_json = output is Output.json

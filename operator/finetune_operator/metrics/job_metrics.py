@@ -27,7 +27,10 @@ def values_of(job: Object) -> Iterator[Value]:
     yield from _figures(status)
     yield from _trained(status)
     yield from _restarts(status)
-    for score in (status.get("evaluation") or {}).get("scores") or ():
+    evaluation = status.get("evaluation") or {}
+    if evaluation.get("outcome"):
+        yield metrics.JOB_OUTCOME, (evaluation["outcome"],), 1.0
+    for score in evaluation.get("scores") or ():
         about = (score["metric"], score["task"], str(score["shots"]))
         yield metrics.JOB_SCORE, about, float(score["score"])
         if score.get("baseline") is not None:

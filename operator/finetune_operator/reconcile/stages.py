@@ -118,7 +118,8 @@ def _take_evaluation(visit: Visit, stage: Stage, result: StageResult) -> None:
         return
     draft.condition("Evaluated", "True", "Reported", evaluation.verdict if evaluation is not None else "")
     if gated:
-        draft.event("Normal", "GatePassed", "every requirement of the gate holds", stage)
+        but = "; the outputs are not usable" if evaluation is not None and evaluation.outcome == "NotUsable" else ""
+        draft.event("Normal", "GatePassed", f"every requirement of the gate holds{but}", stage)
 
 
 def run_stage(visit: Visit, name: Stage) -> None:

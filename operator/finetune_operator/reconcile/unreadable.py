@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import join_problems, problems_of
 
@@ -14,7 +15,7 @@ REASON = "NotReadable"
 
 def unreadable_status(job: Object, error: ValidationError, now: datetime) -> Object | None:
     """The stored status, with the condition why nothing is done for the job; None if it is there already."""
-    message = f"{join_problems(problems_of(error))}. Nothing is done for the job: mend it, or delete it"
+    message = f"{join_problems(problems_of(error, FineTuneJob))}. Nothing is done for the job: mend it, or delete it"
     status: Object = job.get("status") or {}
     conditions: list[Object] = status.get("conditions") or []
     wanted = {"type": "Valid", "status": "False", "reason": REASON, "message": message}

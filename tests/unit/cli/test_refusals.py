@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from finetune_cli.commands.run import run
 from unit.cli.commands import finetune
 
 GOOD = """\
@@ -80,6 +82,28 @@ def test_each_bad_manifest_is_refused_with_place_and_reason(
     for text in expected:
         assert text in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_installation_without_the_trainer_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, GOOD)
+    found = metadata.distribution
+
+    def without_torch(name: str) -> metadata.Distribution:
+        if name in ("torch", "numpy"):
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(metadata, "distribution", without_torch)
+    with pytest.raises(SystemExit) as ended:
+        run(path, workspace=tmp_path / "ws")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "✖ this installation cannot train: it has no numpy, torch",
+        "✖ Install the extra `trainer`: make install in a checkout, pip install 'FILE.whl[trainer]' of a wheel",
+    ]
+    assert not (tmp_path / "ws").exists()
 
 
 def test_all_problems_of_a_manifest_come_at_once(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def test_a_job_that_has_ended_after_restarts() -> None:
         world.settle()
         world.advance(400)
         world.settle()
-    run_through(world, "pretrain", "evaluate", evaluation=evaluation("None"))
+    run_through(
+        world, "pretrain", "evaluate", evaluation=evaluation("None").model_copy(update={"outcome": "NotUsable"})
+    )
     series = exposed(world.job)
     restarts = {labels["cause"]: value for labels, value in series["kube_finetunejob_restarts_total"]}
     assert restarts == {"Preempted": 1.0, "NonFiniteLoss": 1.0}
@@ -60,6 +62,7 @@ def test_a_job_that_has_ended_after_restarts() -> None:
     about = {"metric": "chrF++", "test_set": "en-es", "shots": "1"}
     assert (about, 31.5) in series["kube_finetunejob_evaluation_score"]
     assert (about, 19.7) in series["kube_finetunejob_evaluation_baseline_score"]
+    assert series["kube_finetunejob_evaluation_outcome"] == [({"outcome": "NotUsable"}, 1.0)]
     assert "kube_finetunejob_completion_seconds" in series
     assert "kube_finetunejob_stage_info" not in series
 

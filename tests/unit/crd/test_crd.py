@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,10 @@ from finetune_api.crd import custom_resource_definitions
 from finetune_api.generate import generated_files
 from finetune_api.objects import Object
 from finetune_operator.admission import admit
+from unit.crd.schemas import nodes, schema_of
 
 JOB_CRD = "finetunejobs.finetune-operator.io"
 FIELDS = Path(__file__).with_name("fields.txt")
-
-
-def schema_of(crd: Object) -> Object:
-    schema: Object = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return schema
-
-
-def nodes(schema: Object, path: str = "") -> Iterator[tuple[str, Object]]:
-    yield path, schema
-    for name, child in schema.get("properties", {}).items():
-        yield from nodes(child, f"{path}.{name}".lstrip("."))
-    if "items" in schema:
-        yield from nodes(schema["items"], f"{path}[]")
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
 def test_generated_files_are_up_to_date() -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from finetune_api.evaluate import EvaluationTask, Gate, GateRequirement
-from finetune_api.report import Score, TaskReport, Verdict
+from finetune_api.report import GateResult, Score, TaskReport, Verdict
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.gate import check_gate, refuse_empty_requirements
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
+from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.task import TranslationTask
@@ -110,13 +111,13 @@ def test_highlights_are_what_changed_most() -> None:
 def test_the_gate(requirement: dict[str, object], passed: bool) -> None:
     scores = task(score("BLEU", 20, 18, 0.01, "Better"), score("TER", 60, 55, 0.01, "Worse"))
     need = GateRequirement.model_validate({"task": "en-es", **requirement})
-    result = check_gate(Gate(require=[need]), [scores])
+    result = check_gate(Gate(require=[need]), [scores], [])
     assert (result.passed, result.checks[0].passed) == (passed, passed)
 
 
 def test_without_baseline_a_comparison_is_not_met() -> None:
     need = GateRequirement(metric="BLEU", task="en-es", at_least_baseline=True)
-    check = check_gate(Gate(require=[need]), [task(score("BLEU", 20))]).checks[0]
+    check = check_gate(Gate(require=[need]), [task(score("BLEU", 20))], []).checks[0]
     assert not check.passed
     assert check.requirement == "BLEU of en-es (0-shot) not worse than the baseline at p < 0.05"
     assert "no baseline" in check.detail
@@ -125,9 +126,9 @@ def test_without_baseline_a_comparison_is_not_met() -> None:
 def test_the_gate_goes_by_the_adjusted_p() -> None:
     need = GateRequirement(metric="BLEU", task="en-es", better_than_baseline=True)
     one = score("BLEU", 20, 18, 0.03, "Better")
-    assert check_gate(Gate(require=[need]), [task(one)]).passed
+    assert check_gate(Gate(require=[need]), [task(one)], []).passed
     many = one.model_copy(update={"p_adjusted": 0.18, "verdict": "NoDifference"})
-    check = check_gate(Gate(require=[need]), [task(many)]).checks[0]
+    check = check_gate(Gate(require=[need]), [task(many)], []).checks[0]
     assert (check.passed, check.detail) == (False, "20.00 against 18.00, p = 0.18")
 
 
@@ -150,9 +151,35 @@ def test_the_gate_may_demand_diagnostics(requirement: dict[str, object], passed:
     scores = task(score("BLEU", 20)).model_copy(update={"diagnostics": {"repetition": 0.04, "lengthRatio": 0.05}})
     need = GateRequirement.model_validate({"task": "en-es", **requirement})
     refuse_empty_requirements(Gate(require=[need]))
-    check = check_gate(Gate(require=[need]), [scores]).checks[0]
+    check = check_gate(Gate(require=[need]), [scores], []).checks[0]
     assert (check.passed, check.requirement) == (passed, words)
     assert check.detail in ("4.0 %", "0.05", "this was not counted")
+
+
+UNUSABLE = {"repetition": 0.5}
+
+
+def gate_of(tests: list[TaskReport], *needs: GateRequirement, **options: bool) -> GateResult:
+    concluded = conclude(tests, 0.05)
+    return check_gate(Gate(require=list(needs), **options), concluded.tasks, concluded.findings)
+
+
+def test_a_gate_asks_for_usable_outputs_of_the_tests_it_names() -> None:
+    needs = [GateRequirement(metric=name, task="en-es", better_than_baseline=True) for name in ("BLEU", "TER")]
+    scores = [score("BLEU", 30, 20, 0.001, "Better"), score("TER", 60, 80, 0.001, "Better")]
+    good = task(*scores)
+    bad = good.model_copy(update={"diagnostics": UNUSABLE})
+    other = bad.model_copy(update={"shots": 1})
+
+    checks = gate_of([good, other], *needs).checks
+    assert [(check.requirement, check.passed) for check in checks[2:]] == [("usable outputs of en-es (0-shot)", True)]
+    failed = gate_of([bad], *needs)
+    assert [check.passed for check in failed.checks] == [True, True, False]
+    assert not failed.passed
+    assert failed.checks[2].detail == "repetition 50.0 %; expected at most 5 %"
+    allowed = gate_of([bad], *needs, require_usable=False)
+    assert allowed.passed
+    assert len(allowed.checks) == 2
 
 
 def test_a_requirement_that_requires_nothing_is_refused() -> None:

@@ -237,6 +237,7 @@ def test_the_verdict_without_baseline_and_with_a_gate() -> None:
     passed = GateResult(passed=True, checks=[])
     assert verdict_sentence("adapted", conclude([task(BETTER)], 0.05), passed).endswith(" Gate passed.")
     unusable = conclude([task(plain[2], repetition=0.5)], 0.05)
+    assert verdict_sentence("adapted", unusable, passed).endswith(" Gate passed, though not all outputs are usable.")
     assert unusable.outcome == "NotUsable"
     assert said(unusable) == (
         "The adapted model is not usable: repetition 50.0 %. It reaches chrF++ 8.6 (en-es, 0-shot); "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from finetune_api.adapt import Lora
 from finetune_api.model import LINEAR_LAYERS
@@ -127,3 +128,16 @@ def test_a_target_that_names_no_layer_is_refused_with_the_layers_there_are(base:
 def test_the_output_layer_is_a_target_only_if_it_is_not_the_input_embedding(base: Path) -> None:
     model = load_model(base)
     assert ("lm_head" in linear_layers(model)) is not model.config.tie_word_embeddings
+
+
+def test_transposed_layers_without_a_mask_are_trained_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = GPT2Config(n_embd=8, n_layer=1, n_head=1, n_positions=8, vocab_size=8, bos_token_id=1, eos_token_id=1)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    model = load_model(tmp_path)
+    model.config.pad_token_id = 0
+    adapted = add_lora(model, Lora(targets=["c_attn"]), 1, str(tmp_path))
+    assert adapted(input_ids=torch.zeros((1, 4), dtype=torch.long)).logits.shape == (1, 4, 8)
+    logging.getLogger("transformers.modeling_utils").warning("another word")
+    assert [record.getMessage() for record in caplog.records] == ["another word"]

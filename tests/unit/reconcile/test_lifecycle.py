@@ -277,6 +277,16 @@ def test_the_gate_decides(gate: str, condition: tuple[str, str], event: str) -> 
         assert "chrF++ of en-es better than the baseline" in world.message("Succeeded")
 
 
+def test_a_gate_that_passes_says_that_the_outputs_are_not_usable() -> None:
+    world = World(job_object(evaluate=GATED))
+    told = evaluation("Passed").model_copy(update={"outcome": "NotUsable", "verdict": "The model is not usable."})
+    run_through(world, "prepare", "pretrain", "evaluate", evaluation=told)
+    assert world.condition("Succeeded") == ("True", "Completed")
+    assert world.message("Evaluated") == "The model is not usable."
+    (event,) = (event for event in world.of("Event") if event["reason"] == "GatePassed")
+    assert event["note"] == "every requirement of the gate holds; the outputs are not usable"
+
+
 def test_a_folder_of_a_node_is_no_workspace_on_a_cluster() -> None:
     world = World(job_object(workspace={"path": "/etc"}))
     world.settle()

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from finetune_api.evaluate import Gate, GateRequirement
 from finetune_api.figures import p_text
 from finetune_api.registries import DIAGNOSTICS, METRICS
-from finetune_api.report import GateCheck, GateResult, Score, TaskReport
+from finetune_api.report import Finding, GateCheck, GateResult, Score, TaskReport
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.comparisons import judge
+from finetune_trainer.evaluation.findings import of_test
 
 
 def refuse_empty_requirements(gate: Gate | None) -> None:
@@ -30,11 +31,25 @@ def refuse_empty_requirements(gate: Gate | None) -> None:
             )
 
 
-def check_gate(gate: Gate, tasks: Sequence[TaskReport]) -> GateResult:
-    """Check every requirement; a score, diagnostic or baseline that is not there is a requirement not met."""
+def check_gate(gate: Gate, tasks: Sequence[TaskReport], findings: Sequence[Finding]) -> GateResult:
+    """Check every requirement; a score, diagnostic or baseline that is not there is a requirement not met.
+
+    A model may be better than its baseline and still serve nobody, so the tests that the requirements name are checked
+    too, unless the gate says that they need not be usable.
+    """
     by_test = {(task.name, task.shots): task for task in tasks}
     checks = [_check(need, by_test.get((need.task, need.shots))) for need in gate.require]
+    if gate.require_usable:
+        named = dict.fromkeys((need.task, need.shots) for need in gate.require)
+        checks += [_check_usable(by_test[test], findings) for test in named if test in by_test]
     return GateResult(passed=all(check.passed for check in checks), checks=checks)
+
+
+def _check_usable(task: TaskReport, findings: Sequence[Finding]) -> GateCheck:
+    # Texts of findings begin with the test that the requirement names already.
+    found = [finding.text.partition(": ")[2] for finding in of_test(findings, task) if finding.unusable]
+    requirement = f"usable outputs of {task.name} ({task.shots}-shot)"
+    return GateCheck(requirement=requirement, passed=not found, detail=("; ".join(found) or "no failure found")[:256])
 
 
 def _check(need: GateRequirement, task: TaskReport | None) -> GateCheck:

@@ -65,7 +65,7 @@ def make_report(
         for name, shots in task_keys(test_set)
     ]
     concluded = conclude(scored, settings.significance.level)
-    gate = None if settings.gate is None else check_gate(settings.gate, concluded.tasks)
+    gate = None if settings.gate is None else check_gate(settings.gate, concluded.tasks, concluded.findings)
     manifests = read_manifests(plan, workspace)
     model, baseline = evaluated.model.description, evaluated.baseline
     return EvaluationReport(

@@ -37,8 +37,10 @@ def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None)
     if gate is None:
         return sentence
     failed = sum(not check.passed for check in gate.checks)
-    count = f" ({failed} of {len(gate.checks)} requirements not met)" if failed else ""
-    return f"{sentence} Gate {'failed' if failed else 'passed'}{count}."
+    if failed:
+        return f"{sentence} Gate failed ({failed} of {len(gate.checks)} requirements not met)."
+    though = ", though not all outputs are usable" if any(task.outcome == "NotUsable" for task in tasks) else ""
+    return f"{sentence} Gate passed{though}."
 
 
 def _one_test(model: str, task: TaskReport, findings: Sequence[Finding]) -> str:

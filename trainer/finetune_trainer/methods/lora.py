@@ -59,6 +59,8 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         target_modules=targets,
         bias="none",
         task_type="CAUSAL_LM",
+        # Layers of GPT-2's kind keep their weights transposed; peft finds out too, and warns.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)

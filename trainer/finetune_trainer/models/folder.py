@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -39,7 +40,13 @@ def load_model(
             "Give the folder of a model as transformers saves it: config.json and the safetensors files.",
         ) from error
     model.config.use_cache = False
+    logging.getLogger("transformers.modeling_utils").addFilter(_is_news)
     return model
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Rows of one example are given without a mask: their padding is at the end, where causal attention looks last."""
+    return "We strongly recommend passing in an `attention_mask`" not in record.getMessage()
 
 
 def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -> None:

@@ -21,7 +21,7 @@ from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, Infrastructure, StageFailure
 from finetune_trainer.pod import cause
 from finetune_trainer.pod.failures import explain, port_taken
-from finetune_trainer.pod.logs import quiet, set_up_logs
+from finetune_trainer.pod.logs import set_up_logs, take_over_libraries
 from finetune_trainer.pod.rank import Assignment, RankProcess
 from finetune_trainer.pod.results import choose, failed_result, read_results, result_file, write_termination_message
 from finetune_trainer.pod.signals import listen
@@ -76,7 +76,7 @@ class Pod:
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-        quiet()
+        take_over_libraries()
         plan = self._plan
         host = os.environ.get(labels.ENV_RENDEZVOUS_HOST, "127.0.0.1")
         port = int(os.environ.get(labels.ENV_RENDEZVOUS_PORT, labels.RENDEZVOUS_PORT))

@@ -1,12 +1,19 @@
-"""What a pod prints: one line a message on stdout, with the rank if there are several, and no one else's noise."""
+"""What a pod prints: one line a message on stdout, with the rank if there are several.
+
+Warnings of libraries are printed in that form, once each, and nothing below a warning. One that says nothing to a user
+is mended where it is caused, or left out by its own words there: `engine/zero.py`, `models/folder.py`,
+`methods/lora.py`.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-import warnings
 
-_NOISY = ("deepspeed", "DeepSpeed", "transformers", "datasets", "urllib3", "filelock", "torch", "absl", "faiss", "peft")
+_LIBRARIES = (
+    "deepspeed", "DeepSpeed", "transformers", "datasets", "urllib3", "filelock", "torch", "absl", "faiss", "peft",
+)  # fmt: skip
+"""Some of these have levels and handlers of their own."""
 
 
 class _OneLine(logging.Formatter):
@@ -26,20 +33,17 @@ def set_up_logs(rank: int | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in _NOISY:
-        logging.getLogger(name)
     logging.getLogger("finetune_trainer").setLevel(logging.INFO)
-    quiet()
+    logging.captureWarnings(capture=True)
+    take_over_libraries()
 
 
-def quiet() -> None:
-    """Silence libraries; call again after importing them, since some set their own levels and handlers."""
+def take_over_libraries() -> None:
+    """Have libraries log as we do; call again after importing them, since some set their own levels and handlers."""
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
-        if isinstance(logger, logging.Logger) and name.split(".")[0] in _NOISY:
+        if isinstance(logger, logging.Logger) and name.split(".")[0] in _LIBRARIES:
             logger.handlers.clear()
             logger.propagate = True
-            logger.setLevel(logging.NOTSET if "." in name else logging.ERROR)
+            logger.setLevel(logging.NOTSET)
     # The agent reports a failed worker with a traceback; launch.py logs one line.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")

@@ -24,7 +24,7 @@ from finetune_trainer.observe.progress import ProgressReporter
 from finetune_trainer.observe.server import ProgressServer, serve
 from finetune_trainer.pod import cause
 from finetune_trainer.pod.failures import explain
-from finetune_trainer.pod.logs import quiet
+from finetune_trainer.pod.logs import take_over_libraries
 from finetune_trainer.pod.results import failed_result, is_follower, write_report
 from finetune_trainer.pod.signals import listen
 from finetune_trainer.stages import StageTable, find_stage
@@ -91,7 +91,7 @@ class RankProcess:
             # Ranks share the cores already; tokenizers also warns of a fork otherwise.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         recipe = find_stage(plan.stage, self._assignment.table)
-        quiet()
+        take_over_libraries()
         self._began.set()
         result = self._succeed(recipe(context))
         if ranks.size > 1:
