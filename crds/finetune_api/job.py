@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from finetune_api.adapt import ALL_LINEAR, Adapt, Align, Fuse
-from finetune_api.base import ApiModel, CelRule, form
+from finetune_api.base import ApiModel, CelRule, each, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
@@ -102,12 +102,12 @@ class Lineage(ApiModel):
 
 
 def _names_source(block: str, collection: str) -> CelRule:
-    return CelRule(
-        rule=(
-            f"!has(self.{block}) || self.{block}.{collection}.all(x, self.data.sources.exists(s, s.name == x.source))"
-        ),
-        message=f"every source named in {block}.{collection} must be one of data.sources",
-        field_path=f".{block}.{collection}",
+    return each(
+        f".{block}.{collection}",
+        "self.data.sources.exists(s, s.name == x.source)",
+        f"every source named in {block}.{collection} must be one of data.sources",
+        unless=f"!has(self.{block})",
+        field=".source",
     )
 
 
@@ -148,13 +148,12 @@ class FineTuneJobSpec(ApiModel):
             message="adapt.task.source must be one of data.sources",
             field_path=".adapt.task.source",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.objectives.all(o, !has(o.directions) || "
-                f"o.directions.all(d, {_direction_in_source('o', 'd')}))"
-            ),
-            message=f"each of pretrain.objectives.directions {_DIRECTION_MESSAGE}",
-            field_path=".pretrain.objectives",
+        each(
+            ".pretrain.objectives",
+            f"!has(x.directions) || x.directions.all(d, {_direction_in_source('x', 'd')})",
+            f"each of pretrain.objectives.directions {_DIRECTION_MESSAGE}",
+            unless="!has(self.pretrain)",
+            field=".directions",
         ),
         CelRule(
             rule=(
@@ -164,30 +163,26 @@ class FineTuneJobSpec(ApiModel):
             message=f"adapt.task.direction {_DIRECTION_MESSAGE}",
             field_path=".adapt.task.direction",
         ),
-        CelRule(
-            rule=(
-                "!has(self.evaluate) || self.evaluate.tasks.all(t, !has(t.direction) || "
-                f"{_direction_in_source('t', 't.direction')})"
-            ),
-            message=f"each of evaluate.tasks.direction {_DIRECTION_MESSAGE}",
-            field_path=".evaluate.tasks",
+        each(
+            ".evaluate.tasks",
+            f"!has(x.direction) || {_direction_in_source('x', 'x.direction')}",
+            f"each of evaluate.tasks.direction {_DIRECTION_MESSAGE}",
+            unless="!has(self.evaluate)",
+            field=".direction",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.objectives.all(o, o.type != 'CausalLM' || "
-                "self.data.sources.all(s, s.name != o.source || "
-                "(has(o.language) ? o.language in s.languages : s.languages.size() == 1)))"
-            ),
-            message="a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
-            field_path=".pretrain.objectives",
+        each(
+            ".pretrain.objectives",
+            "x.type != 'CausalLM' || self.data.sources.all(s, s.name != x.source || "
+            "(has(x.language) ? x.language in s.languages : s.languages.size() == 1))",
+            "a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
+            unless="!has(self.pretrain)",
+            field=".language",
         ),
-        CelRule(
-            rule=(
-                f"!has(self.model.scratch) || !has(self.adapt) || !(self.adapt.method in {_ADAPTERS}) || "
-                f"self.adapt.lora.targets.all(t, t in {[*LINEAR_LAYERS, ALL_LINEAR]})"
-            ),
-            message=f"a model from scratch has no other LoRA targets than {', '.join(LINEAR_LAYERS)} and {ALL_LINEAR}",
-            field_path=".adapt.lora.targets",
+        each(
+            ".adapt.lora.targets",
+            f"x in {[*LINEAR_LAYERS, ALL_LINEAR]}",
+            f"a model from scratch has no other LoRA targets than {', '.join(LINEAR_LAYERS)} and {ALL_LINEAR}",
+            unless=f"!has(self.model.scratch) || !has(self.adapt) || !(self.adapt.method in {_ADAPTERS})",
         ),
         CelRule(
             rule="!has(self.model.scratch) || has(self.pretrain)",

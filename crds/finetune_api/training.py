@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule, OneOf
+from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import Direction, LanguageCode, Name, Ratio
 from finetune_api.registries import CURRICULA, OBJECTIVES
 
@@ -119,10 +119,11 @@ class Pretrain(ApiModel):
     """Pre-training from scratch or continued, on a mixture of objectives."""
 
     cel_rules = (
-        CelRule(
-            rule="self.objectives.all(o, self.objectives.exists_one(p, p.name == o.name))",
-            message="names of objectives must be unique",
-            field_path=".objectives",
+        each(
+            ".objectives",
+            "self.objectives.exists_one(o, o.name == x.name)",
+            "names of objectives must be unique",
+            field=".name",
         ),
     )
 

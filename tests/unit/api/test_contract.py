@@ -116,8 +116,8 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
     ).spec
     problems = unsupported(spec)
     assert {p.field for p in problems} == {
-        "spec.fuse", "spec.export", "spec.adapt.method", "spec.evaluate.tasks[0].metrics",
-        "spec.evaluate.tasks[0].shots",
+        "spec.fuse", "spec.export", "spec.adapt.method", "spec.evaluate.tasks[0].metrics[0]",
+        "spec.evaluate.tasks[0].shots[0]",
     }  # fmt: skip
     assert all(p.reason == "NotSupported" for p in problems)
 
@@ -134,7 +134,7 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
         ),
         (
             {"evaluate": {"tasks": [TASK | {"metrics": ["BLEU", "F1"]}]}},
-            "evaluate.tasks[0].metrics",
+            "evaluate.tasks[0].metrics[1]",
             "F1 of Translation is not supported yet: use BLEU, chrF++, chrF or TER",
         ),
         (
