@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from finetune_api.adapt import ALL_LINEAR, Adapt, Align, Fuse
+from finetune_api.adapt import ALL_LINEAR, Adapt, AdaptBatch, Align, Fuse
 from finetune_api.base import ApiModel, CelRule, each, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
@@ -16,7 +16,7 @@ from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
 from finetune_api.registries import METHODS
 from finetune_api.stages import STAGES, Stage
 from finetune_api.status import FineTuneJobStatus
-from finetune_api.training import Checkpoint, Pretrain
+from finetune_api.training import Batch, Checkpoint, Pretrain
 
 
 class RuntimeReference(ApiModel):
@@ -122,6 +122,36 @@ def _direction_in_source(variable: str, direction: str) -> str:
 _DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
 
 
+def _rows_divide(stage: str, usual_length: int) -> CelRule:
+    """Where neither the manifest nor a model from scratch tells the length of a row, the pretrained model does."""
+    batch, context = f"self.{stage}.batch", "self.model.scratch.contextLength"
+    return CelRule(
+        rule=(
+            f"!has(self.{stage}) || (!has({batch}.sequenceLength) && !has(self.model.scratch)) || "
+            f"{batch}.globalTokens % ((has({batch}.sequenceLength) ? {batch}.sequenceLength : "
+            f"{context} < {usual_length} ? {context} : {usual_length}) * "
+            "self.parallelism.nodes * self.parallelism.processesPerNode * "
+            f"(type({batch}.microBatch) == int ? int({batch}.microBatch) : 1)) == 0"
+        ),
+        message=(
+            f"{stage}.batch.globalTokens must be a multiple of sequenceLength x nodes x processesPerNode x microBatch"
+        ),
+        field_path=f".{stage}.batch.globalTokens",
+    )
+
+
+def _fits_scratch_model(stage: str) -> CelRule:
+    length = f"self.{stage}.batch.sequenceLength"
+    return CelRule(
+        rule=(
+            f"!has(self.model.scratch) || !has(self.{stage}) || !has({length}) || "
+            f"{length} <= self.model.scratch.contextLength"
+        ),
+        message=f"{stage}.batch.sequenceLength must not exceed model.scratch.contextLength",
+        field_path=f".{stage}.batch.sequenceLength",
+    )
+
+
 _ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
 
 
@@ -189,45 +219,10 @@ class FineTuneJobSpec(ApiModel):
             message="a model from scratch needs a pretrain block: without it only noise would be adapted",
             field_path=".model.scratch",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.batch.globalTokens % (self.pretrain.batch.sequenceLength * "
-                "self.parallelism.nodes * self.parallelism.processesPerNode * "
-                "(type(self.pretrain.batch.microBatch) == int ? int(self.pretrain.batch.microBatch) : 1)) == 0"
-            ),
-            message=(
-                "pretrain.batch.globalTokens must be a multiple of "
-                "sequenceLength x nodes x processesPerNode x microBatch"
-            ),
-            field_path=".pretrain.batch.globalTokens",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.adapt) || self.adapt.batch.globalTokens % (self.adapt.batch.sequenceLength * "
-                "self.parallelism.nodes * self.parallelism.processesPerNode * "
-                "(type(self.adapt.batch.microBatch) == int ? int(self.adapt.batch.microBatch) : 1)) == 0"
-            ),
-            message=(
-                "adapt.batch.globalTokens must be a multiple of sequenceLength x nodes x processesPerNode x microBatch"
-            ),
-            field_path=".adapt.batch.globalTokens",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.model.scratch) || !has(self.pretrain) || "
-                "self.pretrain.batch.sequenceLength <= self.model.scratch.contextLength"
-            ),
-            message="pretrain.batch.sequenceLength must not exceed model.scratch.contextLength",
-            field_path=".pretrain.batch.sequenceLength",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.model.scratch) || !has(self.adapt) || "
-                "self.adapt.batch.sequenceLength <= self.model.scratch.contextLength"
-            ),
-            message="adapt.batch.sequenceLength must not exceed model.scratch.contextLength",
-            field_path=".adapt.batch.sequenceLength",
-        ),
+        _rows_divide("pretrain", Batch.usual_length),
+        _rows_divide("adapt", AdaptBatch.usual_length),
+        _fits_scratch_model("pretrain"),
+        _fits_scratch_model("adapt"),
         CelRule(
             rule="!has(self.adapt) || self.adapt.method != 'QLoRA' || self.parallelism.zero.stage <= 2",
             message="QLoRA needs parallelism.zero.stage 2 or lower",

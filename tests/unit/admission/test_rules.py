@@ -27,6 +27,18 @@ def test_each_rule_refuses_its_case_at_its_field(message: str, changes: Object, 
     assert [p.field for p in problems_in(changed(changes)) if message in p.message] == named_here(field)
 
 
+@pytest.mark.parametrize("batch", [{"globalTokens": 1024}, {"globalTokens": 1024, "sequenceLength": 32}])
+def test_rows_that_are_not_given_are_as_long_as_the_context_of_a_new_model(batch: Object) -> None:
+    """Of 64 tokens: 384 are three rows on each of two nodes, and less than one of 512."""
+    assert problems_in(changed({"adapt.batch": batch})) == []
+    assert problems_in(changed({"adapt.batch": batch | {"globalTokens": 384}})) == []
+
+
+def test_rows_of_a_pretrained_model_are_not_counted_before_it_is_known() -> None:
+    pretrained = {"model": {"from": {"uri": "file:///m"}}, "adapt.batch": {"globalTokens": 384}}
+    assert problems_in(changed(pretrained)) == []
+
+
 def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
     assert problems_in(runtime({})) == []
 
