@@ -41,6 +41,8 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 """Linear layers of a block, by `model_type` of config.json; of other architectures only the trainer knows them."""
 OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
 """Layers outside the blocks; whether a model has them is seen when it is built."""
+_UNPACKABLE = ("bloom",)
+"""Architectures that compute positions (ALiBi) from a plain mask, so examples of one row cannot be kept apart."""
 _CONTEXT = ("max_position_embeddings", "n_positions")
 _NAMED = 3
 """Tokens of one message."""
@@ -127,7 +129,13 @@ def fit_to_context(spec: FineTuneJobSpec, context_length: int | None) -> FineTun
 
 def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
     """Settings of `spec` that the pretrained model which it starts from cannot have; as far as its files say."""
-    return [*_too_long(spec, model), *_undivided(spec, model), *_unknown_targets(spec, model), *_too_many_tokens(model)]
+    return [
+        *_too_long(spec, model),
+        *_undivided(spec, model),
+        *_packed(spec, model),
+        *_unknown_targets(spec, model),
+        *_too_many_tokens(model),
+    ]
 
 
 def _batches(spec: FineTuneJobSpec) -> Iterator[tuple[str, Batch]]:
@@ -163,6 +171,15 @@ def _undivided(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Proble
                 f"spec.{stage}.batch.globalTokens",
                 f"{batch.global_tokens} is not a multiple of {length * rows}: rows of this model have {length} tokens, "
                 f"and nodes x processesPerNode x microBatch is {rows}; give another one, or sequenceLength",
+            )
+
+
+def _packed(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    for stage, batch in _batches(spec):
+        if batch.packing and model.architecture in _UNPACKABLE:
+            yield Problem(
+                f"spec.{stage}.batch.packing",
+                f"a {model.architecture} model cannot keep the examples of a packed row apart: use packing: false",
             )
 
 

@@ -69,6 +69,13 @@ def test_a_global_batch_that_rows_of_the_context_do_not_divide_is_refused() -> N
     assert said(spec_of(adapt=ADAPT | {"batch": {"globalTokens": 384}})) == []
 
 
+def test_packing_is_refused_where_examples_cannot_be_kept_apart() -> None:
+    bloom = PretrainedModel("bloom")
+    words = "a bloom model cannot keep the examples of a packed row apart: use packing: false"
+    assert said(spec_of(), bloom) == [("spec.adapt.batch.packing", words)]
+    assert said(spec_of(adapt=ADAPT | {"batch": {"packing": False}}), bloom) == []
+
+
 def test_targets_that_the_architecture_does_not_have_are_named_with_those_it_has() -> None:
     spec = spec_of(adapt=ADAPT | {"lora": {"targets": ["c_attn", "q_proj", "lm_head", "v_proj"]}})
     words = "a gpt2 model has no linear layer named {}: use all-linear, or some of c_attn, c_proj, c_fc"
