@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from finetune_api import labels
+from finetune_api.data import DataSource
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
+from finetune_api.pretrained import misfits, read_pretrained
 from finetune_api.problems import Problem
 
 FILE_SCHEME = "file://"
@@ -25,6 +30,41 @@ def make_paths_absolute(job: Object, manifest_folder: Path) -> Object:
         if _is_path(owner["uri"]):
             owner["uri"] = f"{FILE_SCHEME}{(manifest_folder / owner['uri']).resolve()}"
     return resolved
+
+
+def without_parents(job: Object, manifest_folder: Path) -> Object:
+    """A copy of `job` in which plain paths through a parent folder, `../data/x.tsv`, are full paths.
+
+    On a cluster no path has `..` in it: a manifest whose workspace is a claim stays as it is, and is refused in words.
+    """
+    spec = job.get("spec")
+    workspace = spec.get("workspace") if isinstance(spec, dict) else None
+    if isinstance(workspace, dict) and {"claimName", "create"} & workspace.keys():
+        return job
+    resolved = copy.deepcopy(job)
+    for _, owner in _uri_owners(resolved.get("spec", {})):
+        if _is_path(owner["uri"]) and ".." in Path(owner["uri"]).parts:
+            owner["uri"] = os.path.normpath(manifest_folder / owner["uri"])
+    return resolved
+
+
+def misfits_of_local_model(job: Object, folder: Path) -> list[Problem]:
+    """Settings of a job as written that do not fit the model it starts from, where the model's folder is here."""
+    try:
+        spec = FineTuneJob.from_manifest(job).spec
+    except ValidationError:
+        return []
+    path = local_model_folder(spec, folder)
+    model = read_pretrained(path, and_tokenizer=True) if path is not None else None
+    return misfits(spec, model) if model is not None else []
+
+
+def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:
+    """Where the pretrained model of a job may be on this machine; plain paths are relative to `folder`."""
+    uri = spec.model.from_.uri if spec.model.from_ is not None else ""
+    if not uri or not (_is_path(uri) or uri.startswith(FILE_SCHEME)):
+        return None
+    return folder / uri.removeprefix(FILE_SCHEME)
 
 
 def with_manifest(job: Object, manifest: Path) -> Object:
@@ -48,6 +88,12 @@ def local_files(job: Object) -> list[Path]:
     """Files and folders that a job reads here; `job` with its paths made absolute."""
     owners = [owner for _, owner in _uri_owners(job["spec"]) if owner["uri"].startswith(FILE_SCHEME)]
     return [path for owner in owners for path in _paths(owner, Path("/"))]
+
+
+def source_paths(source: DataSource) -> list[Path]:
+    """Files of a source with a `file://` URI, one for each language where the name has `{lang}`; none of another."""
+    owner = source.to_json_object()
+    return list(_paths(owner, Path("/"))) if source.uri.startswith(FILE_SCHEME) else []
 
 
 def _paths(owner: Object, folder: Path) -> Iterator[Path]:

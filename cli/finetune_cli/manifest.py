@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,15 @@ from pathlib import Path
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
-from finetune_cli.local_manifest import make_paths_absolute, missing_files, missing_local_files
+from finetune_cli.local_manifest import (
+    make_paths_absolute,
+    misfits_of_local_model,
+    missing_files,
+    missing_local_files,
+    without_parents,
+)
 from finetune_cli.refusal import refuse
-from finetune_operator.admission import ManifestProblem, problems_in_file, read_manifest
+from finetune_operator.admission import Check, ManifestProblem, problems_in_file, read_manifest
 
 STDIN = Path("-")
 SUFFIXES = (".yaml", ".yml")
@@ -40,7 +46,7 @@ def lint(path: Path) -> Iterator[tuple[str, list[ManifestProblem]]]:
 
 
 def _lint_file(name: str, content: bytes, folder: Path) -> tuple[str, list[ManifestProblem]]:
-    number, problems = problems_in_file(content, name, partial(missing_local_files, folder=folder))
+    number, problems = problems_in_file(content, name, *_local_view(folder))
     if not number and not problems:
         kinds = "no FineTuneJob, FineTuneRuntime or ClusterFineTuneRuntime in it"
         problems = [ManifestProblem(f"{name}:1", Problem("", kinds))]
@@ -51,7 +57,7 @@ def _lint_folder(folder: Path) -> Iterator[tuple[str, list[ManifestProblem]]]:
     """Files with nothing of ours in them are passed over."""
     found = False
     for path in sorted(path for suffix in SUFFIXES for path in folder.rglob(f"*{suffix}") if path.is_file()):
-        number, problems = problems_in_file(_read(path), str(path), partial(missing_local_files, folder=path.parent))
+        number, problems = problems_in_file(_read(path), str(path), *_local_view(path.parent))
         if number:
             found = True
             yield str(path), problems
@@ -59,11 +65,26 @@ def _lint_folder(folder: Path) -> Iterator[tuple[str, list[ManifestProblem]]]:
         refuse([f"{folder}: no manifest of ours below it; they end in {' or '.join(SUFFIXES)}"])
 
 
+def _local_view(
+    folder: Path, missing: Callable[[Object, Path], list[Problem]] | None = missing_local_files
+) -> tuple[Check, Callable[[Object], Object]]:
+    """What this machine adds to the rules of a cluster: files, models, and paths through a parent folder.
+
+    `folder` is that of the manifest.
+    """
+
+    def check(job: Object) -> list[Problem]:
+        return (missing(job, folder) if missing else []) + misfits_of_local_model(job, folder)
+
+    return check, partial(without_parents, manifest_folder=folder)
+
+
 def load_manifest(path: Path, *, check_files: bool = False) -> LoadedManifest:
     """The job of a manifest; with `check_files`, files that it names must be there. Refuses with all problems."""
     folder = path.resolve().parent
-    check = partial(missing_files, folder=folder) if check_files else None
-    written, problems = read_manifest(_read(path), str(path), check)
+    written, problems = read_manifest(
+        _read(path), str(path), *_local_view(folder, missing_files if check_files else None)
+    )
     if written is None or problems:
         refuse(problems)
     return LoadedManifest(written, make_paths_absolute(FineTuneJob.from_json_object(written).to_json_object(), folder))

@@ -14,7 +14,9 @@ from rich.text import Text
 from finetune_api.figures import bytes_, count, short_duration
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
+from finetune_api.pretrained import fit_to_context, read_pretrained
 from finetune_cli.estimate.job import DEVICES, JobEstimate, estimate_job
+from finetune_cli.local_manifest import local_model_folder
 from finetune_cli.manifest import load_manifest
 from finetune_cli.output import write_json
 
@@ -25,14 +27,19 @@ WIDTH = 140
 def print_plan(manifest: Path, device: str, *, as_json: bool) -> None:
     """Print what the job of a manifest needs on one of DEVICES."""
     loaded = load_manifest(manifest)
-    estimate = estimate_job(FineTuneJob.from_json_object(loaded.job).spec, DEVICES[device])
+    spec = FineTuneJob.from_json_object(loaded.job).spec
+    folder = local_model_folder(spec)
+    model = read_pretrained(folder) if folder is not None else None
+    spec = fit_to_context(spec, model.context_length if model is not None else None)
+    job = loaded.job | {"spec": spec.to_json_object()}
+    estimate = estimate_job(spec, DEVICES[device], model)
     if as_json:
-        write_json({"job": loaded.job, "estimate": asdict(estimate)})
+        write_json({"job": job, "estimate": asdict(estimate)})
         return
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    console.print(plan_view(loaded.job, loaded.written, estimate))
+    console.print(plan_view(job, loaded.written, estimate))
 
 
 def plan_view(job: Object, written: Object, estimate: JobEstimate) -> RenderableType:
@@ -40,11 +47,15 @@ def plan_view(job: Object, written: Object, estimate: JobEstimate) -> Renderable
     parts: list[RenderableType] = [_model_line(job, estimate)]
     if estimate.stages:
         parts += [Text(), _training_table(estimate), Text(), _memory_table(estimate)]
+    if estimate.lora_layers:
+        parts += [Text(), Text(f"LoRA updates {', '.join(estimate.lora_layers)}")]
     defaults = list(filled_in(written.get("spec", {}), job["spec"], "spec"))
     if defaults:
         parts += [Text(), Text(f"Defaults filled in ({len(defaults)})", style="bold"), _defaults_table(defaults)]
     if estimate.warnings:
         parts += [Text(), *(Text(f"⚠ {warning}", style="yellow") for warning in estimate.warnings)]
+    if estimate.notes:
+        parts += [Text(), *(Text(note, style="dim") for note in estimate.notes)]
     return Group(*parts)
 
 

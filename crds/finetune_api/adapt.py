@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -53,8 +53,8 @@ class Lora(ApiModel):
                 pattern=form(r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$", "must be the name of a layer, as in q_proj"),
             ),
         ]
-    ] = Field(default=["q_proj", "v_proj"], min_length=1, max_length=16)
-    """Names of the linear layers that get an update; all-linear: all of them, without the output layer."""
+    ] = Field(default=[ALL_LINEAR], min_length=1, max_length=16)
+    """Names of the linear layers that get an update; all-linear: all of them but the output layer, by any name."""
 
 
 class AdaptTask(ApiModel):
@@ -140,8 +140,10 @@ class AdaptBatch(Batch):
 
     global_tokens: int = Field(default=16384, ge=1, le=2**31 - 1)
     """Tokens of one optimizer step over all ranks: rows x sequenceLength, padding included."""
-    sequence_length: int = Field(default=512, ge=8, le=1_048_576)
-    """Tokens per row."""
+    sequence_length: int | None = Field(default=None, ge=8, le=1_048_576)
+    """Tokens per row; default: 512, or the model's context where that is shorter."""
+
+    usual_length: ClassVar[int] = 512
 
 
 class Adapt(ApiModel):

@@ -32,6 +32,11 @@ class CelRule:
     rule: str
     message: str
     field_path: str | None = None
+    kept_by: str | None = None
+    """CEL: of each element of the list `field_path`, in order, whether it keeps the rule. The API server can name the
+    list only; who evaluates the rule here names the elements."""
+    element_field: str = ""
+    """Of an element: the field that is wrong, as .name."""
 
     def to_json_object(self) -> dict[str, str]:
         """As an entry of `x-kubernetes-validations`."""
@@ -42,6 +47,26 @@ class CelRule:
     def is_transition(self) -> bool:
         """Whether the rule compares with the stored object and so runs on updates only."""
         return "oldSelf" in self.rule
+
+
+def each(collection: str, condition: str, message: str, *, unless: str = "", field: str = "") -> CelRule:
+    """A rule that each element `x` of a list keeps.
+
+    Args:
+        collection: path of the list, as .adapt.lora.targets.
+        condition: CEL over `x` and `self`.
+        message: what is wrong with those that do not keep it.
+        unless: CEL; where it holds the rule does not apply, as where there is no such list.
+        field: of an element: the field that is wrong.
+    """
+    list_, alternative = f"self{collection}", f"{unless} || " if unless else ""
+    return CelRule(
+        rule=f"{alternative}{list_}.all(x, {condition})",
+        message=message,
+        field_path=collection,
+        kept_by=f"{list_}.map(x, {condition})",
+        element_field=field,
+    )
 
 
 class OneOf:

@@ -70,7 +70,7 @@ REVISION = form(r"^[A-Za-z0-9][-A-Za-z0-9._/]*$", "must be a commit, tag or bran
 URI_RULES = (
     CelRule(
         rule="!self.uri.matches('(^|/)[.][.](/|$)')",
-        message="uri must not contain '..': name the file by its full path",
+        message="uri must not contain '..' on a cluster, nor after a scheme: name the file by its full path",
         field_path=".uri",
     ),
     CelRule(

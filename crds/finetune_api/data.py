@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule, OneOf
+from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, LanguageCode, Name, Ratio, Uri
 from finetune_api.registries import SOURCE_FORMATS
 
@@ -129,10 +129,11 @@ class Data(ApiModel):
     """Corpora and their preparation."""
 
     cel_rules = (
-        CelRule(
-            rule="self.sources.all(s, self.sources.exists_one(t, t.name == s.name))",
-            message="names of sources must be unique",
-            field_path=".sources",
+        each(
+            ".sources",
+            "self.sources.exists_one(t, t.name == x.name)",
+            "names of sources must be unique",
+            field=".name",
         ),
         CelRule(
             rule="self.sources.exists(s, s.role == 'Train')",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from finetune_api.adapt import TaskType
-from finetune_api.base import ApiModel, CelRule, OneOf
+from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import Direction, ModelReference, Name, Ratio
 from finetune_api.registries import DIAGNOSTICS, METRICS
 
@@ -148,18 +148,17 @@ class Evaluate(ApiModel):
     """Evaluation against a baseline."""
 
     cel_rules = (
-        CelRule(
-            rule="self.tasks.all(t, self.tasks.exists_one(u, u.name == t.name))",
-            message="names of tasks must be unique",
-            field_path=".tasks",
+        each(
+            ".tasks",
+            "self.tasks.exists_one(t, t.name == x.name)",
+            "names of tasks must be unique",
+            field=".name",
         ),
-        CelRule(
-            rule=(
-                "!has(self.gate) || self.gate.require.all(r, self.tasks.exists(t, t.name == r.task "
-                "&& (!has(r.metric) || r.metric in t.metrics) && r.shots in t.shots))"
-            ),
-            message="each requirement of the gate must name a task, and a metric and a shot that this task has",
-            field_path=".gate",
+        each(
+            ".gate.require",
+            "self.tasks.exists(t, t.name == x.task && (!has(x.metric) || x.metric in t.metrics) && x.shots in t.shots)",
+            "each requirement of the gate must name a task, and a metric and a shot that this task has",
+            unless="!has(self.gate)",
         ),
     )
 

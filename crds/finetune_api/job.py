@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from finetune_api.adapt import ALL_LINEAR, Adapt, Align, Fuse
-from finetune_api.base import ApiModel, CelRule, form
+from finetune_api.adapt import ALL_LINEAR, Adapt, AdaptBatch, Align, Fuse
+from finetune_api.base import ApiModel, CelRule, each, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
@@ -16,7 +16,7 @@ from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
 from finetune_api.registries import METHODS
 from finetune_api.stages import STAGES, Stage
 from finetune_api.status import FineTuneJobStatus
-from finetune_api.training import Checkpoint, Pretrain
+from finetune_api.training import Batch, Checkpoint, Pretrain
 
 
 class RuntimeReference(ApiModel):
@@ -102,12 +102,12 @@ class Lineage(ApiModel):
 
 
 def _names_source(block: str, collection: str) -> CelRule:
-    return CelRule(
-        rule=(
-            f"!has(self.{block}) || self.{block}.{collection}.all(x, self.data.sources.exists(s, s.name == x.source))"
-        ),
-        message=f"every source named in {block}.{collection} must be one of data.sources",
-        field_path=f".{block}.{collection}",
+    return each(
+        f".{block}.{collection}",
+        "self.data.sources.exists(s, s.name == x.source)",
+        f"every source named in {block}.{collection} must be one of data.sources",
+        unless=f"!has(self.{block})",
+        field=".source",
     )
 
 
@@ -120,6 +120,36 @@ def _direction_in_source(variable: str, direction: str) -> str:
 
 
 _DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
+
+
+def _rows_divide(stage: str, usual_length: int) -> CelRule:
+    """Where neither the manifest nor a model from scratch tells the length of a row, the pretrained model does."""
+    batch, context = f"self.{stage}.batch", "self.model.scratch.contextLength"
+    return CelRule(
+        rule=(
+            f"!has(self.{stage}) || (!has({batch}.sequenceLength) && !has(self.model.scratch)) || "
+            f"{batch}.globalTokens % ((has({batch}.sequenceLength) ? {batch}.sequenceLength : "
+            f"{context} < {usual_length} ? {context} : {usual_length}) * "
+            "self.parallelism.nodes * self.parallelism.processesPerNode * "
+            f"(type({batch}.microBatch) == int ? int({batch}.microBatch) : 1)) == 0"
+        ),
+        message=(
+            f"{stage}.batch.globalTokens must be a multiple of sequenceLength x nodes x processesPerNode x microBatch"
+        ),
+        field_path=f".{stage}.batch.globalTokens",
+    )
+
+
+def _fits_scratch_model(stage: str) -> CelRule:
+    length = f"self.{stage}.batch.sequenceLength"
+    return CelRule(
+        rule=(
+            f"!has(self.model.scratch) || !has(self.{stage}) || !has({length}) || "
+            f"{length} <= self.model.scratch.contextLength"
+        ),
+        message=f"{stage}.batch.sequenceLength must not exceed model.scratch.contextLength",
+        field_path=f".{stage}.batch.sequenceLength",
+    )
 
 
 _ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
@@ -148,13 +178,12 @@ class FineTuneJobSpec(ApiModel):
             message="adapt.task.source must be one of data.sources",
             field_path=".adapt.task.source",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.objectives.all(o, !has(o.directions) || "
-                f"o.directions.all(d, {_direction_in_source('o', 'd')}))"
-            ),
-            message=f"each of pretrain.objectives.directions {_DIRECTION_MESSAGE}",
-            field_path=".pretrain.objectives",
+        each(
+            ".pretrain.objectives",
+            f"!has(x.directions) || x.directions.all(d, {_direction_in_source('x', 'd')})",
+            f"each of pretrain.objectives.directions {_DIRECTION_MESSAGE}",
+            unless="!has(self.pretrain)",
+            field=".directions",
         ),
         CelRule(
             rule=(
@@ -164,75 +193,36 @@ class FineTuneJobSpec(ApiModel):
             message=f"adapt.task.direction {_DIRECTION_MESSAGE}",
             field_path=".adapt.task.direction",
         ),
-        CelRule(
-            rule=(
-                "!has(self.evaluate) || self.evaluate.tasks.all(t, !has(t.direction) || "
-                f"{_direction_in_source('t', 't.direction')})"
-            ),
-            message=f"each of evaluate.tasks.direction {_DIRECTION_MESSAGE}",
-            field_path=".evaluate.tasks",
+        each(
+            ".evaluate.tasks",
+            f"!has(x.direction) || {_direction_in_source('x', 'x.direction')}",
+            f"each of evaluate.tasks.direction {_DIRECTION_MESSAGE}",
+            unless="!has(self.evaluate)",
+            field=".direction",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.objectives.all(o, o.type != 'CausalLM' || "
-                "self.data.sources.all(s, s.name != o.source || "
-                "(has(o.language) ? o.language in s.languages : s.languages.size() == 1)))"
-            ),
-            message="a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
-            field_path=".pretrain.objectives",
+        each(
+            ".pretrain.objectives",
+            "x.type != 'CausalLM' || self.data.sources.all(s, s.name != x.source || "
+            "(has(x.language) ? x.language in s.languages : s.languages.size() == 1))",
+            "a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
+            unless="!has(self.pretrain)",
+            field=".language",
         ),
-        CelRule(
-            rule=(
-                f"!has(self.model.scratch) || !has(self.adapt) || !(self.adapt.method in {_ADAPTERS}) || "
-                f"self.adapt.lora.targets.all(t, t in {[*LINEAR_LAYERS, ALL_LINEAR]})"
-            ),
-            message=f"a model from scratch has no other LoRA targets than {', '.join(LINEAR_LAYERS)} and {ALL_LINEAR}",
-            field_path=".adapt.lora.targets",
+        each(
+            ".adapt.lora.targets",
+            f"x in {[*LINEAR_LAYERS, ALL_LINEAR]}",
+            f"a model from scratch has no other LoRA targets than {', '.join(LINEAR_LAYERS)} and {ALL_LINEAR}",
+            unless=f"!has(self.model.scratch) || !has(self.adapt) || !(self.adapt.method in {_ADAPTERS})",
         ),
         CelRule(
             rule="!has(self.model.scratch) || has(self.pretrain)",
             message="a model from scratch needs a pretrain block: without it only noise would be adapted",
             field_path=".model.scratch",
         ),
-        CelRule(
-            rule=(
-                "!has(self.pretrain) || self.pretrain.batch.globalTokens % (self.pretrain.batch.sequenceLength * "
-                "self.parallelism.nodes * self.parallelism.processesPerNode * "
-                "(type(self.pretrain.batch.microBatch) == int ? int(self.pretrain.batch.microBatch) : 1)) == 0"
-            ),
-            message=(
-                "pretrain.batch.globalTokens must be a multiple of "
-                "sequenceLength x nodes x processesPerNode x microBatch"
-            ),
-            field_path=".pretrain.batch.globalTokens",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.adapt) || self.adapt.batch.globalTokens % (self.adapt.batch.sequenceLength * "
-                "self.parallelism.nodes * self.parallelism.processesPerNode * "
-                "(type(self.adapt.batch.microBatch) == int ? int(self.adapt.batch.microBatch) : 1)) == 0"
-            ),
-            message=(
-                "adapt.batch.globalTokens must be a multiple of sequenceLength x nodes x processesPerNode x microBatch"
-            ),
-            field_path=".adapt.batch.globalTokens",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.model.scratch) || !has(self.pretrain) || "
-                "self.pretrain.batch.sequenceLength <= self.model.scratch.contextLength"
-            ),
-            message="pretrain.batch.sequenceLength must not exceed model.scratch.contextLength",
-            field_path=".pretrain.batch.sequenceLength",
-        ),
-        CelRule(
-            rule=(
-                "!has(self.model.scratch) || !has(self.adapt) || "
-                "self.adapt.batch.sequenceLength <= self.model.scratch.contextLength"
-            ),
-            message="adapt.batch.sequenceLength must not exceed model.scratch.contextLength",
-            field_path=".adapt.batch.sequenceLength",
-        ),
+        _rows_divide("pretrain", Batch.usual_length),
+        _rows_divide("adapt", AdaptBatch.usual_length),
+        _fits_scratch_model("pretrain"),
+        _fits_scratch_model("adapt"),
         CelRule(
             rule="!has(self.adapt) || self.adapt.method != 'QLoRA' || self.parallelism.zero.stage <= 2",
             message="QLoRA needs parallelism.zero.stage 2 or lower",

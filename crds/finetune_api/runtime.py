@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from finetune_api import labels
-from finetune_api.base import ApiModel, CelRule, form
+from finetune_api.base import ApiModel, CelRule, each, form
 from finetune_api.common import DnsName, Name
 from finetune_api.meta import ObjectMeta
 from finetune_api.objects import Object
@@ -206,10 +206,12 @@ class TenantRuntimeSpec(CommonRuntimeSpec):
     """A template that a tenant may write: it gives pods nothing that the tenant's own namespace does not have."""
 
     cel_rules = (
-        CelRule(
-            rule=f"!has(self.environment) || !self.environment.exists(v, v.name.matches('{_OPERATORS_VARIABLES}'))",
-            message="environment must not set variables of the loader, the interpreter, the shell or the operator",
-            field_path=".environment",
+        each(
+            ".environment",
+            f"!x.name.matches('{_OPERATORS_VARIABLES}')",
+            "environment must not set variables of the loader, the interpreter, the shell or the operator",
+            unless="!has(self.environment)",
+            field=".name",
         ),
         CelRule(
             rule="!has(self.scheduling.priorityClassName) || !self.scheduling.priorityClassName.startsWith('system-')",

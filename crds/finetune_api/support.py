@@ -125,14 +125,13 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
     yield from _name("adapt.method", adapt.method, METHODS)
     yield from _name("adapt.task.type", adapt.task.type, TASKS)
     yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
-    many = any(shots not in (0, 1) for shots in adapt.prompts.shots)
     yield from _flags(
         (
             (adapt.hints is not None, "adapt.hints", "hints", "remove it"),
             (adapt.prompts.dictionary is not None, "adapt.prompts.dictionary", "dictionary hints", "remove it"),
-            (many, "adapt.prompts.shots", "more than one shot", "use 0 and 1"),
         )
     )
+    yield from _shots("adapt.prompts.shots", adapt.prompts.shots)
 
 
 def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
@@ -142,10 +141,9 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
-        if any(shots not in (0, 1) for shots in task.shots):
-            yield _problem(f"{field}.shots", "more than one shot", "use 0 and 1")
-        for metric in task.metrics:
-            yield from _metric(f"{field}.metrics", metric, task.type)
+        yield from _shots(f"{field}.shots", task.shots)
+        for place, metric in enumerate(task.metrics):
+            yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}
     for index, need in enumerate(evaluate.gate.require if evaluate.gate else ()):
         counted = TASKS[types[need.task]].diagnostics if need.task in types else ()
@@ -163,6 +161,12 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             ),
             (evaluate.bias is not None, "evaluate.bias", "bias probes", "remove it"),
         )
+    )
+
+
+def _shots(field: str, shots: Sequence[int]) -> Iterator[Problem]:
+    return _flags(
+        (shot not in (0, 1), f"{field}[{i}]", "more than one shot", "use 0 and 1") for i, shot in enumerate(shots)
     )
 
 

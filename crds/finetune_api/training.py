@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, CelRule, OneOf
+from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import Direction, LanguageCode, Name, Ratio
 from finetune_api.registries import CURRICULA, OBJECTIVES
 
@@ -49,10 +49,23 @@ class Batch(ApiModel):
     """Tokens of one optimizer step over all ranks: rows x sequenceLength, padding included."""
     micro_batch: Annotated[int, Field(ge=1, le=65536)] | Literal["Auto"] = "Auto"
     """Rows of one forward pass per rank; Auto takes the largest that divides the rank's share and fits (at most 16)."""
-    sequence_length: int = Field(default=1024, ge=8, le=1_048_576)
-    """Tokens per row."""
+    sequence_length: int | None = Field(default=None, ge=8, le=1_048_576)
+    """Tokens per row; default: 1024, or the model's context where that is shorter."""
     packing: bool = True
     """Pack several examples into one row, with no attention between them."""
+
+    usual_length: ClassVar[int] = 1024
+    """Tokens per row where none are given and the model has room."""
+
+    @property
+    def tokens_per_row(self) -> int:
+        """`sequence_length`, or the usual one while the model is not known."""
+        return self.sequence_length or self.usual_length
+
+    def fit(self, context_length: int | None) -> Self:
+        """With the length of a row filled in: as given, or the usual one, or the context of a model that has less."""
+        length = self.sequence_length or min(self.usual_length, context_length or self.usual_length)
+        return self.model_copy(update={"sequence_length": length})
 
 
 class Budget(ApiModel):
@@ -119,10 +132,11 @@ class Pretrain(ApiModel):
     """Pre-training from scratch or continued, on a mixture of objectives."""
 
     cel_rules = (
-        CelRule(
-            rule="self.objectives.all(o, self.objectives.exists_one(p, p.name == o.name))",
-            message="names of objectives must be unique",
-            field_path=".objectives",
+        each(
+            ".objectives",
+            "self.objectives.exists_one(o, o.name == x.name)",
+            "names of objectives must be unique",
+            field=".name",
         ),
     )
 

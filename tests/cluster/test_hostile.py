@@ -10,7 +10,7 @@ import pytest
 from cluster.control_plane import ControlPlane, KubectlError
 from cluster.hostile_cases import JOB_CASES, RUNTIME_CASES, UNKNOWN_IN_A_JOB
 from finetune_api.objects import Object
-from unit.admission.rule_cases import GOOD, changed
+from unit.admission.rule_cases import GOOD, changed, named_by_the_api_server
 from unit.admission.runtime_cases import FAILING, ONLY_FOR_THE_PLATFORM_TEAM, runtime
 
 CREATE = ("create", "-f", "-")
@@ -63,7 +63,7 @@ def test_a_hostile_runtime(name: str, spec: Object, field: str, plane: ControlPl
 def test_each_rule_of_a_runtime(message: str, spec: Object, field: str, plane: ControlPlane, namespace: str) -> None:
     said = refusal(plane, namespace, json.dumps(runtime(spec)))
     assert message in said
-    assert field in said
+    assert named_by_the_api_server(field) in said
 
 
 def test_a_runtime_of_a_tenant_and_one_of_the_platform_team(plane: ControlPlane, namespace: str) -> None:

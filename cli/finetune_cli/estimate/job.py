@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from finetune_api.adapt import ALL_LINEAR
 from finetune_api.devices import GIB, find_accelerator
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.model import TrainTokenizer
+from finetune_api.model import LINEAR_LAYERS, TrainTokenizer
+from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
 from finetune_api.training import Batch
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.memory import Memory, training_memory
 from finetune_cli.estimate.shape import TransformerShape, shape_of_model_folder, shape_of_scratch
+from finetune_cli.estimate.steps import step_notes
+from finetune_cli.local_manifest import local_model_folder
 
 MAX_AUTO_MICRO_BATCH = 16
 
@@ -59,60 +61,86 @@ class TrainingEstimate:
 
 @dataclass(frozen=True, slots=True)
 class JobEstimate:
-    """What a job needs; `warnings` is what an expert would object to."""
+    """What a job needs; `warnings` is what an expert would object to, `notes` what is not known yet."""
 
     shape: TransformerShape | None
     device: Device
     ranks: int
     stages: tuple[TrainingEstimate, ...]
     warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+    lora_layers: tuple[str, ...] = field(default=())
+    """That get an update, by name; none where the adaptation is another, or the names are not known."""
 
 
 def auto_micro_batch(batch: Batch, ranks: int) -> int:
     """Rows per forward pass: the largest divisor of a rank's rows that is at most 16, or as asked."""
-    rows = batch.global_tokens // (batch.sequence_length * ranks)
+    rows = batch.global_tokens // (batch.tokens_per_row * ranks)
     if batch.micro_batch != "Auto":
         return batch.micro_batch
     return max(size for size in range(1, min(MAX_AUTO_MICRO_BATCH, max(rows, 1)) + 1) if rows % size == 0)
 
 
-def estimate_job(spec: FineTuneJobSpec, device: Device) -> JobEstimate:
+def estimate_job(spec: FineTuneJobSpec, device: Device, model: PretrainedModel | None = None) -> JobEstimate:
     """Parameters, memory per rank, tokens, FLOPs and time of each training stage.
 
     Times assume `device.flops_per_second` on every rank; tokens of `adapt` depend on the data and are not known here.
+
+    Args:
+        spec: with sequence lengths filled in, and absolute paths.
+        device: of each rank.
+        model: what the files of `spec.model.from` say, where they are on this machine.
     """
     shape = _shape(spec)
+    warnings, notes = step_notes(spec)
+    if spec.model.from_ is not None and model is None:
+        notes.append(
+            "the model is not on this machine: its size, its context and the names of its layers are not known; rows "
+            "that are not given are as long as its context, if that is shorter than the default"
+        )
+    stages: list[TrainingEstimate] = []
+    if shape is not None:
+        stages = _stages(spec, shape, device)
+        warnings = [*_warnings(spec, shape, device, stages), *warnings]
+    elif model is not None:
+        notes.append(f"sizes are not estimated for this architecture ({model.architecture or 'none in config.json'})")
     ranks = spec.parallelism.nodes * spec.parallelism.processes_per_node
-    if shape is None:
-        return JobEstimate(None, device, ranks, (), ("the model's size is not known before it is downloaded",))
+    if spec.evaluate is not None and spec.adapt is None:
+        warnings.append("evaluate without adapt: the model is compared with nothing unless baseline.model is given")
+    return JobEstimate(shape, device, ranks, tuple(stages), tuple(warnings), tuple(notes), lora_layers(spec, model))
+
+
+def lora_layers(spec: FineTuneJobSpec, model: PretrainedModel | None) -> tuple[str, ...]:
+    """Names of the layers that LoRA updates, as far as they are known."""
+    if spec.adapt is None or not METHODS[spec.adapt.method].adapter:
+        return ()
+    if ALL_LINEAR not in spec.adapt.lora.targets:
+        return tuple(spec.adapt.lora.targets)
+    if spec.model.scratch is not None:
+        return LINEAR_LAYERS
+    return (model.linear_layers or ()) if model is not None else ()
+
+
+def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> list[TrainingEstimate]:
     stages = []
     if spec.pretrain is not None:
-        per_token = flops_per_token(shape, spec.pretrain.batch.sequence_length)
+        batch = spec.pretrain.batch
+        per_token = flops_per_token(shape, batch.tokens_per_row)
         stages.append(
-            _stage(
-                "pretrain",
-                shape,
-                shape.parameters,
-                spec,
-                spec.pretrain.batch,
-                device,
-                spec.pretrain.budget.tokens,
-                per_token,
-            )
+            _stage("pretrain", shape, shape.parameters, spec, batch, device, spec.pretrain.budget.tokens, per_token)
         )
     if spec.adapt is not None:
-        sequence_length = spec.adapt.batch.sequence_length
+        batch = spec.adapt.batch
         lora = shape.lora_parameters(spec.adapt.lora.rank, spec.adapt.lora.targets)
         is_lora = METHODS[spec.adapt.method].adapter
         per_token = (
-            lora_flops_per_token(shape, lora, sequence_length) if is_lora else flops_per_token(shape, sequence_length)
+            lora_flops_per_token(shape, lora, batch.tokens_per_row)
+            if is_lora
+            else flops_per_token(shape, batch.tokens_per_row)
         )
-        stages.append(
-            _stage(
-                "adapt", shape, lora if is_lora else shape.parameters, spec, spec.adapt.batch, device, None, per_token
-            )
-        )
-    return JobEstimate(shape, device, ranks, tuple(stages), tuple(_warnings(spec, shape, device, stages)))
+        trainable = lora if is_lora else shape.parameters
+        stages.append(_stage("adapt", shape, trainable, spec, batch, device, None, per_token))
+    return stages
 
 
 def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
@@ -120,8 +148,8 @@ def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
         tokenizer = spec.model.tokenizer
         train = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
         return shape_of_scratch(spec.model.scratch, train.vocabulary_size)
-    pretrained = spec.model.from_
-    return shape_of_model_folder(Path(pretrained.uri.removeprefix("file://"))) if pretrained else None
+    folder = local_model_folder(spec)
+    return shape_of_model_folder(folder) if folder is not None else None
 
 
 def _stage(
@@ -143,12 +171,12 @@ def _stage(
         stage=name,
         trainable=trainable,
         micro_batch=micro_batch,
-        accumulation=max(1, batch.global_tokens // (batch.sequence_length * ranks * micro_batch)),
+        accumulation=max(1, batch.global_tokens // (batch.tokens_per_row * ranks * micro_batch)),
         tokens=tokens,
         steps=math.ceil(tokens / batch.global_tokens) if tokens is not None else None,
         flops=flops,
         seconds=flops / (device.flops_per_second * ranks) if flops is not None else None,
-        memory=training_memory(shape, trainable, parallelism, micro_batch, batch.sequence_length, bf16=bf16),
+        memory=training_memory(shape, trainable, parallelism, micro_batch, batch.tokens_per_row, bf16=bf16),
     )
 
 
@@ -161,18 +189,12 @@ def _warnings(
         for stage in stages
         if stage.memory.total > device.memory_bytes
     ]
-    if spec.adapt is not None and METHODS[spec.adapt.method].adapter:
-        unknown = [name for name in spec.adapt.lora.targets if name not in (*shape.linear_layers, ALL_LINEAR)]
-        if unknown:
-            warnings.append(
-                f"adapt.lora.targets {', '.join(unknown)}: no such linear layer; there are "
-                f"{', '.join(shape.linear_layers)}"
-            )
-        if spec.adapt.lora.rank > shape.kv_heads * shape.head_size:
-            warnings.append(
-                f"adapt.lora.rank {spec.adapt.lora.rank} is not below the width of k_proj and v_proj "
-                f"({shape.kv_heads * shape.head_size}): it saves nothing there"
-            )
+    adapt, width = spec.adapt, shape.kv_heads * shape.head_size
+    if adapt is not None and METHODS[adapt.method].adapter and adapt.lora.rank > width:
+        warnings.append(
+            f"adapt.lora.rank {adapt.lora.rank} is not below the width of k_proj and v_proj ({width}): it saves "
+            "nothing there"
+        )
     if spec.pretrain is not None and spec.pretrain.budget.tokens is not None:
         tokens_per_parameter = spec.pretrain.budget.tokens / shape.parameters
         if spec.model.scratch is not None and tokens_per_parameter < 1:
@@ -180,6 +202,4 @@ def _warnings(
                 f"pretrain sees {tokens_per_parameter:.1f} tokens per parameter; compute-optimal training takes "
                 "about 20 (Hoffmann et al. 2022): expect a weak model"
             )
-    if spec.evaluate is not None and spec.adapt is None:
-        warnings.append("evaluate without adapt: the model is compared with nothing unless baseline.model is given")
     return warnings

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
-from finetune_api.model import ScratchModel
+from finetune_api.model import LINEAR_LAYERS, ScratchModel
+from finetune_api.pretrained import LAYERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:
     """Sizes from a transformers `config.json` of the Llama or Mistral family.
 
     Raises:
-        KeyError: if a size is missing, as with other families.
+        KeyError: if a size is missing, or the blocks have other layers, as with other families.
     """
+    if LAYERS.get(str(config.get("model_type")), LINEAR_LAYERS) != LINEAR_LAYERS:
+        raise KeyError("model_type")
     heads = int(config["num_attention_heads"])
     hidden = int(config["hidden_size"])
     return TransformerShape(

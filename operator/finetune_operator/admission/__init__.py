@@ -4,9 +4,10 @@ Returns what is wrong as problems and raises nothing: a store refuses, a command
 """
 
 from finetune_operator.admission.admit import admit, problems_in, problems_in_status
-from finetune_operator.admission.manifest import ManifestProblem, problems_in_file, read_manifest
+from finetune_operator.admission.manifest import Check, ManifestProblem, problems_in_file, read_manifest
 
 __all__ = [
+    "Check",
     "ManifestProblem",
     "admit",
     "problems_in",

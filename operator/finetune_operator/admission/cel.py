@@ -6,6 +6,7 @@ from functools import cache
 
 import celpy
 from celpy.adapter import json_to_cel
+from celpy.celtypes import ListType
 from celpy.evaluation import CELEvalError
 from pydantic import ValidationError
 
@@ -24,7 +25,7 @@ def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: s
         if rule.is_transition and old is None:
             continue
         if not _holds(rule, new, old):
-            problems.append(Problem(f"{path}{rule.field_path or ''}", rule.message))
+            problems += [Problem(f"{path}{place}", rule.message) for place in _places(rule, new)]
     for name, child in child_models(model):
         value = new.get(name)
         previous = old.get(name) if old is not None else None
@@ -63,6 +64,19 @@ def _holds(rule: CelRule, new: Object, old: Object | None) -> bool:
         return bool(_program(rule.rule).evaluate(activation))
     except CELEvalError:
         return False
+
+
+def _places(rule: CelRule, new: Object) -> list[str]:
+    """Where a rule that does not hold is broken: its field, or those elements of it that do not keep the rule."""
+    field = rule.field_path or ""
+    if rule.kept_by is None:
+        return [field]
+    try:
+        kept = _program(rule.kept_by).evaluate({"self": json_to_cel(new)})
+    except CELEvalError:
+        return [field]
+    elements = kept if isinstance(kept, ListType) else ()
+    return [f"{field}[{i}]{rule.element_field}" for i, keeps in enumerate(elements) if not keeps] or [field]
 
 
 @cache

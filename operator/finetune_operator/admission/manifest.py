@@ -34,12 +34,17 @@ Check = Callable[[Object], list[Problem]]
 """Problems of a FineTuneJob as written that schema and rules do not know of."""
 
 
+def _as_written(job: Object) -> Object:
+    return job
+
+
 def read_manifest(
-    content: bytes, filename: str, also: Check | None = None
+    content: bytes, filename: str, also: Check | None = None, resolved: Callable[[Object], Object] = _as_written
 ) -> tuple[Object | None, list[ManifestProblem]]:
     """The one FineTuneJob of a file, and every problem of it: syntax, schema, rules, what is not supported yet.
 
-    The object is None only if the file is not YAML of the expected form.
+    `resolved` gives the job as the rules shall see it. The object is None only if the file is not YAML of the expected
+    form.
     """
     try:
         source = read_yaml(content)
@@ -48,17 +53,19 @@ def read_manifest(
     kind = source.value.get("kind")
     if kind != JOB:
         return source.value, _placed([Problem("kind", f"must be {JOB}, not {kind!r}")], filename, source)
-    return source.value, _placed(_problems(source.value, also), filename, source)
+    return source.value, _placed(_problems(source.value, also, resolved), filename, source)
 
 
-def problems_in_file(content: bytes, filename: str, also: Check | None = None) -> tuple[int, list[ManifestProblem]]:
+def problems_in_file(
+    content: bytes, filename: str, also: Check | None = None, resolved: Callable[[Object], Object] = _as_written
+) -> tuple[int, list[ManifestProblem]]:
     """How many objects of ours a file of any number of YAML documents has, and every problem of them."""
     try:
         ours = [source for source in read_documents(content) if _is_ours(source.value)]
     except YamlError as error:
         return int(GROUP.encode() in content), [_unreadable(error, filename)]
     return len(ours), [
-        problem for source in ours for problem in _placed(_problems(source.value, also), filename, source)
+        problem for source in ours for problem in _placed(_problems(source.value, also, resolved), filename, source)
     ]
 
 
@@ -66,11 +73,10 @@ def _is_ours(value: Object) -> bool:
     return value.get("kind") in MODELS or str(value.get("apiVersion")).startswith(f"{GROUP}/")
 
 
-def _problems(value: Object, also: Check | None) -> list[Problem]:
-    problems = problems_in(value)
-    if value.get("kind") == JOB:
-        problems += _unsupported(value) + (also(value) if also else [])
-    return problems
+def _problems(value: Object, also: Check | None, resolved: Callable[[Object], Object]) -> list[Problem]:
+    if value.get("kind") != JOB:
+        return problems_in(value)
+    return problems_in(resolved(value)) + _unsupported(value) + (also(value) if also else [])
 
 
 def _unsupported(value: Object) -> list[Problem]:

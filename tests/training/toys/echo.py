@@ -25,7 +25,7 @@ class Echo(Task[TestSet]):
             texts = data.texts(adapt.task.source, split, self._language(data, adapt.task.source))  # type: ignore[arg-type]
             tokens = PairTokens(texts.tokens, texts.tokens)
             prompt = create_prompt(adapt.prompts.template, data.tokenizer(), "")
-            fits = fitting_rows(prompt, tokens, adapt.batch.sequence_length)
+            fits = fitting_rows(prompt, tokens, adapt.batch.tokens_per_row)
             return PairExamples(prompt, tokens, fits[shuffled_rows(texts.keys[fits], adapt.task.max_examples, 1)])
 
         return TrainingData("echo", "CausalLM", examples("train"), {"echo": examples("validation")})

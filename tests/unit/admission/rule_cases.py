@@ -50,25 +50,42 @@ GOOD: Object = {
 
 NOT_GIVEN = object()
 
-FAILING: list[tuple[str, Object, str]] = [
+Case = tuple[str, Object, str]
+"""Words of the message, the change, the field; after a bar its elements, which the API server cannot name."""
+
+
+def named_here(field: str) -> list[str]:
+    """Fields that admission names for the field of a case."""
+    collection, _, elements = field.partition("|")
+    return [collection + element for element in elements.split(",")]
+
+
+def named_by_the_api_server(field: str) -> str:
+    """The field that the API server names for the field of a case."""
+    return field.partition("|")[0]
+
+
+FAILING: list[Case] = [
     ("exactly two languages", {"data.sources.0.languages": ["en"]}, "spec.data.sources[0].languages"),
     ("exactly one language", {"data.sources.1.languages": ["en", "es"]}, "spec.data.sources[1].languages"),
     ("must not contain '..'", {"data.sources.0.uri": "file:///a/../b"}, "spec.data.sources[0].uri"),
     ("after pvc:// comes the name", {"data.sources.0.uri": "pvc://Corpora/a"}, "spec.data.sources[0].uri"),
     ("must leave at least a tenth", {"data.split": {"validation": 0.5, "test": 0.5}}, "spec.data.split"),
-    ("names of sources must be unique", {"data.sources.1.name": "ui"}, "spec.data.sources"),
+    ("names of sources must be unique", {"data.sources.1.name": "ui"}, "spec.data.sources|[0].name,[1].name"),
     ("must have role Train", {"data.sources.0.role": "Test", "data.sources.1.role": "Test"}, "spec.data.sources"),
     ("needs tokens, seconds or both", {"pretrain.budget": {}}, "spec.pretrain.budget"),
     ("needs directions", {"pretrain.objectives.1.directions": NOT_GIVEN}, "spec.pretrain.objectives[1].directions"),
     ("belong to Translation", {"pretrain.objectives.0.directions": ["en-es"]},
      "spec.pretrain.objectives[0].directions"),
-    ("needs a language", {"pretrain.objectives.0.source": "ui"}, "spec.pretrain.objectives"),
+    ("needs a language", {"pretrain.objectives.0.source": "ui"}, "spec.pretrain.objectives|[0].language"),
     ("needs a language",
      {"pretrain.objectives.0": {"name": "lm", "type": "CausalLM", "source": "ui", "language": "fr"}},
-     "spec.pretrain.objectives"),
-    ("needs a language", {"pretrain.objectives.0.language": "es"}, "spec.pretrain.objectives"),
-    ("no other LoRA targets than q_proj", {"adapt.lora": {"targets": ["q_proj", "c_attn"]}}, "spec.adapt.lora.targets"),
-    ("names of objectives must be unique", {"pretrain.objectives.1.name": "lm"}, "spec.pretrain.objectives"),
+     "spec.pretrain.objectives|[0].language"),
+    ("needs a language", {"pretrain.objectives.0.language": "es"}, "spec.pretrain.objectives|[0].language"),
+    ("no other LoRA targets than q_proj", {"adapt.lora": {"targets": ["q_proj", "c_attn", "v_proj", "dense"]}},
+     "spec.adapt.lora.targets|[1],[3]"),
+    ("names of objectives must be unique", {"pretrain.objectives.1.name": "lm"},
+     "spec.pretrain.objectives|[0].name,[1].name"),
     ("hidden must be a multiple of heads", {"model.scratch.hidden": 66}, "spec.model.scratch.hidden"),
     ("heads must be a multiple of kvHeads", {"model.scratch.kvHeads": 3}, "spec.model.scratch.kvHeads"),
     ("must be even", {"model.scratch.hidden": 60}, "spec.model.scratch.hidden"),
@@ -85,9 +102,9 @@ FAILING: list[tuple[str, Object, str]] = [
     ("at most one of baseline.model and baseline.jobRef",
      {"evaluate.baseline": {"model": {"uri": "hf://a/b"}, "jobRef": {"name": "x"}}}, "spec.evaluate.baseline"),
     ("names of tasks must be unique", {"evaluate.tasks.1": {"name": "t", "source": "ui", "direction": "en-es"}},
-     "spec.evaluate.tasks"),
-    ("each requirement of the gate", {"evaluate.gate.require.0.metric": "TER"}, "spec.evaluate.gate"),
-    ("each requirement of the gate", {"evaluate.gate.require.1.shots": 1}, "spec.evaluate.gate"),
+     "spec.evaluate.tasks|[0].name,[1].name"),
+    ("each requirement of the gate", {"evaluate.gate.require.0.metric": "TER"}, "spec.evaluate.gate.require|[0]"),
+    ("each requirement of the gate", {"evaluate.gate.require.1.shots": 1}, "spec.evaluate.gate.require|[1]"),
     ("exactly one of metric and diagnostic", {"evaluate.gate.require.1.metric": "BLEU"},
      "spec.evaluate.gate.require[1]"),
     ("exactly one of metric and diagnostic", {"evaluate.gate.require.0.metric": NOT_GIVEN},
@@ -101,16 +118,20 @@ FAILING: list[tuple[str, Object, str]] = [
     ("exactly one of workspace.claimName", {"workspace.path": "/w"}, "spec.workspace"),
     ("at least one of pretrain, fuse", {"pretrain": NOT_GIVEN, "adapt": NOT_GIVEN, "evaluate": NOT_GIVEN}, "spec"),
     ("every source named in pretrain.objectives", {"pretrain.objectives.0.source": "gone"},
-     "spec.pretrain.objectives"),
-    ("every source named in evaluate.tasks", {"evaluate.tasks.0.source": "gone"}, "spec.evaluate.tasks"),
+     "spec.pretrain.objectives|[0].source"),
+    ("every source named in evaluate.tasks", {"evaluate.tasks.0.source": "gone"},
+     "spec.evaluate.tasks|[0].source"),
     ("pretrain.objectives.directions must name the two", {"pretrain.objectives.1.directions": ["en-de"]},
-     "spec.pretrain.objectives"),
+     "spec.pretrain.objectives|[1].directions"),
     ("adapt.task.direction must name the two", {"adapt.task.direction": "en-en"}, "spec.adapt.task.direction"),
-    ("evaluate.tasks.direction must name the two", {"evaluate.tasks.0.direction": "es-de"}, "spec.evaluate.tasks"),
+    ("evaluate.tasks.direction must name the two", {"evaluate.tasks.0.direction": "es-de"},
+     "spec.evaluate.tasks|[0].direction"),
     ("a model from scratch needs a pretrain block", {"pretrain": NOT_GIVEN}, "spec.model.scratch"),
     ("pretrain.batch.globalTokens must be a multiple", {"pretrain.batch.microBatch": 3},
      "spec.pretrain.batch.globalTokens"),
     ("adapt.batch.globalTokens must be a multiple", {"adapt.batch.globalTokens": 1000},
+     "spec.adapt.batch.globalTokens"),
+    ("adapt.batch.globalTokens must be a multiple", {"adapt.batch": {"globalTokens": 1000}},
      "spec.adapt.batch.globalTokens"),
     ("pretrain.batch.sequenceLength must not exceed", {"pretrain.batch.sequenceLength": 128},
      "spec.pretrain.batch.sequenceLength"),

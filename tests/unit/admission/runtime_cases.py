@@ -25,7 +25,8 @@ GOOD: Object = {
 
 FAILING: list[tuple[str, Object, str]] = [
     ("a volume has exactly one of", {"volumes": [{"name": "v"}]}, "spec.volumes[0]"),
-    ("environment must not set", {"environment": [{"name": "LD_PRELOAD", "value": "/x.so"}]}, "spec.environment"),
+    ("environment must not set", {"environment": [{"name": "LD_PRELOAD", "value": "/x.so"}]},
+     "spec.environment|[0].name"),
     ("must not be one of the system's", {"scheduling": {"priorityClassName": "system-node-critical"}},
      "spec.scheduling.priorityClassName"),
     ("mountPath must not contain '..'", {"volumeMounts": [{"name": "v", "mountPath": "/a/../b"}]},

@@ -13,7 +13,7 @@ from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
-from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed
+from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed, named_here
 from unit.admission.runtime_cases import FAILING as RUNTIME_FAILING
 from unit.admission.runtime_cases import ONLY_FOR_THE_PLATFORM_TEAM, runtime
 
@@ -24,7 +24,19 @@ def test_the_good_case_breaks_no_rule() -> None:
 
 @pytest.mark.parametrize(("message", "changes", "field"), FAILING, ids=[case[0] for case in FAILING])
 def test_each_rule_refuses_its_case_at_its_field(message: str, changes: Object, field: str) -> None:
-    assert [p.field for p in problems_in(changed(changes)) if message in p.message] == [field]
+    assert [p.field for p in problems_in(changed(changes)) if message in p.message] == named_here(field)
+
+
+@pytest.mark.parametrize("batch", [{"globalTokens": 1024}, {"globalTokens": 1024, "sequenceLength": 32}])
+def test_rows_that_are_not_given_are_as_long_as_the_context_of_a_new_model(batch: Object) -> None:
+    """Of 64 tokens: 384 are three rows on each of two nodes, and less than one of 512."""
+    assert problems_in(changed({"adapt.batch": batch})) == []
+    assert problems_in(changed({"adapt.batch": batch | {"globalTokens": 384}})) == []
+
+
+def test_rows_of_a_pretrained_model_are_not_counted_before_it_is_known() -> None:
+    pretrained = {"model": {"from": {"uri": "file:///m"}}, "adapt.batch": {"globalTokens": 384}}
+    assert problems_in(changed(pretrained)) == []
 
 
 def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
@@ -33,7 +45,7 @@ def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:
 
 @pytest.mark.parametrize(("message", "spec", "field"), RUNTIME_FAILING, ids=[case[0] for case in RUNTIME_FAILING])
 def test_what_a_tenant_may_not(message: str, spec: Object, field: str) -> None:
-    assert [p.field for p in problems_in(runtime(spec)) if message in p.message] == [field]
+    assert [p.field for p in problems_in(runtime(spec)) if message in p.message] == named_here(field)
 
 
 @pytest.mark.parametrize("field", ONLY_FOR_THE_PLATFORM_TEAM)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_api.objects import Object
-from finetune_cli.local_manifest import make_paths_absolute, missing_files, missing_local_files
+from finetune_cli.local_manifest import make_paths_absolute, missing_files, missing_local_files, without_parents
 from finetune_cli.log_tail import LogTail
 from finetune_cli.plan_view import filled_in
 from finetune_cli.workspace import make_workspace, read_job, workspace_of, write_json_atomically
@@ -22,6 +22,19 @@ def test_plain_paths_are_relative_to_the_manifest(tmp_path: Path) -> None:
     resolved = make_paths_absolute(written, tmp_path)
     assert resolved["spec"]["data"]["sources"][0]["uri"] == f"file://{tmp_path}/corpora/ui.tsv"
     assert written["spec"]["data"]["sources"][0]["uri"] == "corpora/ui.tsv"
+
+
+def test_paths_through_a_parent_folder_are_for_this_machine_only(tmp_path: Path) -> None:
+    def seen(uri: str, **spec: Any) -> str:
+        written = job(uri=uri)
+        resolved = without_parents(written | {"spec": written["spec"] | spec}, tmp_path / "jobs")
+        return str(resolved["spec"]["data"]["sources"][0]["uri"])
+
+    assert seen("../data/x.{lang}") == f"{tmp_path}/data/x.{{lang}}"
+    for uri in ("data/x.tsv", "pvc://claim/../x.tsv", "file:///a/../x.tsv"):
+        assert seen(uri) == uri
+    for claim in ({"claimName": "data"}, {"create": {"size": "1Gi"}}):
+        assert seen("../data/x.tsv", workspace=claim) == "../data/x.tsv"
 
 
 @pytest.mark.parametrize("uri", ["hf://org/set", "file:///data/ui.tsv", "pvc://claim/ui.tsv"])
@@ -63,6 +76,7 @@ def test_names_of_the_hub_are_told_from_paths(block: Object, hint: str, tmp_path
 @pytest.mark.parametrize("spec", [None, [], {"data": None}, {"data": {"sources": [{"uri": 3}, {"uri": "x{lang}"}]}}])
 def test_looking_for_files_expects_nothing_of_a_manifest(spec: Any, tmp_path: Path) -> None:
     assert all(problem.field for problem in missing_local_files({"spec": spec}, tmp_path))
+    assert without_parents({"spec": spec}, tmp_path) == {"spec": spec}
 
 
 def test_workspace_by_option_spec_or_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

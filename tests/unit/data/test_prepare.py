@@ -182,6 +182,45 @@ def test_a_model_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
         run(context)
 
 
+def pretrained(folder: Path, **adapt: Any) -> StageContext:
+    """A job whose corpus is missing: what is wrong with its model is told all the same."""
+    wanted = plan(folder, [ui(folder / "gone.tsv")])
+    spec = wanted.spec.to_json_object() | {"model": {"from": {"uri": f"file://{folder}/base"}}}
+    spec |= {"adapt": {"task": {"source": "ui", "direction": "en-es"}} | adapt}
+    return StageContext.single(wanted.model_copy(update={"spec": FineTuneJobSpec.from_json_object(spec)}))
+
+
+@pytest.mark.parametrize(
+    ("adapt", "message"),
+    [
+        ({"lora": {"targets": ["c_attn"]}}, r"targets\[0\]: a mistral model has no linear layer named c_attn"),
+        ({"batch": {"sequenceLength": 256}}, "sequenceLength: 256 exceeds the model's 128 positions"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused_before_anything_is_read(
+    adapt: dict[str, Any], message: str, base: Path
+) -> None:
+    with pytest.raises(BadConfiguration, match=message):
+        run(pretrained(base.parent, **adapt))
+
+
+def test_layers_of_an_architecture_that_is_not_in_the_table_are_looked_at(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_api.pretrained.LAYERS", {})
+    with pytest.raises(BadConfiguration, match="the model has no linear layer named c_attn") as caught:
+        run(pretrained(base.parent, lora={"targets": ["c_attn"]}))
+    assert "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" in caught.value.remedy
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused_first(base: Path) -> None:
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"vocab_size": 258}))
+    with pytest.raises(BadConfiguration, match="the tokenizer has 259 tokens, the model 258 embeddings: ") as caught:
+        run(pretrained(base.parent))
+    assert "model.resize_token_embeddings(259)" in caught.value.remedy
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff\x00\x80", b'{"version": "1.0"}'])
 def test_a_model_folder_with_a_broken_tokenizer_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()

@@ -62,17 +62,17 @@ def make_layout(settings: BatchSettings, ranks: Ranks, divisor: int, pad: int) -
     Raises:
         BadConfiguration: if the rows do not divide among ranks and micro-batches.
     """
-    per_step = settings.sequence_length * ranks.size
+    per_step = settings.tokens_per_row * ranks.size
     if settings.global_tokens % per_step:
         raise BadConfiguration(
             "BatchNotDivisible",
             f"batch.globalTokens {settings.global_tokens} is not a multiple of sequenceLength x ranks = "
-            f"{settings.sequence_length} x {ranks.size}",
+            f"{settings.tokens_per_row} x {ranks.size}",
             f"Use {max(1, round(settings.global_tokens / per_step)) * per_step}.",
         )
-    rows = settings.global_tokens // settings.sequence_length
+    rows = settings.global_tokens // settings.tokens_per_row
     micro_batch = _micro_batch(settings, rows // ranks.size, divisor)
-    return Layout(rows, settings.sequence_length, micro_batch, settings.packing, ranks.rank, ranks.size, pad)
+    return Layout(rows, settings.tokens_per_row, micro_batch, settings.packing, ranks.rank, ranks.size, pad)
 
 
 def _micro_batch(settings: BatchSettings, rows_of_rank: int, divisor: int) -> int:

@@ -15,6 +15,13 @@ from finetune_trainer.models import ModelChoice, load_model
 class Method(Protocol):
     """Which weights of a model are trained, and how the result becomes a whole model again. Stateless."""
 
+    def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
+        """Refuse settings that do not fit the model, before anything else is done and without its weights.
+
+        Raises:
+            BadConfiguration: if they do not.
+        """
+
     def load(self, base: ModelChoice, model_class: str) -> PreTrainedModel:
         """The model to start from, on the CPU; a class of transformers adds the task's head."""
         return load_model(base.folder, base.field, model_class)

@@ -18,7 +18,7 @@ from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.adapt import Lora as LoraSettings
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, load_model, make_readable, save_model
+from finetune_trainer.models import ModelChoice, load_model, make_readable, model_outline, save_model
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
@@ -26,6 +26,11 @@ ADAPTER = "adapter"
 
 class Lora(Method):
     """An update of low rank at each target; only the updates are trained."""
+
+    def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
+        """See Method: targets must be layers of the model."""
+        if ALL_LINEAR not in adapt.lora.targets:
+            _targets(model_outline(base.folder, base.field, model_class), adapt.lora.targets)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """See Method."""
@@ -57,10 +62,9 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         lora_alpha=settings.alpha,  # type: ignore[arg-type, unused-ignore]
         lora_dropout=settings.dropout,
         target_modules=targets,
+        fan_in_fan_out=_has_transposed_layers(model),
         bias="none",
         task_type="CAUSAL_LM",
-        # Layers of GPT-2's kind keep their weights transposed; peft finds out too, and warns.
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
@@ -96,6 +100,11 @@ def linear_layers(model: PreTrainedModel) -> list[str]:
         if isinstance(module, nn.Linear | Conv1D) and not (tied and module is head)
     }
     return list(names)
+
+
+def _has_transposed_layers(model: PreTrainedModel) -> bool:
+    """Whether the linear layers are GPT-2's, which keep their weights as (inputs, outputs)."""
+    return any(isinstance(module, Conv1D) for module in model.modules())
 
 
 def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> None:

@@ -34,11 +34,7 @@ def load_model(
             folder, dtype=dtype, local_files_only=True
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadConfiguration(
-            "ModelNotReadable",
-            f"{field}: {folder} cannot be loaded by {model_class}: {(str(error).strip().splitlines() or ['?'])[0]}",
-            "Give the folder of a model as transformers saves it: config.json and the safetensors files.",
-        ) from error
+        raise _not_readable(folder, field, model_class, error) from error
     model.config.use_cache = False
     logging.getLogger("transformers.modeling_utils").addFilter(_is_news)
     return model
@@ -47,6 +43,29 @@ def load_model(
 def _is_news(record: logging.LogRecord) -> bool:
     """Rows of one example are given without a mask: their padding is at the end, where causal attention looks last."""
     return "We strongly recommend passing in an `attention_mask`" not in record.getMessage()
+
+
+def model_outline(folder: Path, field: str, model_class: str = "AutoModelForCausalLM") -> PreTrainedModel:
+    """A model without weights, on the meta device: its layers can be named, at a second for 7B parameters.
+
+    Raises:
+        BadConfiguration: if config.json is not of a model that can be built.
+    """
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            model: PreTrainedModel = getattr(transformers, model_class).from_config(config)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _not_readable(folder, field, model_class, error) from error
+    return model
+
+
+def _not_readable(folder: Path, field: str, model_class: str, error: Exception) -> BadConfiguration:
+    return BadConfiguration(
+        "ModelNotReadable",
+        f"{field}: {folder} cannot be loaded by {model_class}: {(str(error).strip().splitlines() or ['?'])[0]}",
+        "Give the folder of a model as transformers saves it: config.json and the safetensors files.",
+    )
 
 
 def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from finetune_api.pretrained import too_many_tokens
 from finetune_trainer.errors import BadConfiguration
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ class Vocabulary(Protocol):
         ...
 
 
-_NAMED = 3
-"""Tokens of one message."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
@@ -80,33 +79,30 @@ def check_vocabulary(folder: Path, field: str, tokenizer: PreTrainedTokenizerBas
         )
 
 
-def _without_embedding(tokenizer: Vocabulary, embeddings: int) -> str:
-    """Such as: <pad> has none."""
-    lacking = [str(token) for token in tokenizer.convert_ids_to_tokens(list(range(embeddings, len(tokenizer))))]
-    more = len(lacking) - _NAMED
-    names = [*lacking[:_NAMED], f"{more:,} more"] if more > 0 else lacking
-    return f"{', '.join(names)} {'has' if len(lacking) == 1 else 'have'} none"
-
-
 def check_fit(model: PreTrainedModel, tokenizer: Vocabulary, sequence_length: int | None = None) -> None:
     """Refuse a tokenizer, or rows, that the model was not made for.
 
     Raises:
         BadConfiguration: if a token has no embedding, or a row has more tokens than positions.
     """
-    embeddings = int(model.config.vocab_size)
-    if len(tokenizer) > embeddings:
-        raise BadConfiguration(
-            "TokenizerMismatch",
-            f"the tokenizer has {len(tokenizer):,} tokens, the model {embeddings:,} embeddings: "
-            f"{_without_embedding(tokenizer, embeddings)}",
-            "Use the tokenizer that the model was trained with, or give the new tokens embeddings in its folder: "
-            f"model.resize_token_embeddings({len(tokenizer)}); model.save_pretrained(folder).",
-        )
+    check_tokens(tokenizer, int(model.config.vocab_size))
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest is not None and sequence_length is not None and sequence_length > longest:
         raise BadConfiguration(
             "SequenceTooLong",
             f"batch.sequenceLength {sequence_length:,} exceeds the model's {longest:,} positions",
             f"Use at most {longest}.",
+        )
+
+
+def check_tokens(tokenizer: Vocabulary, embeddings: int) -> None:
+    """Refuse a tokenizer with more tokens than a model has `embeddings`.
+
+    Raises:
+        BadConfiguration: if it has.
+    """
+    if len(tokenizer) > embeddings:
+        lacking = tokenizer.convert_ids_to_tokens(list(range(embeddings, len(tokenizer))))
+        raise BadConfiguration(
+            "TokenizerMismatch", *too_many_tokens(len(tokenizer), embeddings, [str(token) for token in lacking])
         )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from finetune_api.adapt import Adapt
 from finetune_api.registries import METHODS
+from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_api.training import Curriculum
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import check_fit, check_vocabulary, newest_model
+from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
@@ -22,8 +24,7 @@ from finetune_trainer.run.stage import TrainingRecipe, train_stage
 from finetune_trainer.stages import artifact_path
 from finetune_trainer.tasks import TrainingData, find_task
 
-FEW_STEPS = 20
-"""Of all epochs together; with fewer an optimizer hardly gets anywhere, whatever its learning rate."""
+_log = logging.getLogger(__name__)
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -34,11 +35,12 @@ def run(context: StageContext) -> StageOutcome:
         raise BadConfiguration("NoAdaptBlock", "the spec has no adapt block", "Add spec.adapt.")
     method, task = find_method(adapt.method), find_task(adapt.task.type)
     base = newest_model(plan, context.workspace)
+    adapt = adapt.model_copy(update={"batch": adapt.batch.fit(context_length(base.folder))})
     context.progress.update(phase="Loading")
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     tokenizer = data.tokenizer()
     model = method.load(base, task.model_class)
-    check_fit(model, tokenizer, adapt.batch.sequence_length)
+    check_fit(model, tokenizer, adapt.batch.tokens_per_row)
     check_vocabulary(base.folder, base.field, tokenizer)
 
     context.progress.update(phase="Reading")
@@ -48,12 +50,17 @@ def run(context: StageContext) -> StageOutcome:
         context.progress.update(message=few_steps(steps))
     objective = find_objective(examples.objective)
 
-    def save(folder: Path, trained: nn.Module, weights: dict[str, Tensor]) -> None:
-        method.save(folder, trained, weights, base)
+    def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+        method.save(folder, model, weights, base)
         tokenizer.save_pretrained(folder)
 
+    trained = method.wrap(model, adapt, base)
+    if context.ranks.is_main:
+        layers = {name.rpartition(".")[2]: None for name in getattr(trained, "targeted_module_names", ())}
+        _log.info("rows of %d tokens; training %s", adapt.batch.tokens_per_row, ", ".join(layers) or "all weights")
+
     recipe = TrainingRecipe(
-        model=method.wrap(model, adapt, base),
+        model=trained,
         arms={examples.name: ArmExamples(objective, examples.train)},
         weights={examples.name: 1.0},
         validation={name: ArmExamples(objective, part) for name, part in examples.validation.items()},
@@ -86,20 +93,6 @@ def _settings(context: StageContext, adapt: Adapt, examples: TrainingData, pad: 
         trains_adapter=METHODS[adapt.method].adapter,
         skip_steps=context.plan.skip_steps,
     )
-
-
-def expected_steps(adapt: Adapt, tokens: int, examples: int) -> int:
-    """Optimizer steps of all epochs, about: packed rows are taken for full."""
-    batch = adapt.batch
-    per_epoch = (
-        tokens / batch.global_tokens if batch.packing else examples * batch.sequence_length / batch.global_tokens
-    )
-    return max(1, round(adapt.epochs * per_epoch))
-
-
-def few_steps(steps: int) -> str:
-    """A warning in one line."""
-    return f"only {steps} steps: lower adapt.batch.globalTokens, or raise epochs"
 
 
 def describe(outcome: TrainOutcome, examples: int, adapt: Adapt) -> str:

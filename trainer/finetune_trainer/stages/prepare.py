@@ -37,6 +37,7 @@ def run(context: StageContext) -> StageOutcome:
     began = time.monotonic()
     plan, data = context.plan, context.plan.spec.data
     artifact = artifact_path(plan)
+    pretrained = _pretrained_tokenizer(plan.spec)
     digests = source_digests(plan)
     with (
         write_artifact(context.workspace, artifact, plan, digests) as folder,
@@ -53,7 +54,7 @@ def run(context: StageContext) -> StageOutcome:
             for s, a in zip(staged, assignments, strict=True)
         }
         _report(context, phase="Writing", message="training the tokenizer")
-        tokenizer = _tokenizer(plan.spec, folder)
+        tokenizer = pretrained or _new_tokenizer(plan.spec, folder)
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
             source.name: encode_splits(
@@ -75,12 +76,26 @@ def _report(context: StageContext, *, phase: Phase | None = None, step: int | No
         raise Preempted(None, "stopped on request; prepare starts anew")
 
 
-def _tokenizer(spec: FineTuneJobSpec, folder: Path) -> PreTrainedTokenizerFast:
-    """The pretrained model's own, or a new one."""
-    if spec.model.from_ is not None:
-        from finetune_trainer.models import load_tokenizer, referenced_model  # they import torch
+def _pretrained_tokenizer(spec: FineTuneJobSpec) -> PreTrainedTokenizerFast | None:
+    """The tokenizer of the pretrained model, if there is one; settings that do not fit the model are refused here.
 
-        return load_tokenizer(referenced_model(spec.model.from_, "spec.model.from").folder, "spec.model.from.uri")
+    That is first of all: later stages would find the same, after hours.
+    """
+    if spec.model.from_ is None:
+        return None
+    from finetune_trainer.models import check_pretrained, referenced_model  # they import torch
+
+    base = referenced_model(spec.model.from_, "spec.model.from")
+    tokenizer = check_pretrained(spec, base)
+    if spec.adapt is not None:
+        from finetune_trainer.methods import find_method
+        from finetune_trainer.tasks import find_task
+
+        find_method(spec.adapt.method).check(spec.adapt, base, find_task(spec.adapt.task.type).model_class)
+    return tokenizer
+
+
+def _new_tokenizer(spec: FineTuneJobSpec, folder: Path) -> PreTrainedTokenizerFast:
     tokenizer, scratch = spec.model.tokenizer, spec.model.scratch
     settings = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
     context_length = scratch.context_length if scratch else DEFAULT_CONTEXT_LENGTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import check_fit, load_model, newest_model, save_model, scratch_model
+from finetune_trainer.models import check_fit, context_length, load_model, newest_model, save_model, scratch_model
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
 from finetune_trainer.stages import artifact_path
+
+_log = logging.getLogger(__name__)
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -29,12 +32,15 @@ def run(context: StageContext) -> StageOutcome:
     pretrain = plan.spec.pretrain
     if pretrain is None:
         raise BadConfiguration("NoPretrainBlock", "the spec has no pretrain block", "Add spec.pretrain.")
+    pretrain = pretrain.model_copy(update={"batch": pretrain.batch.fit(_context_length(context))})
+    if context.ranks.is_main:
+        _log.info("rows of %d tokens", pretrain.batch.tokens_per_row)
     context.progress.update(phase="Reading")
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     arms = list_arms(pretrain.objectives, plan.spec.data.sources)
 
     def examples(split: Split) -> dict[str, ArmExamples]:
-        longest = pretrain.batch.sequence_length
+        longest = pretrain.batch.tokens_per_row
         objectives = {arm.name: find_objective(arm.settings.type) for arm in arms}
         return {
             arm.name: ArmExamples(objectives[arm.name], objectives[arm.name].examples(arm, data, split, longest))
@@ -74,13 +80,18 @@ def _settings(context: StageContext, pretrain: Pretrain, pad: int) -> TrainSetti
     )
 
 
+def _context_length(context: StageContext) -> int | None:
+    scratch = context.plan.spec.model.scratch
+    return scratch.context_length if scratch else context_length(newest_model(context.plan, context.workspace).folder)
+
+
 def _model(context: StageContext, tokenizer: PreTrainedTokenizerBase, pretrain: Pretrain) -> PreTrainedModel:
     scratch = context.plan.spec.model.scratch
     if scratch is not None:
         return scratch_model(scratch, tokenizer, pretrain.seed)
     base = newest_model(context.plan, context.workspace)
     model = load_model(base.folder, base.field)
-    check_fit(model, tokenizer, pretrain.batch.sequence_length)
+    check_fit(model, tokenizer, pretrain.batch.tokens_per_row)
     return model
 
 

@@ -49,7 +49,7 @@ class _Builder:
             matches, similarity = found.rows, found.similarity
         selection = select_examples(
             self.prompt, self.tokens(split), self.tokens(self.pool), rows, matches, self.adapt.prompts.shots,
-            self.adapt.batch.sequence_length,
+            self.adapt.batch.tokens_per_row,
         )  # fmt: skip
         matched = matches >= 0
         return selection, float(similarity[matched].mean()) if matched.any() else 0.0
@@ -130,6 +130,6 @@ def _why_nothing(adapt: Adapt, segments: int, selection: Selection) -> tuple[str
         )
     message = (
         f"spec.adapt.batch.sequenceLength: none of {selection.too_long:,} segments fits into "
-        f"{adapt.batch.sequence_length} tokens with its prompt"
+        f"{adapt.batch.tokens_per_row} tokens with its prompt"
     )
     return message, "Raise sequenceLength."

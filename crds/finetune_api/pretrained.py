@@ -1,0 +1,212 @@
+"""What the folder of a pretrained model says of it, read without loading it, and which settings do not fit it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_api.adapt import ALL_LINEAR
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.model import LINEAR_LAYERS
+from finetune_api.problems import Problem
+from finetune_api.registries import METHODS
+from finetune_api.training import Batch
+
+_FUSED = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
+_SEPARATE = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+_GPT2 = ("c_attn", "c_proj", "c_fc")
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("cohere", "cohere2", "ernie4_5", "gemma", "gemma2", "gemma3_text", "granite", "helium", "llama", "mistral",
+         "olmo", "olmo2", "olmo3", "qwen2", "qwen3", "seed_oss", "smollm3", "stablelm"),
+        LINEAR_LAYERS,
+    ),
+    **dict.fromkeys(("bloom", "falcon", "gpt_neox", "persimmon"), _FUSED),
+    **dict.fromkeys(("gpt2", "gpt_bigcode"), _GPT2),
+    **dict.fromkeys(("opt", "xglm"), _SEPARATE),
+    "apertus": ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"),
+    "arcee": ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"),
+    "codegen": ("qkv_proj", "out_proj", "fc_in", "fc_out"),
+    "glm": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "gpt_neo": ("q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj"),
+    "gptj": ("q_proj", "k_proj", "v_proj", "out_proj", "fc_in", "fc_out"),
+    "mpt": ("Wqkv", "out_proj", "up_proj", "down_proj"),
+    "phi": ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
+    "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "starcoder2": ("q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj"),
+}  # fmt: skip
+"""Linear layers of a block, by `model_type` of config.json; of other architectures only the trainer knows them."""
+OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
+"""Layers outside the blocks; whether a model has them is seen when it is built."""
+_CONTEXT = ("max_position_embeddings", "n_positions")
+_NAMED = 3
+"""Tokens of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedModel:
+    """What is known of a model before it is loaded; None where its files do not say."""
+
+    architecture: str | None = None
+    """`model_type` of config.json."""
+    context_length: int | None = None
+    """Most tokens of a row."""
+    embeddings: int | None = None
+    """Rows of the embedding matrix."""
+    tokens: tuple[str, ...] = ()
+    """Of its tokenizer, by number, added ones included."""
+
+    @property
+    def linear_layers(self) -> tuple[str, ...] | None:
+        """Of one block."""
+        return LAYERS.get(self.architecture or "")
+
+
+def read_pretrained(folder: Path, *, and_tokenizer: bool = False) -> PretrainedModel | None:
+    """What the files of a model folder say, or None if it has no readable config.json.
+
+    Args:
+        folder: as transformers saves a model.
+        and_tokenizer: also read tokenizer.json, which takes up to half a second.
+    """
+    config = _read_object(folder / "config.json")
+    if config is None:
+        return None
+    text = config.get("text_config")
+    sizes = text if isinstance(text, dict) else config
+    return PretrainedModel(
+        architecture=str(config["model_type"]) if "model_type" in config else None,
+        context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
+        embeddings=_size(sizes, "vocab_size"),
+        tokens=_tokens(_read_object(folder / "tokenizer.json") or {}) if and_tokenizer else (),
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _size(config: Mapping[str, Any], key: str) -> int | None:
+    value = config.get(key)
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _tokens(tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tokens of a tokenizer.json, in the order of their numbers; none where it is not as expected."""
+    try:
+        vocabulary = tokenizer["model"]["vocab"]
+        pairs = vocabulary.items() if isinstance(vocabulary, dict) else ((t, i) for i, (t, _) in enumerate(vocabulary))
+        numbers = {str(token): int(number) for token, number in pairs}
+        numbers |= {str(added["content"]): int(added["id"]) for added in tokenizer.get("added_tokens") or ()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ()
+    return tuple(sorted(numbers, key=numbers.__getitem__))
+
+
+def fit_to_context(spec: FineTuneJobSpec, context_length: int | None) -> FineTuneJobSpec:
+    """`spec` with the sequence lengths that it leaves open filled in for a model of this context.
+
+    `context_length` is None where the model has no limit, or nobody knows it. A model from scratch has its own.
+    """
+    if spec.model.scratch is not None:
+        context_length = spec.model.scratch.context_length
+    fitted = {
+        name: block.model_copy(update={"batch": block.batch.fit(context_length)})
+        for name, block in (("pretrain", spec.pretrain), ("adapt", spec.adapt))
+        if block is not None
+    }
+    return spec.model_copy(update=fitted)
+
+
+def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
+    """Settings of `spec` that the pretrained model which it starts from cannot have; as far as its files say."""
+    return [
+        *_too_long(spec, model),
+        *_undivided(spec, model),
+        *_unknown_targets(spec, model),
+        *_too_many_tokens(model),
+    ]
+
+
+def _batches(spec: FineTuneJobSpec) -> Iterator[tuple[str, Batch]]:
+    if spec.pretrain is not None:
+        yield "pretrain", spec.pretrain.batch
+    if spec.adapt is not None:
+        yield "adapt", spec.adapt.batch
+
+
+def _too_long(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    for stage, batch in _batches(spec):
+        longest = model.context_length
+        if longest is not None and batch.sequence_length is not None and batch.sequence_length > longest:
+            yield Problem(f"spec.{stage}.batch.sequenceLength", too_long(batch.sequence_length, longest))
+
+
+def too_long(sequence_length: int, positions: int) -> str:
+    """In words: rows are longer than the model's context."""
+    return f"{sequence_length:,} exceeds the model's {positions:,} positions: use at most {positions}"
+
+
+def _undivided(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    """Where the length is given, a rule of the API says so."""
+    for stage, batch in _batches(spec):
+        if batch.sequence_length is not None:
+            continue
+        length = batch.fit(model.context_length).tokens_per_row
+        parallelism = spec.parallelism
+        rows = parallelism.nodes * parallelism.processes_per_node
+        rows *= batch.micro_batch if batch.micro_batch != "Auto" else 1
+        if batch.global_tokens % (length * rows):
+            yield Problem(
+                f"spec.{stage}.batch.globalTokens",
+                f"{batch.global_tokens} is not a multiple of {length * rows}: rows of this model have {length} tokens, "
+                f"and nodes x processesPerNode x microBatch is {rows}; give another one, or sequenceLength",
+            )
+
+
+def _unknown_targets(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    layers = model.linear_layers
+    if spec.adapt is None or layers is None or not METHODS[spec.adapt.method].adapter:
+        return
+    for index, target in enumerate(spec.adapt.lora.targets):
+        if target not in (*layers, *OUTPUT_LAYERS, ALL_LINEAR):
+            yield Problem(
+                f"spec.adapt.lora.targets[{index}]",
+                f"a {model.architecture} model has no linear layer named {target}: use {ALL_LINEAR}, or some of "
+                f"{', '.join(layers)}",
+                "UnknownLoraTarget",
+            )
+
+
+def _too_many_tokens(model: PretrainedModel) -> Iterator[Problem]:
+    if model.embeddings is not None and len(model.tokens) > model.embeddings:
+        message, remedy = too_many_tokens(len(model.tokens), model.embeddings, model.tokens[model.embeddings :])
+        yield Problem("spec.model.from.uri", f"{message}. {remedy}", "TokenizerMismatch")
+
+
+def too_many_tokens(tokens: int, embeddings: int, lacking: Sequence[str]) -> tuple[str, str]:
+    """What is wrong where tokens have no embedding, and what to do.
+
+    Args:
+        tokens: of the tokenizer.
+        embeddings: of the model.
+        lacking: the tokens without an embedding.
+    """
+    more = len(lacking) - _NAMED
+    names = [*lacking[:_NAMED], f"{more:,} more"] if more > 0 else lacking
+    message = (
+        f"the tokenizer has {tokens:,} tokens, the model {embeddings:,} embeddings: "
+        f"{', '.join(names)} {'has' if len(lacking) == 1 else 'have'} none"
+    )
+    remedy = (
+        "Use the tokenizer that the model was trained with, or give the new tokens embeddings in its folder: "
+        f"model.resize_token_embeddings({tokens}); model.save_pretrained(folder)."
+    )
+    return message, remedy
