@@ -91,10 +91,10 @@ class FailurePolicy(ApiModel):
 
 
 class Lineage(ApiModel):
-    """Where this experiment comes from; free text for people."""
+    """Where this experiment comes from."""
 
     parent: Name | None = None
-    """Name of the job this one builds on."""
+    """Job of the same namespace and workspace claim whose first stages are reused, as far as they are the same."""
     hypothesis: str | None = Field(default=None, max_length=2048)
     """What it is meant to find out."""
     rationale: str | None = Field(default=None, max_length=4096)
@@ -123,6 +123,11 @@ _DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
 
 
 _ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
+
+
+def _parent_in(job: str) -> str:
+    """CEL: `lineage.parent`, or an empty text."""
+    return f"(has({job}.lineage) && has({job}.lineage.parent) ? {job}.lineage.parent : '')"
 
 
 def _unchanged(field: str) -> CelRule:
@@ -246,6 +251,16 @@ class FineTuneJobSpec(ApiModel):
             message="parallelism.nodes must lie between elastic.minNodes and elastic.maxNodes",
             field_path=".elastic",
         ),
+        CelRule(
+            rule=f"{_parent_in('self')} == '' || !has(self.workspace) || !has(self.workspace.create)",
+            message="a new claim holds nothing of lineage.parent: give workspace.claimName, the claim of the parent",
+            field_path=".workspace.create",
+        ),
+        CelRule(
+            rule=f"{_parent_in('self')} == {_parent_in('oldSelf')}",
+            message="lineage.parent cannot change once the job exists: create a new job",
+            field_path=".lineage",
+        ),
         *(
             _unchanged(field)
             for field in (
@@ -300,15 +315,30 @@ class FineTuneJobSpec(ApiModel):
     suspend: bool = False
     """Save a checkpoint, stop all pods, keep the job."""
     lineage: Lineage | None = None
-    """For people and comparison tables."""
+    """The job it builds on, and why it exists."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of this job in the order in which they run; prepare always runs."""
         return tuple(s for s in STAGES if s == "prepare" or getattr(self, s) is not None)
 
 
+VARIANTS = "jobs"
+"""Folder of a workspace with a folder for each job that has a parent."""
+
+
 class FineTuneJob(ApiModel):
     """One fine-tuning pipeline."""
+
+    cel_rules = (
+        CelRule(
+            rule=(
+                "!has(self.spec.lineage) || !has(self.spec.lineage.parent) || "
+                "self.spec.lineage.parent != self.metadata.name"
+            ),
+            message="a job cannot be its own parent: name another job, or remove lineage.parent",
+            field_path=".spec.lineage.parent",
+        ),
+    )
 
     api_version: Literal["finetune-operator.io/v1alpha1"] = "finetune-operator.io/v1alpha1"
     kind: Literal["FineTuneJob"] = "FineTuneJob"
@@ -320,3 +350,13 @@ class FineTuneJob(ApiModel):
     def identity(self) -> str:
         """`namespace/name`, for messages."""
         return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
+
+    @property
+    def parent(self) -> str | None:
+        """Name of the job whose stages it reuses."""
+        return self.spec.lineage.parent if self.spec.lineage is not None else None
+
+    @property
+    def folder(self) -> str | None:
+        """Where it writes within its workspace: `jobs/<name>` if it has a parent, whose files it leaves alone."""
+        return f"{VARIANTS}/{self.metadata.name}" if self.parent is not None else None

@@ -24,7 +24,7 @@ def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: s
         if rule.is_transition and old is None:
             continue
         if not _holds(rule, new, old):
-            problems.append(Problem(f"{path}{rule.field_path or ''}", rule.message))
+            problems.append(Problem(f"{path}{rule.field_path or ''}".lstrip("."), rule.message))
     for name, child in child_models(model):
         value = new.get(name)
         previous = old.get(name) if old is not None else None

@@ -7,8 +7,8 @@ from finetune_api.problems import Problem
 from finetune_api.support import unsupported
 from finetune_operator.reconcile.settings import Settings
 
-WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable")
-"""Problems that go away when somebody else creates or mends an object."""
+WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable", "ParentNotFound", "ParentNotFinished")
+"""Problems that go away when somebody else creates, mends or finishes an object."""
 
 
 def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings, runtime_error: str = "") -> list[Problem]:
