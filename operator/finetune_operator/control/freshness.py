@@ -23,7 +23,7 @@ def needs_fresh_reads(observed: Observed, decision: Decision) -> bool:
     known = {name_of(child) for child in observed.children}
     if any(name_of(value) in known for value in decision.apply):
         return True
-    return any(value["metadata"]["labels"].get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
+    return any(value["metadata"].get("labels", {}).get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
 
 
 def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) -> bool:

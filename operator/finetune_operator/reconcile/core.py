@@ -9,7 +9,7 @@ from finetune_api.stages import Stage
 from finetune_api.status import JobState
 from finetune_operator.reconcile import measures
 from finetune_operator.reconcile.endings import keep_ended, succeed_job
-from finetune_operator.reconcile.lineage import has_begun, parent_problems
+from finetune_operator.reconcile.lineage import has_begun, keep_claim, parent_problems
 from finetune_operator.reconcile.restarts import stop_gang
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.stages import first_open_stage, run_stage
@@ -48,6 +48,7 @@ def _proceed(visit: Visit) -> Stage | None:
     """Work on the first stage that is not done; returns it."""
     _check_validity(visit)
     draft = visit.draft
+    keep_claim(visit)
     current = first_open_stage(visit)
     if draft.is_terminal:
         return current

@@ -104,7 +104,7 @@ def parent_problems(job: FineTuneJob, ancestors: Sequence[FineTuneJob]) -> list[
 def _not_found(job: FineTuneJob, name: str) -> str:
     return (
         f"FineTuneJob {name} does not exist in namespace {job.metadata.namespace or 'default'}, or is being deleted. "
-        "If it was deleted, apply its manifest again: what it made is found in the workspace, and not made twice"
+        f"If it was deleted, apply its manifest again, with {_place(job)}: what it made is found there, and not made twice"
     )
 
 
@@ -114,6 +114,10 @@ def _workspace(job: FineTuneJob) -> str:
     if workspace is None:
         return ""
     return workspace.path or workspace.claim_name or names.claim_name(job)
+
+
+def _place(job: FineTuneJob) -> str:
+    return f"workspace.claimName: {_workspace(job)}"
 
 
 def _elsewhere(job: FineTuneJob, parent: FineTuneJob) -> str:
@@ -148,6 +152,21 @@ def announce(visit: Visit) -> None:
     comparison = compare(visit.job, visit.observed.ancestors[0])
     if comparison.anew is not None:
         _say_anew(visit, comparison.anew, comparison.reason)
+
+
+def keep_claim(visit: Visit) -> None:
+    """A claim that the parent made goes when all its owners are gone: be one of them."""
+    claim, own = visit.observed.claim, names.owner_reference(visit.job)
+    if claim is None or visit.problems or "deletionTimestamp" in claim["metadata"]:
+        return
+    owners = claim["metadata"].get("ownerReferences") or []
+    if any(owner["uid"] == own["uid"] for owner in owners):
+        return
+    place = {key: claim["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
+    # Only one owner may be the controller.
+    owner = {key: value for key, value in own.items() if key != "controller"}
+    metadata = place | {"ownerReferences": [*owners, owner]}
+    visit.apply.append({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata})
 
 
 def take_over(visit: Visit, result: StageResult) -> None:

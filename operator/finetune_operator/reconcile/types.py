@@ -58,6 +58,8 @@ class Observed:
     """Fields of the runtime that are wrong; empty if it can be used, or is not there."""
     ancestors: tuple[FineTuneJob, ...] = ()
     """Of a job that has not begun: its parent, the parent's parent and so on, up to the first that comes twice."""
+    claim: Object | None = None
+    """Of a job with a parent that has not ended: the claim of its workspace, if some FineTuneJob owns it."""
     apply_error: str = ""
     """Why the last decision could not be carried out; empty if it was."""
 
