@@ -59,9 +59,9 @@ def _in(workspace: Path, job: FineTuneJob) -> FineTuneJob:
 
 
 def _announcement(child: FineTuneJob, parent: FineTuneJob) -> str:
-    """`parent base: prepare and pretrain are reused if unchanged; adapt runs anew: spec.adapt.lora.rank differs …`."""
+    """`parent base: prepare, pretrain reused if unchanged; adapt runs anew: spec.adapt.lora.rank differs …`."""
     comparison = compare(child, parent)
-    reused = f"{' and '.join(comparison.shared)} reused if unchanged" if comparison.shared else "nothing is reused"
+    reused = f"{', '.join(comparison.shared)} reused if unchanged" if comparison.shared else "nothing is reused"
     anew = f"; {comparison.anew} runs anew: {comparison.reason}" if comparison.anew is not None else ""
     return f"parent {parent.metadata.name}: {reused}{anew}"
 

@@ -37,7 +37,7 @@ def spec(corpus: Path, parent: str | None) -> dict[str, Any]:
 
 
 def plan(corpus: Path, stage: str, parent: str | None = "base", name: str = "v1", **changes: Any) -> Plan:
-    own = {"folder": f"jobs/{name}"} if parent is not None else {}
+    own: dict[str, Any] = {"folder": f"jobs/{name}"} if parent is not None else {}
     if stage == "prepare" and parent is not None:
         own |= {"later": {"pretrain": PRINTS["pretrain"], "adapt": PRINTS["adapt"]}}
     fields = {"stage": stage, "spec": spec(corpus, parent), "fingerprint": PRINTS[stage]} | own | changes

@@ -43,7 +43,7 @@ def event_notes(world: World, job: str, reason: str) -> list[str]:
 
 
 PRETRAINED = ReusedStage(stage="pretrain", artifact="models/pretrain", message="10 k tokens")
-FOUND = {
+FOUND: dict[str, Any] = {
     "artifact": "data/0123",
     "message": "reused from base · 8 pairs kept",
     "reused_from": "base",
