@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune_api.labels import VARIANTS_FOLDER
 from finetune_api.objects import Object
 from finetune_cli.refusal import refuse
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 JOB_FILE = "job.json"
 EVENTS_FILE = "events.jsonl"
 RUNS = Path("runs")
-VARIANTS = "jobs"
-"""As in `finetune_api.job`, which most commands need not import."""
 
 
 def workspace_of(job: Object, option: Path | None) -> Path:
@@ -29,17 +28,17 @@ def workspace_of(job: Object, option: Path | None) -> Path:
         return Path(path).resolve()
     parent = _parent_of(job)
     if parent is None:
-        return (RUNS / job["metadata"]["name"]).resolve()
+        return (RUNS / str(job["metadata"]["name"])).resolve()
     found = find_run(parent)
     if found is None:
         missing = f"spec.lineage.parent: no run of {parent} under {RUNS.resolve()}"
         refuse([f"{missing}. Run it first, or give the folder of its run with --workspace"])
-    return found.parent.parent if found.parent.name == VARIANTS else found
+    return found.parent.parent if found.parent.name == VARIANTS_FOLDER else found
 
 
 def folder_of(job: Object, workspace: Path) -> Path:
     """Where a job's own files are: the workspace, or `jobs/<name>` in it if the job has a parent."""
-    return workspace if _parent_of(job) is None else workspace / VARIANTS / str(job["metadata"]["name"])
+    return workspace if _parent_of(job) is None else workspace / VARIANTS_FOLDER / str(job["metadata"]["name"])
 
 
 def _parent_of(job: Object) -> str | None:
@@ -49,7 +48,7 @@ def _parent_of(job: Object) -> str | None:
 
 def folder_of_run(workspace: Path, name: str) -> Path | None:
     """The folder in which a workspace has a run of this name."""
-    for folder in (workspace / VARIANTS / name, workspace):
+    for folder in (workspace / VARIANTS_FOLDER / name, workspace):
         if name_of_run(folder) == name:
             return folder
     return None
@@ -65,7 +64,7 @@ def name_of_run(folder: Path) -> str | None:
 
 def find_run(name: str) -> Path | None:
     """The newest folder under runs/ with a run of this name."""
-    folders = [RUNS / name, *RUNS.glob(f"*/{VARIANTS}/{name}")]
+    folders = [RUNS / name, *RUNS.glob(f"*/{VARIANTS_FOLDER}/{name}")]
     found = [folder for folder in folders if (folder / JOB_FILE).is_file()]
     return max(found, key=lambda folder: (folder / JOB_FILE).stat().st_mtime).resolve() if found else None
 
@@ -87,7 +86,7 @@ def find_workspace(name: str | None, option: Path | None) -> Path:
         return option.resolve()
     if name is not None:
         return find_run(name) or (RUNS / name).resolve()
-    paths = [*RUNS.glob(f"*/{JOB_FILE}"), *RUNS.glob(f"*/{VARIANTS}/*/{JOB_FILE}")]
+    paths = [*RUNS.glob(f"*/{JOB_FILE}"), *RUNS.glob(f"*/{VARIANTS_FOLDER}/*/{JOB_FILE}")]
     jobs = sorted(paths, key=lambda path: path.stat().st_mtime)
     if not jobs:
         refuse([f"no run under {RUNS.resolve()}. Name a job, or give its folder with --workspace DIR."])

@@ -11,6 +11,7 @@ from finetune_api.base import ApiModel, CelRule, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
+from finetune_api.labels import VARIANTS_FOLDER
 from finetune_api.meta import ObjectMeta
 from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
 from finetune_api.registries import METHODS
@@ -322,10 +323,6 @@ class FineTuneJobSpec(ApiModel):
         return tuple(s for s in STAGES if s == "prepare" or getattr(self, s) is not None)
 
 
-VARIANTS = "jobs"
-"""Folder of a workspace with a folder for each job that has a parent."""
-
-
 class FineTuneJob(ApiModel):
     """One fine-tuning pipeline."""
 
@@ -359,4 +356,4 @@ class FineTuneJob(ApiModel):
     @property
     def folder(self) -> str | None:
         """Where it writes within its workspace: `jobs/<name>` if it has a parent, whose files it leaves alone."""
-        return f"{VARIANTS}/{self.metadata.name}" if self.parent is not None else None
+        return f"{VARIANTS_FOLDER}/{self.metadata.name}" if self.parent is not None else None

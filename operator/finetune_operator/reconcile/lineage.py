@@ -104,7 +104,7 @@ def parent_problems(job: FineTuneJob, ancestors: Sequence[FineTuneJob]) -> list[
 def _not_found(job: FineTuneJob, name: str) -> str:
     return (
         f"FineTuneJob {name} does not exist in namespace {job.metadata.namespace or 'default'}, or is being deleted. "
-        f"If it was deleted, apply its manifest again, with {_place(job)}: what it made is found there, and not made twice"
+        f"If it was deleted, apply its manifest again, with {_place(job)}: what it made is found there"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_api.job import VARIANTS
+from finetune_api.labels import VARIANTS_FOLDER
 from finetune_api.plan import ArtifactManifest, Plan
 from finetune_api.stage_result import ReusedStage, StageResult
 from finetune_api.stages import Stage
@@ -84,7 +84,7 @@ def _adopted(plan: Plan, workspace: Path, artifact: str, table: StageTable, how:
 
 def _artifacts_of_parent(plan: Plan, workspace: Path, table: StageTable) -> Iterator[str]:
     """Where the parent's artifact may be: a parent that is a variant itself may have it from its own parent."""
-    for folder in (f"{VARIANTS}/{plan.parent}", None):
+    for folder in (f"{VARIANTS_FOLDER}/{plan.parent}", None):
         recorded = _recorded(workspace, plan.stage, folder)
         if recorded is not None:
             yield recorded
