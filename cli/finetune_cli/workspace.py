@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_api.labels import VARIANTS_FOLDER
+from finetune_api.layout import VARIANTS_FOLDER
 from finetune_api.objects import Object
 from finetune_cli.refusal import refuse
 

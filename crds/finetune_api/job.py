@@ -11,7 +11,7 @@ from finetune_api.base import ApiModel, CelRule, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
-from finetune_api.labels import VARIANTS_FOLDER
+from finetune_api.layout import VARIANTS_FOLDER
 from finetune_api.meta import ObjectMeta
 from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
 from finetune_api.registries import METHODS

@@ -47,8 +47,6 @@ PLAN_FILE = "plan.json"
 RUNTIME_KEY = "runtime.json"
 """Key of the runtime's snapshot in the ConfigMap of a job's first gang."""
 WORKSPACE_MOUNT = "/workspace"
-VARIANTS_FOLDER = "jobs"
-"""Folder of a workspace that has one for each job with a parent."""
 SHARED_MEMORY_MOUNT = "/dev/shm"  # noqa: S108 - a mount in the pod, not a file here
 TMP_MOUNT = "/tmp"  # noqa: S108 - likewise
 CLAIM_SCHEME = "pvc://"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_api.labels import VARIANTS_FOLDER
+from finetune_api.layout import VARIANTS_FOLDER
 from finetune_api.plan import ArtifactManifest, Plan
 from finetune_api.stage_result import ReusedStage, StageResult
 from finetune_api.stages import Stage
