@@ -22,12 +22,18 @@ def what_changed(stored: Object, submitted: Object) -> str | None:
     """Why the stored job cannot stand for the submitted one any more; None if it can."""
     if (stored.get("status") or {}).get("state") == "Failed":
         return "the last run failed"
+    if _parent(stored) != _parent(submitted):
+        return "changed since the last run: spec.lineage.parent"
     blocks = [name for name in sorted(BLOCKS) if stored["spec"].get(name) != submitted["spec"].get(name)]
     if blocks:
         return f"changed since the last run: {', '.join(f'spec.{name}' for name in blocks)}"
     began = _began(stored, "prepare")
     edited = None if began is None else next(_edited_since(began, submitted), None)
     return f"changed since the last run: {edited}" if edited else None
+
+
+def _parent(job: Object) -> Any:
+    return (job["spec"].get("lineage") or {}).get("parent")
 
 
 def _began(job: Object, stage: str) -> datetime | None:

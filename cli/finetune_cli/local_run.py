@@ -39,25 +39,27 @@ STOP_VISITS = 20
 """At most; one is enough, unless something changes meanwhile."""
 
 
-async def run_local(job: Object, workspace: Path, display: Display) -> tuple[Object, CliExitCode]:
-    """Run `job` in `workspace`; returns the object as stored at the end, and the exit code.
+async def run_local(job: Object, workspace: Path, folder: Path, display: Display) -> tuple[Object, CliExitCode]:
+    """Run `job` in `workspace`, its own files in `folder`; returns the object as stored at the end, and the exit code.
 
     The first SIGINT or SIGTERM suspends the job, which saves a checkpoint; the second stops at once.
     """
     try:
-        async with LocalCluster(workspace) as cluster:
-            reference = await _submit(cluster, job, workspace)
+        async with LocalCluster(folder) as cluster:
+            reference = await _submit(cluster, job, workspace, folder)
             with display:
-                return await _run_until_end(cluster, reference, workspace, display)
+                return await _run_until_end(cluster, reference, folder, display)
     except ClusterError as error:
         refuse([error])
 
 
-async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Reference:
+async def _submit(cluster: LocalCluster, job: Object, workspace: Path, folder: Path) -> Reference:
     """Store the job: new, resumed, or anew if the last run failed or something changed since."""
     for other in await cluster.list("FineTuneJob", None):
         if other["metadata"]["name"] != job["metadata"]["name"]:
-            refuse([f"{workspace} is used by job {other['metadata']['name']}: give another folder with --workspace"])
+            name = other["metadata"]["name"]
+            reuse = f"reuse its stages with lineage: {{parent: {name}}}"
+            refuse([f"{folder} is used by job {name}: give another folder with --workspace, or {reuse}"])
     reference = Reference("FineTuneJob", NAMESPACE, job["metadata"]["name"])
     submitted = job | {
         "metadata": job["metadata"] | {"namespace": NAMESPACE},
@@ -70,14 +72,14 @@ async def _submit(cluster: LocalCluster, job: Object, workspace: Path) -> Refere
             print(f"{changed}; unchanged stages are kept", file=sys.stderr)
             await cluster.delete(reference)
         else:
-            await _book_stop(cluster, reference, last_sign_of_life(workspace))
+            await _book_stop(cluster, reference, last_sign_of_life(folder))
     try:
         await cluster.apply(submitted)
     except InvalidObjectError as error:
         refuse(
             [
                 *str(error).split("; "),
-                f"{workspace} holds a run of this job: change metadata.name, or give another folder with --workspace",
+                f"{folder} holds a run of this job: change metadata.name, or give another folder with --workspace",
             ]
         )
     return reference
@@ -106,14 +108,14 @@ async def _suspend(cluster: LocalCluster, reference: Reference) -> Object:
 
 
 async def _run_until_end(
-    cluster: LocalCluster, reference: Reference, workspace: Path, display: Display
+    cluster: LocalCluster, reference: Reference, folder: Path, display: Display
 ) -> tuple[Object, CliExitCode]:
     stop = asyncio.Event()
-    job_file = JobFile(workspace / JOB_FILE)
+    job_file = JobFile(folder / JOB_FILE)
     controller = asyncio.create_task(
         run_on_watches(cluster, Controller(cluster, HttpProgressSource(), settings=LOCAL_SETTINGS), stop)
     )
-    events = asyncio.create_task(_record_events(cluster, workspace / EVENTS_FILE))
+    events = asyncio.create_task(_record_events(cluster, folder / EVENTS_FILE))
     try:
         async with _interruptions(cluster, reference) as interruptions:
             while True:

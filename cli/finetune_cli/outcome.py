@@ -17,23 +17,23 @@ from finetune_cli.score_table import score_table
 from finetune_cli.stopped import print_stopped, stopped_lines
 
 
-def print_outcome(job: dict[str, Any], workspace: Path, manifest: Path, code: CliExitCode) -> None:
-    """Print what the reader needs next."""
+def print_outcome(job: dict[str, Any], workspace: Path, folder: Path, manifest: Path, code: CliExitCode) -> None:
+    """Print what the reader needs next; `folder` has the job's own files."""
     console = Console()
     ended = FineTuneJob.from_json_object(job)
     status = ended.status or FineTuneJobStatus()
     if code is CliExitCode.INTERRUPTED:
-        print_stopped(console, stopped_lines(ended, workspace))
+        print_stopped(console, stopped_lines(ended, folder))
         return
     if status.evaluation is not None:
         console.print()
         console.print(score_table(status.evaluation))
         console.print(Text(status.evaluation.verdict, style="bold"))
-        console.print(f"Report: {workspace / 'reports' / 'report.html'}", soft_wrap=True)
+        console.print(f"Report: {folder / 'reports' / 'report.html'}", soft_wrap=True)
     if code is CliExitCode.FAILED:
-        _print_failure(console, status, workspace, manifest)
+        _print_failure(console, status, folder, manifest)
     elif code is CliExitCode.SUCCEEDED and status.evaluation is None:
-        console.print(f"Succeeded. Results: {workspace}", soft_wrap=True)
+        console.print(f"Succeeded. Results: {folder}", soft_wrap=True)
     if code is CliExitCode.SUCCEEDED and (model := _trained_model(status)) is not None:
         _print_model(console, workspace / model)
 
@@ -54,7 +54,7 @@ def _print_model(console: Console, folder: Path) -> None:
         console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
 
 
-def _print_failure(console: Console, status: FineTuneJobStatus, workspace: Path, manifest: Path) -> None:
+def _print_failure(console: Console, status: FineTuneJobStatus, folder: Path, manifest: Path) -> None:
     failed = next((stage for stage in status.stages if stage.state == "Failed"), None)
     succeeded = next((c for c in status.conditions if c.type == "Succeeded"), None)
     what = f"{failed.name} failed: {failed.message}" if failed else (succeeded.message if succeeded else "failed")
@@ -62,7 +62,7 @@ def _print_failure(console: Console, status: FineTuneJobStatus, workspace: Path,
     if succeeded and succeeded.message and succeeded.message not in what:
         console.print(f"  {succeeded.reason}: {succeeded.message}", soft_wrap=True)
     if failed is not None:
-        console.print(f"  Logs: finetune logs --workspace {workspace} --stage {failed.name}", soft_wrap=True)
+        console.print(f"  Logs: finetune logs --workspace {folder} --stage {failed.name}", soft_wrap=True)
     console.print(
         f"  When it is mended: finetune run {shlex.quote(str(manifest))}   (finished stages are not run again)",
         soft_wrap=True,

@@ -42,9 +42,10 @@ def stopped_lines(job: FineTuneJob, workspace: Path) -> list[str]:
     step = newest_checkpoint_step(workspace, status.current_stage) if status.current_stage else None
     kept = f"the checkpoint of step {step:,} of {status.current_stage}" if step is not None else "finished stages"
     manifest = job.metadata.annotations.get(labels.MANIFEST, "MANIFEST")
+    shared = job.spec.workspace.path if job.folder is not None and job.spec.workspace is not None else None
     return [
         f"Stopped {by} at {last_sign_of_life(workspace):%Y-%m-%d %H:%M:%S} UTC; kept: {kept}.",
-        f"Go on with: finetune run {shlex.quote(manifest)} --workspace {shlex.quote(str(workspace))}",
+        f"Go on with: finetune run {shlex.quote(manifest)} --workspace {shlex.quote(shared or str(workspace))}",
     ]
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune_api.layout import VARIANTS_FOLDER
 from finetune_api.objects import Object
 from finetune_cli.refusal import refuse
 
@@ -19,11 +20,53 @@ RUNS = Path("runs")
 
 
 def workspace_of(job: Object, option: Path | None) -> Path:
-    """`--workspace`, else `spec.workspace.path`, else `runs/<name>`."""
+    """`--workspace`, else `spec.workspace.path`, else that of the parent's run, else `runs/<name>`."""
     if option is not None:
         return option.resolve()
     path = (job["spec"].get("workspace") or {}).get("path")
-    return Path(path).resolve() if path else (RUNS / job["metadata"]["name"]).resolve()
+    if path:
+        return Path(path).resolve()
+    parent = _parent_of(job)
+    if parent is None:
+        return (RUNS / str(job["metadata"]["name"])).resolve()
+    found = find_run(parent)
+    if found is None:
+        missing = f"spec.lineage.parent: no run of {parent} under {RUNS.resolve()}"
+        refuse([f"{missing}. Run it first, or give the folder of its run with --workspace"])
+    return found.parent.parent if found.parent.name == VARIANTS_FOLDER else found
+
+
+def folder_of(job: Object, workspace: Path) -> Path:
+    """Where a job's own files are: the workspace, or `jobs/<name>` in it if the job has a parent."""
+    return workspace if _parent_of(job) is None else workspace / VARIANTS_FOLDER / str(job["metadata"]["name"])
+
+
+def _parent_of(job: Object) -> str | None:
+    parent: str | None = (job["spec"].get("lineage") or {}).get("parent")
+    return parent
+
+
+def folder_of_run(workspace: Path, name: str) -> Path | None:
+    """The folder in which a workspace has a run of this name."""
+    for folder in (workspace / VARIANTS_FOLDER / name, workspace):
+        if name_of_run(folder) == name:
+            return folder
+    return None
+
+
+def name_of_run(folder: Path) -> str | None:
+    """Name of the job in a folder; None if there is none that can be read."""
+    try:
+        return str(json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))["metadata"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_run(name: str) -> Path | None:
+    """The newest folder under runs/ with a run of this name."""
+    folders = [RUNS / name, *RUNS.glob(f"*/{VARIANTS_FOLDER}/{name}")]
+    found = [folder for folder in folders if (folder / JOB_FILE).is_file()]
+    return max(found, key=lambda folder: (folder / JOB_FILE).stat().st_mtime).resolve() if found else None
 
 
 def make_workspace(workspace: Path) -> None:
@@ -42,8 +85,9 @@ def find_workspace(name: str | None, option: Path | None) -> Path:
     if option is not None:
         return option.resolve()
     if name is not None:
-        return (RUNS / name).resolve()
-    jobs = sorted(RUNS.glob(f"*/{JOB_FILE}"), key=lambda path: path.stat().st_mtime)
+        return find_run(name) or (RUNS / name).resolve()
+    paths = [*RUNS.glob(f"*/{JOB_FILE}"), *RUNS.glob(f"*/{VARIANTS_FOLDER}/*/{JOB_FILE}")]
+    jobs = sorted(paths, key=lambda path: path.stat().st_mtime)
     if not jobs:
         refuse([f"no run under {RUNS.resolve()}. Name a job, or give its folder with --workspace DIR."])
     return jobs[-1].parent.resolve()

@@ -11,6 +11,7 @@ from finetune_api.base import ApiModel, CelRule, each, form
 from finetune_api.common import DnsName, Name
 from finetune_api.data import Data
 from finetune_api.evaluate import Evaluate, Export
+from finetune_api.layout import VARIANTS_FOLDER
 from finetune_api.meta import ObjectMeta
 from finetune_api.model import LINEAR_LAYERS, Elastic, Model, Parallelism
 from finetune_api.registries import METHODS
@@ -91,10 +92,10 @@ class FailurePolicy(ApiModel):
 
 
 class Lineage(ApiModel):
-    """Where this experiment comes from; free text for people."""
+    """Where this experiment comes from."""
 
     parent: Name | None = None
-    """Name of the job this one builds on."""
+    """Job of the same namespace and workspace claim whose first stages are reused, as far as they are the same."""
     hypothesis: str | None = Field(default=None, max_length=2048)
     """What it is meant to find out."""
     rationale: str | None = Field(default=None, max_length=4096)
@@ -153,6 +154,11 @@ def _fits_scratch_model(stage: str) -> CelRule:
 
 
 _ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
+
+
+def _parent_in(job: str) -> str:
+    """CEL: `lineage.parent`, or an empty text."""
+    return f"(has({job}.lineage) && has({job}.lineage.parent) ? {job}.lineage.parent : '')"
 
 
 def _unchanged(field: str) -> CelRule:
@@ -236,6 +242,16 @@ class FineTuneJobSpec(ApiModel):
             message="parallelism.nodes must lie between elastic.minNodes and elastic.maxNodes",
             field_path=".elastic",
         ),
+        CelRule(
+            rule=f"{_parent_in('self')} == '' || !has(self.workspace) || !has(self.workspace.create)",
+            message="a new claim holds nothing of lineage.parent: give workspace.claimName, the claim of the parent",
+            field_path=".workspace.create",
+        ),
+        CelRule(
+            rule=f"{_parent_in('self')} == {_parent_in('oldSelf')}",
+            message="lineage.parent cannot change once the job exists: create a new job",
+            field_path=".lineage",
+        ),
         *(
             _unchanged(field)
             for field in (
@@ -290,7 +306,7 @@ class FineTuneJobSpec(ApiModel):
     suspend: bool = False
     """Save a checkpoint, stop all pods, keep the job."""
     lineage: Lineage | None = None
-    """For people and comparison tables."""
+    """The job it builds on, and why it exists."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of this job in the order in which they run; prepare always runs."""
@@ -299,6 +315,17 @@ class FineTuneJobSpec(ApiModel):
 
 class FineTuneJob(ApiModel):
     """One fine-tuning pipeline."""
+
+    cel_rules = (
+        CelRule(
+            rule=(
+                "!has(self.spec.lineage) || !has(self.spec.lineage.parent) || "
+                "self.spec.lineage.parent != self.metadata.name"
+            ),
+            message="a job cannot be its own parent: name another job, or remove lineage.parent",
+            field_path=".spec.lineage.parent",
+        ),
+    )
 
     api_version: Literal["finetune-operator.io/v1alpha1"] = "finetune-operator.io/v1alpha1"
     kind: Literal["FineTuneJob"] = "FineTuneJob"
@@ -310,3 +337,13 @@ class FineTuneJob(ApiModel):
     def identity(self) -> str:
         """`namespace/name`, for messages."""
         return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
+
+    @property
+    def parent(self) -> str | None:
+        """Name of the job whose stages it reuses."""
+        return self.spec.lineage.parent if self.spec.lineage is not None else None
+
+    @property
+    def folder(self) -> str | None:
+        """Where it writes within its workspace: `jobs/<name>` if it has a parent, whose files it leaves alone."""
+        return f"{VARIANTS_FOLDER}/{self.metadata.name}" if self.parent is not None else None

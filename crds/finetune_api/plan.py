@@ -29,7 +29,9 @@ class Plan(ApiModel):
     attempt: int = Field(default=1, ge=1)
     """Gang number of this stage, from 1."""
     workspace: str
-    """Folder that holds data/ models/ checkpoints/ reports/ logs/; mounted at the same path in all pods."""
+    """Folder that all stages share; mounted at the same path in all pods."""
+    folder: str | None = None
+    """Path within the workspace of the job's data/ models/ checkpoints/ reports/ logs/; None: the workspace itself."""
     spec: FineTuneJobSpec
     """The job's spec, defaults filled in."""
     nodes: int = Field(default=1, ge=1)
@@ -40,6 +42,8 @@ class Plan(ApiModel):
     """Artifact path (within the workspace) of each finished earlier stage."""
     fingerprint: str
     """Digest of everything that determines this stage's result; a finished artifact with the same one is adopted."""
+    later: dict[Stage, str] | None = None
+    """prepare of a job with a parent: fingerprint of each later stage whose artifact the parent may have."""
     micro_batch_divisor: int = Field(default=1, ge=1)
     """Recovery from exit 78: divide the micro-batch by this."""
     skip_steps: int = Field(default=0, ge=0)
@@ -49,6 +53,19 @@ class Plan(ApiModel):
     def world_size(self) -> int:
         """Ranks of the gang."""
         return self.nodes * self.processes_per_node
+
+    @property
+    def parent(self) -> str | None:
+        """Name of the job whose stages this one reuses."""
+        return self.spec.lineage.parent if self.folder is not None and self.spec.lineage is not None else None
+
+    def path(self, relative: str) -> str:
+        """A path of the job's folder as one of its workspace."""
+        return relative if self.folder is None else f"{self.folder}/{relative}"
+
+    def is_own(self, artifact: str) -> bool:
+        """Whether the job made an artifact of its workspace, or a job before it."""
+        return self.folder is None or artifact.startswith(f"{self.folder}/")
 
 
 class ArtifactManifest(ApiModel):

@@ -29,6 +29,16 @@ class StageError(ApiModel):
     """What to do."""
 
 
+class ReusedStage(ApiModel):
+    """A later stage that needs no pods: the parent's artifact fits and is whole."""
+
+    stage: Stage
+    artifact: str = Field(max_length=512)
+    """Path within the workspace."""
+    message: str = Field(default="", max_length=200)
+    """Of its StageResult."""
+
+
 class StageResult(ApiModel):
     """Outcome of one stage."""
 
@@ -48,6 +58,12 @@ class StageResult(ApiModel):
     error: StageError | None = None
     evaluation: EvaluationSummary | None = None
     """evaluate only."""
+    reused_from: str | None = Field(default=None, max_length=63)
+    """Job whose artifact this is; None: the job's own."""
+    also_reused: list[ReusedStage] | None = Field(default=None, max_length=6)
+    """prepare: later stages in their order, without a gap."""
+    runs_anew: dict[Stage, str] | None = Field(default=None, max_length=1)
+    """prepare: the first stage whose artifact of the parent cannot be used, and why."""
     checkpoint_step: int | None = Field(default=None, ge=0)
     """Preempted: step of the checkpoint that was saved."""
     productive_seconds: float = Field(default=0.0, ge=0.0)

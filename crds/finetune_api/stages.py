@@ -21,7 +21,7 @@ class StageDescription(Entry):
     produces: Product
     """What its artifact is; stages after it ask for the newest of a kind."""
     artifact: str
-    """Path of the artifact within the workspace; `{digest}` is the beginning of the plan's fingerprint."""
+    """Path of the artifact within the job's folder; `{digest}` is the beginning of the plan's fingerprint."""
     distributed: bool = True
     """Whether a gang runs it; else one process."""
     unit: str = "step"
@@ -69,6 +69,11 @@ PIPELINE: Mapping[Stage, StageDescription] = {
 """All stages, in the order in which they run."""
 
 STAGES: tuple[Stage, ...] = tuple(PIPELINE)
+
+
+def reusable_stages() -> tuple[Stage, ...]:
+    """Stages whose artifact a variant may take from its parent: data and models. Each job is scored by itself."""
+    return tuple(name for name, stage in PIPELINE.items() if stage.produces in ("data", "model"))
 
 
 def model_stages() -> tuple[Stage, ...]:

@@ -43,6 +43,8 @@ class StageStatus(ApiModel):
     """Last thing worth knowing."""
     artifact: str | None = Field(default=None, max_length=512)
     """Path of its result within the workspace."""
+    reused_from: str | None = Field(default=None, max_length=63)
+    """Job whose result it is, taken over without being made again."""
     summary: dict[str, float] = Field(default_factory=dict, max_length=48)
     """Figures of its StageResult."""
     productive_seconds: float = Field(default=0.0, ge=0.0)

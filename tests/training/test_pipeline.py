@@ -346,3 +346,38 @@ def test_the_workspace_of_another_job_is_refused(finished: Path, start: Callable
     assert code == 2, out + err
     assert "is used by job tiny" in err
     assert job_of(finished) == before
+
+
+def test_two_variants_at_once_reuse_the_pretraining_and_replace_nothing(
+    finished: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    workspace = finished / "runs/tiny"
+    job = yaml.safe_load((finished / "job.yaml").read_text(encoding="utf-8"))
+    job["spec"] |= {"lineage": {"parent": "tiny"}, "evaluate": None}
+    for rank in (2, 4):
+        job["metadata"]["name"] = f"rank-{rank}"
+        job["spec"]["adapt"]["lora"]["rank"] = rank
+        job["spec"]["adapt"]["task"]["maxExamples"] = 100
+        (finished / f"rank-{rank}.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
+
+    def files() -> dict[str, int]:
+        parents = [path for path in workspace.rglob("*") if path.is_file() and "jobs" not in path.parts]
+        return {str(path): path.stat().st_mtime_ns for path in parents if ".finetune" not in path.parts}
+
+    before = files()
+    both = [start("run", f"rank-{rank}.yaml", folder=finished) for rank in (2, 4)]
+    for process in both:
+        code, out, err = finish(process)
+        assert code == 0, out + err
+        assert "parent tiny: prepare, pretrain reused if unchanged; adapt runs anew: spec.adapt.lora.rank" in err
+    assert files() == before
+    for rank in (2, 4):
+        folder = workspace / f"jobs/rank-{rank}"
+        status = json.loads((folder / "job.json").read_text(encoding="utf-8"))["status"]
+        assert [(s["name"], s["attempt"], s.get("reusedFrom")) for s in status["stages"]] == [
+            ("prepare", 1, "tiny"), ("pretrain", 0, "tiny"), ("adapt", 1, None),
+        ]  # fmt: skip
+        assert status["stages"][2]["artifact"] == f"jobs/rank-{rank}/models/adapt"
+        adapter = json.loads((folder / "models/adapt/adapter/adapter_config.json").read_text(encoding="utf-8"))
+        assert adapter["r"] == rank
+        assert [path.name for path in (folder / "logs").glob("*pretrain*")] == []

@@ -24,6 +24,7 @@ def run(
     """
     import asyncio
 
+    from finetune_cli.ancestry import check_parent, reading
     from finetune_cli.display import choose_display
     from finetune_cli.local_manifest import with_manifest
     from finetune_cli.local_run import run_local
@@ -32,7 +33,7 @@ def run(
     from finetune_cli.output import write_json
     from finetune_cli.refusal import refuse
     from finetune_cli.trainer import missing_packages
-    from finetune_cli.workspace import make_workspace, workspace_of
+    from finetune_cli.workspace import folder_of, make_workspace, workspace_of
 
     loaded = load_manifest(manifest, check_files=True)
     if missing := missing_packages():
@@ -42,13 +43,16 @@ def run(
                 "Install the extra `trainer`: make install in a checkout, pip install 'FILE.whl[trainer]' of a wheel",
             ]
         )
-    folder = workspace_of(loaded.job, workspace)
+    place = workspace_of(loaded.job, workspace)
+    parents = check_parent(loaded.job, place)
+    folder = folder_of(loaded.job, place)
     make_workspace(folder)
     as_json = output is Output.json
     display = choose_display(folder / "logs" if logs else None, as_json=as_json)
-    job, code = asyncio.run(run_local(with_manifest(loaded.job, manifest), folder, display))
+    with reading(parents):
+        job, code = asyncio.run(run_local(with_manifest(loaded.job, manifest), place, folder, display))
     if as_json:
         write_json(job, indent=None)
     else:
-        print_outcome(job, folder, manifest, code)
+        print_outcome(job, place, folder, manifest, code)
     raise typer.Exit(int(code))

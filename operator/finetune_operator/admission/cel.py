@@ -25,7 +25,7 @@ def broken_rules(model: type[ApiModel], new: Object, old: Object | None, path: s
         if rule.is_transition and old is None:
             continue
         if not _holds(rule, new, old):
-            problems += [Problem(f"{path}{place}", rule.message) for place in _places(rule, new)]
+            problems += [Problem(f"{path}{place}".lstrip("."), rule.message) for place in _places(rule, new)]
     for name, child in child_models(model):
         value = new.get(name)
         previous = old.get(name) if old is not None else None

@@ -23,12 +23,17 @@ class WorkspaceInUseError(ClusterError):
 class WorkspaceLock:
     """Held from construction until `release`, or until the process ends in whatever way.
 
+    Args:
+        workspace: its folder.
+        shared: held to read; any number of processes may, as long as none runs there.
+
     Raises:
         WorkspaceInUseError: naming the process that holds it.
         StorageError: if the workspace cannot be written.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, shared: bool = False) -> None:
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         path = workspace / STATE_FOLDER / LOCK
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,7 @@ class WorkspaceLock:
         """Try more than once: `is_workspace_in_use` holds the lock for an instant."""
         for attempt in range(ATTEMPTS):
             with suppress(OSError):
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._file, self._kind | fcntl.LOCK_NB)
                 return True
             time.sleep(0.02 * attempt)
         return False

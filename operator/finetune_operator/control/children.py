@@ -22,6 +22,11 @@ def is_owned(child: Object, job: FineTuneJob) -> bool:
     return any(owner.get("uid") == job.metadata.uid for owner in owners)
 
 
+def has_owner(value: Object) -> bool:
+    """Whether any FineTuneJob is an owner."""
+    return any(owner.get("kind") == "FineTuneJob" for owner in value["metadata"].get("ownerReferences") or ())
+
+
 def running(pods: Iterable[Object]) -> list[Object]:
     """Those pods whose processes run now."""
     return [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]

@@ -20,10 +20,10 @@ def needs_fresh_reads(observed: Observed, decision: Decision) -> bool:
         return True
     if decision.status is not None and _gives_up_an_attempt(observed.job.status, decision.status):
         return True
-    known = {name_of(child) for child in observed.children}
+    known = {name_of(child) for child in (*observed.children, *filter(None, (observed.claim,)))}
     if any(name_of(value) in known for value in decision.apply):
         return True
-    return any(value["metadata"]["labels"].get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
+    return any(value["metadata"].get("labels", {}).get(labels.ATTEMPT, "1") != "1" for value in decision.apply)
 
 
 def _gives_up_an_attempt(old: FineTuneJobStatus | None, new: FineTuneJobStatus) -> bool:

@@ -14,9 +14,10 @@ from finetune_api.objects import JobKey, Object
 from finetune_api.progress import Progress
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime
 from finetune_operator.cluster.interface import NotFoundError, Reference
-from finetune_operator.control.children import CHILD_KINDS, is_owned, running
+from finetune_operator.control.children import CHILD_KINDS, has_owner, is_owned, running
 from finetune_operator.control.interface import ProgressSource, Reader, ReportSource
 from finetune_operator.progress.heartbeats import HeartbeatAges
+from finetune_operator.reconcile.lineage import MOST_ANCESTORS, has_begun
 from finetune_operator.reconcile.measures import current_progress
 from finetune_operator.reconcile.publishing import has_published, offers_report
 from finetune_operator.reconcile.settings import Settings
@@ -93,9 +94,45 @@ class Observer:
             pods=tuple(pods),
             progress=progress,
             heartbeat_age_seconds=self._heartbeat_age(key, job, progress),
+            ancestors=await self._ancestors(reader, job),
+            claim=await self._claim_of_parent(reader, job),
             report=await self._read_report(job, progress, children, alive),
             apply_error=apply_error,
         )
+
+    async def _ancestors(self, reader: Reader, job: FineTuneJob) -> tuple[FineTuneJob, ...]:
+        """The parents of a job that has not begun; one that is being deleted or cannot be read ends the line."""
+        found: list[FineTuneJob] = []
+        if not self._settings.looks_at_parents or has_begun(job):
+            return ()
+        seen, name = {job.metadata.name}, job.parent
+        while name is not None and len(found) < MOST_ANCESTORS:
+            reference = Reference("FineTuneJob", job.metadata.namespace or "default", name)
+            try:
+                ancestor = FineTuneJob.from_json_object(await reader.get(reference))
+            except (NotFoundError, ValidationError):
+                break
+            if ancestor.metadata.deletion_timestamp is not None:
+                break
+            found.append(ancestor)
+            if name in seen:
+                break
+            seen.add(name)
+            name = ancestor.parent
+        return tuple(found)
+
+    async def _claim_of_parent(self, reader: Reader, job: FineTuneJob) -> Object | None:
+        """A claim that goes with the jobs that own it."""
+        workspace = job.spec.workspace
+        has_ended = job.status is not None and job.status.completion_time is not None
+        if job.parent is None or has_ended or workspace is None or workspace.claim_name is None:
+            return None
+        namespace = job.metadata.namespace or "default"
+        try:
+            claim = await reader.get(Reference("PersistentVolumeClaim", namespace, workspace.claim_name))
+        except NotFoundError:
+            return None
+        return claim if has_owner(claim) else None
 
     def _heartbeat_age(self, key: JobKey, job: FineTuneJob, progress: Progress | None) -> float:
         stage = next((s for s in job.status.stages if s.name == job.status.current_stage), None) if job.status else None

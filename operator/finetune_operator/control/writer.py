@@ -60,7 +60,7 @@ class Writer:
             await self._check_unchanged(key, job)
         for child in decision.delete:
             await self._cluster.delete(Reference(child.kind, key[0], child.name))
-        known = {name_of(child) for child in observed.children}
+        known = {name_of(child) for child in (*observed.children, *filter(None, (observed.claim,)))}
         for value in decision.apply:
             await self._write_child(key, job, value, exists=name_of(value) in known)
         self._apply_errors.pop(key, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from finetune_api.problems import join_problems
+from finetune_api.problems import Problem, join_problems
 from finetune_api.stages import Stage
 from finetune_api.status import JobState
 from finetune_operator.reconcile import measures
 from finetune_operator.reconcile.endings import keep_ended, succeed_job
+from finetune_operator.reconcile.lineage import has_begun, keep_claim, parent_problems
 from finetune_operator.reconcile.restarts import stop_gang
 from finetune_operator.reconcile.settings import DEFAULT_SETTINGS, Settings
 from finetune_operator.reconcile.stages import first_open_stage, run_stage
@@ -47,6 +48,7 @@ def _proceed(visit: Visit) -> Stage | None:
     """Work on the first stage that is not done; returns it."""
     _check_validity(visit)
     draft = visit.draft
+    keep_claim(visit)
     current = first_open_stage(visit)
     if draft.is_terminal:
         return current
@@ -68,13 +70,20 @@ def _proceed(visit: Visit) -> Stage | None:
 def _check_validity(visit: Visit) -> None:
     draft = visit.draft
     visit.problems = find_problems(visit.job, visit.runtime(), visit.settings, visit.observed.runtime_error)
+    if visit.settings.looks_at_parents and not visit.gangs and not has_begun(visit.job):
+        visit.problems += parent_problems(visit.job, visit.observed.ancestors)
     if not visit.problems:
         draft.condition("Valid", "True", "Valid")
         return
     message = join_problems(visit.problems)
-    if draft.condition("Valid", "False", visit.problems[0].reason, message):
+    if draft.condition("Valid", "False", _foremost(visit.problems).reason, message):
         draft.event("Warning", "ValidationFailed", message)
     visit.look_again(_NOT_VALID_RETRY_SECONDS)
+
+
+def _foremost(problems: list[Problem]) -> Problem:
+    """One that does not go away by itself, if there is one."""
+    return next((p for p in problems if p.reason not in WAITING_REASONS), problems[0])
 
 
 def _suspend(visit: Visit, current: Stage) -> None:
@@ -116,7 +125,7 @@ def _state(visit: Visit) -> JobState:
     if any(s.state == "Running" for s in draft.stages):
         return "Running"
     if visit.problems:
-        return "Pending" if visit.problems[0].reason in WAITING_REASONS else "Failed"
+        return "Pending" if _foremost(visit.problems).reason in WAITING_REASONS else "Failed"
     if draft.get_condition("Progressing").reason in ("Restarting", "Resizing"):
         return "Restarting"
     return "Running" if any(s.state == "Succeeded" for s in draft.stages) else "Pending"

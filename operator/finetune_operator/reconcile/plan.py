@@ -9,7 +9,7 @@ from typing import Any
 from finetune_api import labels
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
-from finetune_api.stages import PIPELINE, STAGES, Stage
+from finetune_api.stages import PIPELINE, STAGES, Stage, reusable_stages
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile.settings import Settings
 
@@ -23,7 +23,7 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     value = spec.to_json_object()
     digest = ""
     for name in spec.stages():
-        parts = {path.rpartition(".")[2]: _part(value, path) for path in PIPELINE[name].parts}
+        parts = {path.rpartition(".")[2]: part(value, path) for path in PIPELINE[name].parts}
         document = {"stage": name, "after": digest, "parts": parts}
         digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         if name == stage:
@@ -31,7 +31,7 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     return digest
 
 
-def _part(value: Any, path: str) -> Any:
+def part(value: Any, path: str) -> Any:
     """What stands at `model.tokenizer`; None if nothing does."""
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
@@ -63,16 +63,20 @@ def workspace_path(spec: FineTuneJobSpec) -> str:
 def make_plan(job: FineTuneJob, stage: StageStatus, artifacts: dict[Stage, str], settings: Settings) -> Plan:
     """The plan of `stage.attempt`, with what recovery from earlier attempts needs."""
     nodes, processes = gang_size(job.spec, stage.name)
+    after = [s for s in job.spec.stages() if s in reusable_stages() and STAGES.index(s) > STAGES.index(stage.name)]
+    looks_ahead = job.parent is not None and PIPELINE[stage.name].produces == "data"
     return Plan(
         job=PlanJob(name=job.metadata.name, namespace=job.metadata.namespace or "default", uid=job.metadata.uid or ""),
         stage=stage.name,
         attempt=stage.attempt,
         workspace=workspace_path(job.spec),
+        folder=job.folder,
         spec=job.spec,
         nodes=nodes,
         processes_per_node=processes,
         inputs={s: artifacts[s] for s in STAGES if s in artifacts},
         fingerprint=fingerprint(job.spec, stage.name),
+        later={s: fingerprint(job.spec, s) for s in after} if looks_ahead else None,
         micro_batch_divisor=2 ** stage.restarts.get("OutOfMemory", 0),
         skip_steps=settings.skip_steps * stage.restarts.get("NonFiniteLoss", 0),
     )

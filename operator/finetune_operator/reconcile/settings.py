@@ -35,6 +35,8 @@ class Settings:
     """Data steps skipped after the checkpoint, per restart from exit 76."""
     node_failures: int = 2
     """A node is avoided after so many failures in one stage."""
+    looks_at_parents: bool = True
+    """Whether parents are jobs of the cluster; else the command line has looked at them."""
     allows_workspace_path: bool = False
     """Whether a job may name a folder of the machine: on a cluster that would be any node's."""
     serves_cluster_runtimes: bool = True
@@ -51,6 +53,7 @@ LOCAL_SETTINGS = Settings(
     backoff_base_seconds=1.0,
     backoff_max_seconds=60.0,
     settle_seconds=10.0,
+    looks_at_parents=False,
     allows_workspace_path=True,
 )
 """For one job on one machine, watched by a person."""

@@ -22,9 +22,11 @@ from finetune_operator.reconcile.gang import (
     stage_result,
     waiting_reason,
 )
+from finetune_operator.reconcile.lineage import announce, take_over
 from finetune_operator.reconcile.plan import gang_size, layout
 from finetune_operator.reconcile.publishing import publish_report
 from finetune_operator.reconcile.restarts import replace_gang, restart_or_fail
+from finetune_operator.reconcile.types import EventReason
 from finetune_operator.reconcile.upkeep import gang_intent, is_queued, repair
 from finetune_operator.reconcile.visit import Visit
 
@@ -92,10 +94,15 @@ def _complete_stage(visit: Visit, stage: StageStatus, gang: Gang, result: StageR
         message=result.message,
         artifact=result.artifact,
         summary=result.summary,
+        reused_from=result.reused_from,
     )
-    measures.end_attempt(draft, stage, result.productive_seconds)
+    # An artifact that was there before the first gang of the stage is not this job's work.
+    is_own = result.reused_from is None and (stage.start_time is None or result.completed_at >= stage.start_time)
+    measures.end_attempt(draft, stage, result.productive_seconds if is_own else 0.0)
     measures.finish_progress(draft, result.summary)
-    draft.event("Normal", "StageCompleted", f"{name}: {result.message or 'done'}", name)
+    reason: EventReason = "StageCompleted" if result.reused_from is None else "StageReused"
+    draft.event("Normal", reason, f"{name}: {result.message or 'done'}", name)
+    take_over(visit, result)
     if PIPELINE[name].produces == "report":
         _take_evaluation(visit, name, result)
 
@@ -221,7 +228,9 @@ def start_gang(visit: Visit, stage: StageStatus) -> None:
         draft.condition("Progressing", "False", "Restarting", _restart_message(stage))
         visit.look_again(delay)
         return
-    stage = _begin_stage(visit, stage, visit.now)
+    if draft.start_time is None:
+        announce(visit)
+    stage = _begin_stage(visit, draft.stage(stage.name), visit.now)
     children = gang_intent(visit, stage)
     visit.apply.extend(c for c in children if visit.child(c["kind"], c["metadata"]["name"]) is None)
     if stage.attempt == 1 and not visit.observed.apply_error:

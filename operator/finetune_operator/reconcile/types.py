@@ -14,6 +14,8 @@ from finetune_api.status import FineTuneJobStatus
 EventReason = Literal[
     "StageStarted",
     "StageCompleted",
+    "StageReused",
+    "StageRunsAnew",
     "StageFailed",
     "PodFailed",
     "GangRestarted",
@@ -54,6 +56,10 @@ class Observed:
     """The full report, while evaluate offers it to be published."""
     runtime_error: str = ""
     """Fields of the runtime that are wrong; empty if it can be used, or is not there."""
+    ancestors: tuple[FineTuneJob, ...] = ()
+    """Of a job that has not begun: its parent, the parent's parent and so on, up to the first that comes twice."""
+    claim: Object | None = None
+    """Of a job with a parent that has not ended: the claim of its workspace, if some FineTuneJob owns it."""
     apply_error: str = ""
     """Why the last decision could not be carried out; empty if it was."""
 

@@ -9,8 +9,14 @@ from finetune_api.runtime import RuntimeSpec
 from finetune_api.support import unsupported
 from finetune_operator.reconcile.settings import Settings
 
-WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable", "RuntimeTooSmall")
-"""Problems that go away when somebody else creates or mends an object."""
+WAITING_REASONS = (
+    "RuntimeNotFound",
+    "RuntimeNotReadable",
+    "RuntimeTooSmall",
+    "ParentNotFound",
+    "ParentNotFinished",
+)
+"""Problems that go away when somebody else creates, mends or finishes an object."""
 
 
 def find_problems(

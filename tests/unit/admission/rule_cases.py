@@ -66,6 +66,12 @@ def named_by_the_api_server(field: str) -> str:
 
 
 FAILING: list[Case] = [
+    ("cannot be its own parent", {"lineage.parent": "tiny"}, "spec.lineage.parent"),
+    (
+        "a new claim holds nothing of lineage.parent",
+        {"lineage.parent": "base", "workspace": {"create": {"size": "1Gi"}}},
+        "spec.workspace.create",
+    ),
     ("exactly two languages", {"data.sources.0.languages": ["en"]}, "spec.data.sources[0].languages"),
     ("exactly one language", {"data.sources.1.languages": ["en", "es"]}, "spec.data.sources[1].languages"),
     ("must not contain '..'", {"data.sources.0.uri": "file:///a/../b"}, "spec.data.sources[0].uri"),
@@ -168,6 +174,7 @@ IMMUTABLE: list[Object] = [
     {"evaluate": NOT_GIVEN},
     {"runtimeRef": {"name": "cuda"}},
     {"export": {}},
+    {"lineage.parent": "base"},
 ]
 
 MUTABLE: list[Object] = [

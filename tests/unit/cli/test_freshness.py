@@ -51,6 +51,8 @@ def test_an_edited_corpus_is_noticed_even_with_its_old_date(kind: str, tmp_path:
         ("failurePolicy", {"hangSeconds": 60}, None),
         ("suspend", False, None),
         ("workspace", {"path": "/w"}, None),
+        ("lineage", {"parent": "base"}, "changed since the last run: spec.lineage.parent"),
+        ("lineage", {"hypothesis": "more is better"}, None),
     ],
 )
 def test_blocks_that_decide_what_a_stage_makes(field: str, value: Any, expected: str | None, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_end_of_a_run_and_its_status_say_the_same(
 ) -> None:
     job = stopped_run(tmp_path, by_hand=by_hand, step=step)
     said = [first, f"Go on with: finetune run '/my jobs/job.yaml' --workspace {tmp_path}"]
-    print_outcome(job, tmp_path, Path("job.yaml"), CliExitCode.INTERRUPTED)
+    print_outcome(job, tmp_path, tmp_path, Path("job.yaml"), CliExitCode.INTERRUPTED)
     assert capsys.readouterr().out.splitlines() == said
     assert show_status(tmp_path, as_json=False, watch=False) is CliExitCode.SUCCEEDED
     lines = capsys.readouterr().out.splitlines()

@@ -30,14 +30,17 @@ def lineage(plan: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, 
             "createdAt": manifest.created_at,
             "inputs": manifest.inputs,
         }
+        | ({} if plan.is_own(plan.inputs[manifest.stage]) else {"reusedFrom": plan.parent})
         for stage, manifest in manifests.items()
     }
 
 
-def stage_costs(manifests: Mapping[str, ArtifactManifest]) -> dict[str, float]:
-    """`pretrain.seconds` and the like, from the results in the manifests."""
+def stage_costs(plan: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, float]:
+    """`pretrain.seconds` and the like, from the results in the manifests; what the parent made cost nothing."""
     costs: dict[str, float] = {}
     for stage, manifest in manifests.items():
+        if not plan.is_own(plan.inputs[manifest.stage]):
+            continue
         try:
             result = StageResult.model_validate(manifest.result)
         except ValidationError:

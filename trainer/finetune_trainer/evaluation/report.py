@@ -79,7 +79,7 @@ def make_report(
         baseline=None if baseline is None else baseline.description,
         tasks=concluded.tasks,
         gate=gate,
-        cost=stage_costs(manifests),
+        cost=stage_costs(plan, manifests),
         data=data,
         spec=plan.spec.to_json_object(),
         versions=versions(),

@@ -26,12 +26,12 @@ from finetune_api.support import NOT_SUPPORTED, unsupported
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.pod.environment import set_defaults
 from finetune_trainer.pod.failures import explain
-from finetune_trainer.pod.launch import leave_result, run_pod, run_rank
+from finetune_trainer.pod.launch import leave_result, node_rank, run_pod, run_rank
 from finetune_trainer.pod.logs import set_up_logs
 from finetune_trainer.pod.rank import Assignment
-from finetune_trainer.pod.results import failed_result
-from finetune_trainer.stages import StageTable, artifact_path, input_digests, require_stage
-from finetune_trainer.workspace.artifacts import find_artifact
+from finetune_trainer.pod.results import failed_result, write_report
+from finetune_trainer.pod.reuse import finished_result, look_ahead, reused_result
+from finetune_trainer.stages import StageTable, require_stage
 
 _log = logging.getLogger("finetune_trainer")
 
@@ -103,16 +103,15 @@ def open_workspace(path: Path) -> Path:
     return path.resolve()
 
 
-def finished_result(plan: Plan, workspace: Path, table: StageTable) -> StageResult | None:
-    """The result of an earlier run of the same plan on the same inputs whose artifact is still there."""
-    manifest = find_artifact(workspace, artifact_path(plan, table), plan.fingerprint)
-    if manifest is None or not manifest.result or manifest.inputs != input_digests(plan, workspace, table):
-        return None
-    try:
-        result = StageResult.from_json_object(manifest.result)
-    except ValidationError:
-        return None
-    return result.model_copy(update={"attempt": plan.attempt, "message": f"unchanged · {result.message}"})
+def adopted_result(plan: Plan, workspace: Path, table: StageTable) -> StageResult | str | None:
+    """The result of work that is done already, by an earlier run or by the parent; else why the parent's is none."""
+    own = finished_result(plan, workspace, table)
+    found = own or reused_result(plan, workspace, table)
+    if isinstance(found, StageResult):
+        if own is None and node_rank() == 0:
+            write_report(workspace, plan, found)
+        found = look_ahead(plan, workspace, table, found)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -> int:
@@ -129,16 +128,21 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
         attempt = plan.attempt
         require_stage(plan.stage, table)
         workspace = open_workspace(parsed.workspace or Path(plan.workspace))
-        result = finished_result(plan, workspace, table)
-        if result is not None:
+        found = adopted_result(plan, workspace, table)
+        if isinstance(found, StageResult):
+            result = found
             _log.info("%s is done already: %s", plan.stage, result.message or result.artifact or "")
         else:
+            if found is not None:
+                _log.info("%s runs anew: %s", plan.stage, found)
             assignment = Assignment(plan, workspace, table, started)
             if "RANK" in os.environ:
                 # Somebody else's torchrun has started us as one of its workers.
                 run_rank(assignment)
                 return int(ExitCode.DONE)
             result = run_pod(assignment)
+            if found is not None and plan.later is not None:
+                result = result.model_copy(update={"runs_anew": {plan.stage: found}})
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         failure = explain(error)
         _log.error("%s: %s %s", failure.reason, failure.message, failure.remedy)

@@ -175,7 +175,7 @@ class RankProcess:
         return result
 
     def _keep_traceback(self, error: BaseException) -> None:
-        folder = self._assignment.workspace / "logs"
+        folder = self._assignment.workspace / self._plan.path("logs")
         path = folder / f"{self._plan.stage}-{self._plan.attempt}-rank{self._ranks.rank}.traceback"
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -125,9 +125,9 @@ def write_termination_message(path: Path, result: StageResult) -> None:
         file.write(result.to_termination_message())
 
 
-def report_path(workspace: Path, plan: Plan) -> Path:
-    """Where the whole StageResult is kept."""
-    return workspace / "reports" / f"{plan.stage}.result.json"
+def report_file(workspace: Path, folder: str | None, stage: Stage) -> Path:
+    """Where a job with this folder keeps the whole StageResult."""
+    return workspace / (folder or "") / "reports" / f"{stage}.result.json"
 
 
 def write_report(workspace: Path, plan: Plan, result: StageResult) -> None:
@@ -136,6 +136,6 @@ def write_report(workspace: Path, plan: Plan, result: StageResult) -> None:
     Raises:
         OSError: disk full, no permission.
     """
-    path = report_path(workspace, plan)
+    path = report_file(workspace, plan.folder, plan.stage)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, result.model_dump_json(by_alias=True, exclude_none=True, indent=1) + "\n")

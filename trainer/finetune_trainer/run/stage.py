@@ -59,14 +59,14 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
     )
     checkpointer = Checkpointer(
-        workspace / "checkpoints" / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
+        workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
     )
     curriculum = create_curriculum(settings.curriculum, _facts(recipe))
     source = MixtureSource(recipe.arms, curriculum, settings.curriculum, layout, settings.seed)
     validation = {name: validation_batches(arm, layout) for name, arm in recipe.validation.items() if len(arm.examples)}
     # Dropout differs by rank; order of data and initialisation do not use torch's generators.
     torch.manual_seed(settings.seed * 10_007 + context.ranks.rank)
-    history = workspace / "logs" / f"{plan.stage}-{HISTORY}"
+    history = workspace / plan.path("logs") / f"{plan.stage}-{HISTORY}"
     outcome = train(context, engine, source, validation, settings, checkpointer, history)
 
     context.progress.update(phase="Writing")

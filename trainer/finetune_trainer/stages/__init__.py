@@ -36,7 +36,13 @@ def find_stage(name: Stage, table: StageTable = PIPELINE) -> StageFunction:
 
 def artifact_path(plan: Plan, table: StageTable = PIPELINE) -> str:
     """Path of the artifact of `plan` within its workspace."""
-    return table[plan.stage].artifact.format(digest=plan.fingerprint[:16])
+    return artifact_in(plan.folder, plan, table)
+
+
+def artifact_in(folder: str | None, plan: Plan, table: StageTable = PIPELINE) -> str:
+    """Path within the workspace of the artifact that a job with this folder has of the plan's stage."""
+    path = table[plan.stage].artifact.format(digest=plan.fingerprint[:16])
+    return path if folder is None else f"{folder}/{path}"
 
 
 def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> dict[str, str]:

@@ -1,0 +1,4 @@
+"""Names within a workspace that operator, trainer and command line share; imports nothing, so all may."""
+
+VARIANTS_FOLDER = "jobs"
+"""Has a folder for each job with a parent."""
