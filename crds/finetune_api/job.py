@@ -119,7 +119,7 @@ def _direction_in_source(variable: str, direction: str) -> str:
     )
 
 
-_DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
+_DIRECTION_MESSAGE = "must name the two languages of its source, as they are written there, as in en-es"
 
 
 _ADAPTERS = [name for name, method in METHODS.items() if method.adapter]
@@ -178,7 +178,10 @@ class FineTuneJobSpec(ApiModel):
                 "self.data.sources.all(s, s.name != o.source || "
                 "(has(o.language) ? o.language in s.languages : s.languages.size() == 1)))"
             ),
-            message="a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
+            message=(
+                "a CausalLM objective on a Parallel source needs a language, and it must be one of the source's, "
+                "as it is written there"
+            ),
             field_path=".pretrain.objectives",
         ),
         CelRule(

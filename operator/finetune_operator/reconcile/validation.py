@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
-from finetune_api.support import unsupported
+from finetune_api.refusals import refusals
 from finetune_operator.reconcile.settings import Settings
 
 WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable")
@@ -13,7 +13,7 @@ WAITING_REASONS = ("RuntimeNotFound", "RuntimeNotReadable")
 
 def find_problems(job: FineTuneJob, has_runtime: bool, settings: Settings, runtime_error: str = "") -> list[Problem]:
     """Everything that keeps the job from starting, at once."""
-    problems = [*unsupported(job.spec), *_workspace_problems(job, settings)]
+    problems = [*refusals(job.spec), *_workspace_problems(job, settings)]
     return problems if has_runtime else [*problems, _no_runtime(job, settings, runtime_error)]
 
 
