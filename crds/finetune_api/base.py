@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self, Union, get_args, get_origin
+from typing import Any, ClassVar, NamedTuple, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -80,13 +80,22 @@ class OneOf:
         return core_schema.literal_schema(list(self.names))
 
 
-FORMS: dict[str, str] = {}
-"""What a text must look like, in words, by its pattern."""
+class Form(NamedTuple):
+    """What a text must look like."""
+
+    words: str
+    """As a message says it."""
+    spelling: Callable[[str], str] | None
+    """What to write instead of a text that is not so; empty if nobody knows what is meant."""
 
 
-def form(pattern: str, words: str) -> str:
+FORMS: dict[str, Form] = {}
+"""By pattern."""
+
+
+def form(pattern: str, words: str, spelling: Callable[[str], str] | None = None) -> str:
     """A field's `pattern`, with what a message says of it; regular expressions are no words."""
-    FORMS[pattern] = words
+    FORMS[pattern] = Form(words, spelling)
     return pattern
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.base import ApiModel, CelRule, form
+from finetune_api.language_tags import MAX_TAG_LENGTH, TAG, spelling_of_direction, spelling_of_tag
 from finetune_api.registries import STORES
 
 LABEL = form(
@@ -31,26 +32,28 @@ LanguageCode = Annotated[
     str,
     Field(
         min_length=2,
-        max_length=11,
+        max_length=MAX_TAG_LENGTH,
         pattern=form(
-            r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
-            "must be a language code, as in en, deu, pt-BR or zh-Hant",
+            f"^{TAG}$",
+            "must be a language code, as in en, deu, pt-BR, zh-Hans-CN, ca-valencia or eng_Latn",
+            spelling_of_tag,
         ),
     ),
 ]
-"""ISO 639 language code, with an optional script or region subtag: en, deu, pt-BR, zh-Hant."""
+"""ISO 639 language code, with script, region and variants where needed: en, deu, pt-BR, zh-Hans-CN, ca-valencia."""
 Direction = Annotated[
     str,
     Field(
         min_length=5,
-        max_length=23,
+        max_length=2 * MAX_TAG_LENGTH + 1,
         pattern=form(
-            r"^[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?-[a-z]{2,3}(-([A-Z][A-Za-z]{1,7}|[0-9]{3}))?$",
-            "must be two language codes, the source first, as in en-es or en-pt-BR",
+            f"^{TAG}-{TAG}$",
+            "must be two language codes, the source first, as in en-es or eng_Latn-spa_Latn",
+            spelling_of_direction,
         ),
     ),
 ]
-"""Translation direction, source language first: en-es, en-pt-BR."""
+"""Translation direction, source language first: en-es, en-pt-BR, eng_Latn-spa_Latn."""
 Uri = Annotated[
     str,
     Field(
@@ -99,10 +102,3 @@ class UriReference(ApiModel):
 
     uri: Uri
     """hf:// pvc:// file:// s3://"""
-
-
-def direction_languages(direction: str) -> tuple[str, str]:
-    """Split `en-pt-BR` into `("en", "pt-BR")`; language codes are lower case, subtags are not."""
-    parts = direction.split("-")
-    second = next(i for i in range(1, len(parts)) if parts[i].islower())
-    return "-".join(parts[:second]), "-".join(parts[second:])

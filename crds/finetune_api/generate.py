@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import yaml
+from babel import Locale
+from babel.core import get_global
 
 from finetune_api.crd import custom_resource_definitions
+from finetune_api.language_names import TABLE
 from finetune_api.metrics import ALL_METRICS, COMMON_LABELS, Part
 from finetune_api.reference import resource_page
 
@@ -35,7 +39,25 @@ def generated_files() -> dict[Path, str]:
         REFERENCE / f"{crd['spec']['names']['singular']}.md": resource_page(crd)
         for crd in custom_resource_definitions().values()
     }
-    return crds | pages | {REFERENCE / "metrics.md": metrics_page()}
+    return crds | pages | {REFERENCE / "metrics.md": metrics_page(), TABLE: language_names()}
+
+
+NO_LANGUAGES = frozenset({"mul", "und", "zxx"})
+"""Codes for several, an unknown and no language."""
+
+
+def language_names() -> str:
+    """English names from CLDR (as babel has it) of languages, also by their old and longer codes, and of subtags."""
+    english = Locale("en")
+    languages = {code: name for code, name in english.languages.items() if code not in NO_LANGUAGES}
+    aliases = {old: languages[new] for old, new in get_global("language_aliases").items() if new in languages}
+    table = {
+        "languages": aliases | languages,
+        "scripts": dict(english.scripts),
+        "regions": dict(english.territories),
+        "variants": {code.lower(): name for code, name in english.variants.items()},
+    }
+    return json.dumps(table, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 def metrics_page() -> str:

@@ -120,7 +120,7 @@ def _direction_in_source(variable: str, direction: str) -> str:
     )
 
 
-_DIRECTION_MESSAGE = "must name the two languages of its source, as in en-es"
+_DIRECTION_MESSAGE = "must name the two languages of its source, as they are written there, as in en-es"
 
 
 def _rows_divide(stage: str, usual_length: int) -> CelRule:
@@ -210,7 +210,8 @@ class FineTuneJobSpec(ApiModel):
             ".pretrain.objectives",
             "x.type != 'CausalLM' || self.data.sources.all(s, s.name != x.source || "
             "(has(x.language) ? x.language in s.languages : s.languages.size() == 1))",
-            "a CausalLM objective on a Parallel source needs a language, and it must be one of the source's",
+            "a CausalLM objective on a Parallel source needs a language, and it must be one of the source's, "
+            "as it is written there",
             unless="!has(self.pretrain)",
             field=".language",
         ),

@@ -1,12 +1,15 @@
 """Facts about languages: what a code means, however it is written, and which scripts write no blanks between words.
 
 Codes come as ISO 639-1 (`zh`), 639-2 in both of its forms (`zho`, `chi`), 639-3 (`cmn`), BCP 47 (`zh-Hans-CN`),
-POSIX (`zh_CN.UTF-8`, `sr@latin`) and with a script (`zho_Hans`, as NLLB and FLORES name them).
+POSIX (`zh_CN.UTF-8`, `sr@latin`) and with a script (`zho_Hans`, as NLLB and FLORES name them). Two codes are compared
+by `same_language` and `matching_codes`, never as texts.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -24,7 +27,10 @@ UNSPACED_SCRIPTS = frozenset(
 )
 """Scripts that put no blanks between words. Korean (`Kore`) does, Tibetan puts a dot between syllables."""
 
-_SCRIPT_NAMES = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari": "Deva"}
+_TER_TAKES_APART = frozenset({"Hani", "Hans", "Hant", "Jpan"})
+"""Those of them that sacrebleu's TER takes apart (`--ter-asian-support`): at every ideograph, not within kana."""
+
+POSIX_SCRIPTS = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari": "Deva"}
 """What POSIX locales call scripts, after `@`."""
 
 _LONGER_CODES = """
@@ -58,6 +64,9 @@ written in Latin letters."""
 
 _TRADITIONAL_CHINESE_IN = frozenset({"TW", "HK", "MO"})
 
+_REGION = re.compile(r"[A-Z]{2}|[0-9]{3}")
+_VARIANT = re.compile(r"[a-z0-9]{5,8}|[0-9][a-z0-9]{3}")
+
 
 def _table(text: str) -> dict[str, str]:
     """`a:b,c` as {b: a, c: a}."""
@@ -69,23 +78,87 @@ _SHORTEST = _table(_LONGER_CODES)
 _SCRIPT_OF = _table(_SCRIPTS)
 
 
+class Subtags(NamedTuple):
+    """Parts of a code, in canonical case; empty where there is none."""
+
+    language: str
+    script: str
+    region: str
+    variants: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def subtags_of(code: str) -> Subtags:
+    """The parts of a code in any spelling, the language by its shortest code."""
+    plain, _, modifier = code.strip().partition("@")
+    head, *subtags = re.split(r"[-_]", plain.partition(".")[0])
+    language = _SHORTEST.get(head.lower(), head.lower())
+    script = next((tag.title() for tag in subtags if len(tag) == 4 and tag.isalpha()), "")
+    region = next((tag.upper() for tag in subtags if _REGION.fullmatch(tag.upper())), "")
+    named = POSIX_SCRIPTS.get(modifier.lower(), "")
+    others = subtags if named else [*subtags, modifier]
+    variants = tuple(tag for tag in map(str.lower, others) if _VARIANT.fullmatch(tag))
+    return Subtags(language, script or named, region, variants)
+
+
 def normalise_language(code: str) -> Language:
     """What a code means: `cmn` -> ("zh", "Hans"), `zh-TW` -> ("zh", "Hant"), `eng_Latn` -> ("en", "Latn").
 
     Letter case, `_` for `-`, and a POSIX charset do not count; a code that nobody knows is returned in lower case
     without a script. Raises nothing: whether a code is one is not decided here.
     """
-    plain, _, modifier = code.strip().partition("@")
-    head, *subtags = re.split(r"[-_]", plain.partition(".")[0])
-    language = _SHORTEST.get(head.lower(), head.lower())
-    script = next((tag.title() for tag in subtags if len(tag) == 4 and tag.isalpha()), "")
-    script = script or _SCRIPT_NAMES.get(modifier.lower(), "")
-    if not script and language == "zh" and not _TRADITIONAL_CHINESE_IN.isdisjoint(tag.upper() for tag in subtags):
-        script = "Hant"
-    is_known = language in _SCRIPT_OF or len(language) == 2
-    return Language(language, script or (_SCRIPT_OF.get(language, "Latn") if is_known else ""))
+    parts = subtags_of(code)
+    return Language(parts.language, parts.script or _usual_script(parts.language, parts.region))
+
+
+def ter_has_words(code: str) -> bool:
+    """Whether TER finds what to count in a language: words between blanks, or ideographs."""
+    return writes_blanks(code) or normalise_language(code).script in _TER_TAKES_APART
 
 
 def writes_blanks(code: str) -> bool:
     """Whether a language puts blanks between its words, as most do."""
     return normalise_language(code).script not in UNSPACED_SCRIPTS
+
+
+@lru_cache(maxsize=4096)
+def canonical_language(code: str) -> str:
+    """One spelling of each meaning: `eng_Latn`, `ENG` and `en` are `en`, `zho_Hans_CN` is `zh-CN`, `pt_BR` is `pt-BR`.
+
+    The shortest code; a script only where it is not the usual one (BCP 47 suppresses it likewise); region, variants.
+    """
+    parts = subtags_of(code)
+    script = "" if parts.script == _usual_script(parts.language, parts.region) else parts.script
+    return "-".join(filter(None, (parts.language, script, parts.region, *parts.variants)))
+
+
+def same_language(code: str, other: str) -> bool:
+    """Whether two codes can mean one language: as `eng_Latn` and `en`, or `pt` and `pt-BR`, where one says more.
+
+    Two regions, or two variants, are two languages: `pt-BR` and `pt-PT`, `ca-valencia` and `ca-balear`.
+    """
+    return normalise_language(code) == normalise_language(other) and all(
+        not mine or not its or mine == its
+        for mine, its in zip(subtags_of(code)[2:], subtags_of(other)[2:], strict=True)  # regions, variants
+    )
+
+
+def matching_codes(code: str, among: Iterable[str]) -> list[str]:
+    """Those of `among` that mean the language, the nearest first: as written, in other words, the same more or less."""
+    order = {found: _distance(code, found) for found in among}
+    return sorted((found for found, distance in order.items() if distance is not None), key=lambda c: order[c] or 0)
+
+
+def _distance(code: str, other: str) -> int | None:
+    if code == other:
+        return 0
+    if canonical_language(code) == canonical_language(other):
+        return 1
+    return 2 if same_language(code, other) else None
+
+
+def _usual_script(language: str, region: str) -> str:
+    if language == "zh" and region in _TRADITIONAL_CHINESE_IN:
+        return "Hant"
+    is_known = language in _SCRIPT_OF or len(language) == 2
+    return _SCRIPT_OF.get(language, "Latn") if is_known else ""

@@ -116,9 +116,18 @@ def _plain_message(kind: str, message: str, value: object, context: dict[str, ob
         limit = context["min_length" if kind == "too_short" else "max_length"]
         return WRONG_LENGTH[kind].format(items="item" if limit == 1 else "items", **context)
     if kind == "string_pattern_mismatch":
-        return f"{FORMS.get(str(context['pattern']), message)}, not {_shown(value)}"
+        return _not_of_form(str(context["pattern"]), message, value)
     plain = NOT_OF_TYPE.get(kind) or OUT_OF_BOUNDS.get(kind, "").format(**context)
     return f"{plain or message[0].lower() + message[1:]}, not {_shown(value)}{_number_meant(kind, value)}"
+
+
+def _not_of_form(pattern: str, message: str, value: object) -> str:
+    """A text that breaks its pattern, with the one that is meant."""
+    form = FORMS.get(pattern)
+    if form is None:
+        return f"{message}, not {_shown(value)}"
+    meant = form.spelling(str(value)) if form.spelling else ""
+    return f"{form.words}, not {_shown(value)}" + (f": write {meant}" if meant else "")
 
 
 def _number_meant(kind: str, value: object) -> str:

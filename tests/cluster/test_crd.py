@@ -8,6 +8,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane, KubectlError
 from cluster.jobs import job
+from finetune_api.language_tags import MAX_TAG_LENGTH
 from finetune_api.objects import Object
 from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed, named_by_the_api_server
 
@@ -63,16 +64,30 @@ def test_explain_describes_every_field_of_the_spec(plane: ControlPlane) -> None:
     assert "<no description>" not in described
 
 
+@pytest.mark.parametrize("other", ["zh-Hans-CN", "spa_Latn", "ca-valencia", "de-CH-1996", "es-419", "pt_BR"])
+def test_language_tags_of_every_shape_are_taken(other: str, plane: ControlPlane, namespace: str) -> None:
+    tagged = job("tagged", namespace)
+    (source,) = tagged["spec"]["data"]["sources"]
+    source["languages"] = ["eng_Latn", other]
+    (objective,), (task,) = tagged["spec"]["pretrain"]["objectives"], tagged["spec"]["evaluate"]["tasks"]
+    objective["directions"] = [f"eng_Latn-{other}", f"{other}-eng_Latn"]
+    task["direction"] = f"{other}-eng_Latn"
+    plane.kubectl(*DRY, stdin=json.dumps(tagged))
+
+
 def test_the_largest_job_that_the_schema_allows_is_within_the_cost_budget(plane: ControlPlane, namespace: str) -> None:
+    longest = ["slv-Latn-SI-rozaj-biske-nedis-solba", "por-Latn-BR-abl1943-ao1990-colb1945"]
+    assert {len(tag) for tag in longest} == {MAX_TAG_LENGTH}
+    there, back = "-".join(longest), "-".join(longest[::-1])
     sources = [
-        {"name": f"s{i}", "type": "Parallel", "languages": ["en", "es"], "uri": "pvc://corpora/" + "x" * 1000}
+        {"name": f"s{i}", "type": "Parallel", "languages": longest, "uri": "pvc://corpora/" + "x" * 1000}
         for i in range(64)
     ]
     objectives = [
-        {"name": f"o{i}", "type": "Translation", "source": f"s{i}", "directions": ["en-es", "es-en"]} for i in range(16)
+        {"name": f"o{i}", "type": "Translation", "source": f"s{i}", "directions": [there, back]} for i in range(16)
     ]
     tasks = [
-        {"name": f"t{i}", "source": f"s{i}", "direction": "en-es", "shots": [0, 1], "metrics": ["BLEU", "chrF++"]}
+        {"name": f"t{i}", "source": f"s{i}", "direction": there, "shots": [0, 1], "metrics": ["BLEU", "chrF++"]}
         for i in range(16)
     ]
     require = [{"metric": "BLEU", "task": f"t{i}", "shots": 1} for i in range(16)]

@@ -21,7 +21,7 @@ PACKAGES = {
 }
 ALLOWED_IN_API = {"pydantic", "pydantic_core", "finetune_api"} | sys.stdlib_module_names
 # `python -m finetune_api.generate` writes YAML; it is a tool of the house that no package imports.
-GENERATOR = ("generate.py", "yaml")
+GENERATOR = {("generate.py", "babel"), ("generate.py", "yaml")}
 LOCKS = ("requirements/bootstrap.txt", "requirements/constraints.txt")
 # Spelled in pieces, so that this file does not find itself.
 REGISTRY_HOSTS = re.compile(
@@ -90,7 +90,7 @@ def test_the_contract_package_imports_only_pydantic_and_the_standard_library(roo
         f"{path.name}: {name}"
         for path in (root / "crds" / "finetune_api").rglob("*.py")
         for name in imported_roots(path)
-        if name not in ALLOWED_IN_API and (path.name, name) != GENERATOR
+        if name not in ALLOWED_IN_API and (path.name, name) not in GENERATOR
     }
     assert not foreign
 

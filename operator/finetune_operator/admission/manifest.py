@@ -11,7 +11,7 @@ from finetune_api.base import GROUP
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
-from finetune_api.support import unsupported
+from finetune_api.refusals import refusals
 from finetune_operator.admission.admit import MODELS, problems_in
 from finetune_operator.admission.yaml_source import Source, YamlError, read_documents, read_yaml
 
@@ -76,13 +76,13 @@ def _is_ours(value: Object) -> bool:
 def _problems(value: Object, also: Check | None, resolved: Callable[[Object], Object]) -> list[Problem]:
     if value.get("kind") != JOB:
         return problems_in(value)
-    return problems_in(resolved(value)) + _unsupported(value) + (also(value) if also else [])
+    return problems_in(resolved(value)) + _refusals(value) + (also(value) if also else [])
 
 
-def _unsupported(value: Object) -> list[Problem]:
+def _refusals(value: Object) -> list[Problem]:
     """None where the schema is not kept: then nobody knows what was meant."""
     try:
-        return unsupported(FineTuneJob.from_manifest(value).spec)
+        return refusals(FineTuneJob.from_manifest(value).spec)
     except ValidationError:
         return []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from finetune_api.fit import misfits
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
+from finetune_api.refusals import refusals
 from finetune_api.runtime import RuntimeSpec
-from finetune_api.support import unsupported
 from finetune_operator.reconcile.settings import Settings
 
 WAITING_REASONS = (
@@ -23,7 +23,7 @@ def find_problems(
     job: FineTuneJob, runtime: RuntimeSpec | None, settings: Settings, runtime_error: str = ""
 ) -> list[Problem]:
     """Everything that keeps the job from starting, at once."""
-    problems = [*unsupported(job.spec), *_workspace_problems(job, settings)]
+    problems = [*refusals(job.spec), *_workspace_problems(job, settings)]
     if runtime is None:
         return [*problems, _no_runtime(job, settings, runtime_error)]
     return [*problems, *misfits(job.spec.parallelism, runtime, job.spec.runtime_ref.name)]

@@ -201,3 +201,67 @@ def test_problems_of_other_checks_are_placed_at_the_field_or_around_it() -> None
     others = [Problem("spec.data.sources[1].uri", "missing"), Problem("spec.data.sources[0].nowhere", "x")]
     placed = read_manifest(GOOD.encode(), "job.yaml", lambda _: others)[1]
     assert [p.place for p in placed] == ["job.yaml:11", "job.yaml:15"]
+
+
+TAGGED = (
+    GOOD.replace("[en, es]", "[eng_Latn, spa_Latn]")
+    .replace("[en-es]", "[eng_Latn-spa_Latn, spa_Latn-eng_Latn]")
+    .replace(
+        "  pretrain:",
+        """\
+    - {name: zh, type: Parallel, languages: [zh-Hans-CN, en], uri: zh.tsv}
+    - {name: ca, type: Parallel, languages: [ca-valencia, es], uri: ca.tsv}
+    - {name: pt, type: Parallel, languages: [en, pt-BR], uri: pt.tsv}
+  adapt: {task: {source: zh, direction: zh-Hans-CN-en}, batch: {globalTokens: 1024, sequenceLength: 64}}
+  evaluate:
+    tasks:
+    - {name: ca, source: ca, direction: ca-valencia-es}
+    - {name: pt, source: pt, direction: en-pt-BR}
+  pretrain:""",
+    )
+)
+
+
+def test_languages_are_given_in_tags_of_every_shape() -> None:
+    assert problems_of(TAGGED) == []
+
+
+NOT_A_CODE = "must be a language code, as in en, deu, pt-BR, zh-Hans-CN, ca-valencia or eng_Latn"
+NOT_A_DIRECTION = "must be two language codes, the source first, as in en-es or eng_Latn-spa_Latn"
+NOT_OF_THE_SOURCE = "must name the two languages of its source, as they are written there, as in en-es"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[en, pt-BR]", "[en, pt-br]", f"sources[4].languages[1]: {NOT_A_CODE}, not 'pt-br': write pt-BR"),
+        (
+            "direction: zh-Hans-CN-en",
+            "direction: ZH-hans-cn-en",
+            f"adapt.task.direction: {NOT_A_DIRECTION}, not 'ZH-hans-cn-en': write zh-Hans-CN-en",
+        ),
+        (
+            "direction: en-pt-BR",
+            "direction: en-pt",
+            f"evaluate.tasks: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
+        ),
+        (
+            "[ca-valencia, es]",
+            "[ca-valencia, spa]",
+            f"evaluate.tasks: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
+        ),
+    ],
+)
+def test_tags_that_are_written_otherwise_are_refused_in_words(old: str, new: str, expected: str) -> None:
+    (problem,) = problems_of(TAGGED.replace(old, new, 1))
+    assert problem.partition(" spec.")[2].removeprefix("data.") == expected
+
+
+def test_a_language_without_a_name_is_refused_by_lint() -> None:
+    unnamed = TAGGED.replace("[ca-valencia, es]", "[ca-valencia, xqa]").replace("ca-valencia-es", "ca-valencia-xqa")
+    assert problems_of(unnamed) == [
+        (
+            "job.yaml:22 spec.evaluate.tasks[0].direction: xqa is no language code with an English name, "
+            "and prompts need one: use an ISO 639 code such as en, deu or pt-BR"
+        )
+    ]

@@ -7,7 +7,6 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from finetune_api.common import direction_languages
 from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.problems import problems_of
@@ -217,9 +216,3 @@ INFINITE = big_result().model_copy(update={"error": None, "evaluation": None}).m
 def test_a_foreign_termination_message_is_none(text: str) -> None:
     assert text != INFINITE
     assert parse_termination_message(text) is None
-
-
-def test_direction_with_subtags() -> None:
-    assert direction_languages("en-es") == ("en", "es")
-    assert direction_languages("en-pt-BR") == ("en", "pt-BR")
-    assert direction_languages("zh-Hant-en") == ("zh-Hant", "en")

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
 from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import SPLITS, PreparedData
+from finetune_trainer.data.writing import training_texts
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted
 from finetune_trainer.models import load_tokenizer
 from finetune_trainer.stages.prepare import run
@@ -82,6 +84,19 @@ def test_what_prompts_call_the_languages_is_one_token_each(tmp_path: Path) -> No
     write_tsv(tmp_path / "ui.tsv", 200)
     tokenizer = prepare(tmp_path, ui(tmp_path / "ui.tsv"))[0].tokenizer()
     assert [tokenizer.tokenize(name) for name in ("English:", "Spanish:")] == [["English", ":"], ["Spanish", ":"]]
+
+
+def test_the_texts_of_a_language_are_read_together_under_all_its_codes(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 40)
+    (tmp_path / "news.txt").write_text("Nothing new today.\n", encoding="utf-8")
+    news = ui(tmp_path / "news.txt", name="news", type="Text", languages=["eng_Latn"])
+    sources = [ui(tmp_path / "ui.tsv"), news]
+    data, _, _ = prepare(tmp_path, *sources)
+    texts = training_texts(data.path, [DataSource.from_json_object(source) for source in sources])
+    english = list(texts["en"]())
+    assert list(texts) == ["en", "es"]
+    assert len(english) == len(list(texts["es"]())) + 1
+    assert "Nothing new today." in english
 
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ WORDS = st.sampled_from([f"word{i}" for i in range(40)])
 PAIR = st.tuples(WORDS, WORDS)
 
 
-def staged(name: str, role: Role, pairs: list[tuple[str, str]]) -> StagedSource:
-    source = DataSource(name=name, type="Parallel", languages=["en", "es"], uri="file:///x", role=role)
+def staged(
+    name: str, role: Role, pairs: list[tuple[str, str]], languages: tuple[str, str] = ("en", "es")
+) -> StagedSource:
+    source = DataSource(name=name, type="Parallel", languages=list(languages), uri="file:///x", role=role)
     sides = np.array([[text_hash(text) for text in pair] for pair in pairs], np.uint64).reshape(-1, 2)
     return StagedSource(source, Path(), _row_keys(sides), sides, Tally(read=len(pairs)))
 
@@ -77,3 +79,14 @@ def test_without_decontamination_a_source_still_does_not_leak_into_itself() -> N
     settings = data(sources).model_copy(update={"decontaminate": False})
     assignments = select_rows(sources, settings)
     assert leaked_rows([sources[0]], [assignments[0]]) == 0
+
+
+def test_pairs_of_the_same_languages_under_other_codes_are_duplicates() -> None:
+    pairs = [(f"word{i}", f"palabra{i}") for i in range(20)]
+    sources = [
+        staged("a", "Train", pairs),
+        staged("b", "Train", pairs, ("eng_Latn", "spa")),
+        staged("c", "Train", pairs, ("en", "pt")),
+    ]
+    select_rows(sources, data(sources))
+    assert [source.tally.dropped["duplicate"] for source in sources] == [0, 20, 0]

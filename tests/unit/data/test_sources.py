@@ -382,3 +382,66 @@ def test_a_parquet_column_may_be_called_translation(tmp_path: Path) -> None:
     pq.write_table(pa.table({"source": ["the file"], "translation": ["el archivo"]}), tmp_path / "ui.parquet")
     columns = {"languages": {"en": "source", "es": "translation"}}
     assert texts(source(tmp_path / "ui.parquet", columns=columns)) == [PAIRS[0]]
+
+
+def test_a_tmx_is_read_by_whatever_code_means_the_language(tmp_path: Path) -> None:
+    (tmp_path / "ui.tmx").write_text(
+        '<tmx version="1.4"><header/><body>'
+        '<tu><tuv xml:lang="en_US"><seg>the file</seg></tuv><tuv xml:lang="por"><seg>x</seg></tuv>'
+        '<tuv xml:lang="pt-pt"><seg>o ficheiro</seg></tuv><tuv xml:lang="PT-BR"><seg>o arquivo</seg></tuv></tu>'
+        '<tu><tuv xml:lang="en"><seg>the page</seg></tuv><tuv xml:lang="pt-PT"><seg>a página</seg></tuv></tu>'
+        "</body></tmx>",
+        encoding="utf-8",
+    )
+    file = tmp_path / "ui.tmx"
+    assert texts(source(file, languages=["eng_Latn", "pt-BR"])) == [("the file", "o arquivo")]
+    assert texts(source(file, languages=["eng", "por_Latn"])) == [("the file", "x"), ("the page", "a página")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "languages"),
+    [
+        ("sr@latin", ["eng_Latn", "srp_Latn"]),
+        ("sr_Latn", ["en", "sr-Latn"]),
+        ("ca@valencia", ["en", "ca-valencia"]),
+        ("zh_CN", ["en-US", "zh-Hans-CN"]),
+        ("spa", ["en", "es"]),
+    ],
+)
+def test_a_catalog_is_found_by_whatever_code_means_the_language(
+    folder: str, languages: list[str], tmp_path: Path
+) -> None:
+    for name in (folder, "sr", "ca", "zh_TW", "es_MX", "en_GB"):
+        place = tmp_path / name / "LC_MESSAGES"
+        place.mkdir(parents=True)
+        (place / "ui.po").write_text(f'msgid "the page"\nmsgstr "{name}"\n', encoding="utf-8")
+    assert texts(source(tmp_path, format="gettext", languages=languages)) == [("the page", folder)]
+    backwards = source(tmp_path, format="gettext", languages=languages[::-1])
+    assert texts(backwards) == [(folder, "the page")]
+
+
+def test_british_english_is_translated_from_english(tmp_path: Path) -> None:
+    place = tmp_path / "en_GB" / "LC_MESSAGES"
+    place.mkdir(parents=True)
+    (place / "ui.po").write_text('msgid "color"\nmsgstr "colour"\n', encoding="utf-8")
+    assert texts(source(tmp_path, format="gettext", languages=["en-GB", "en"])) == [("colour", "color")]
+
+
+@pytest.mark.parametrize("write", [write_csv, write_jsonl, write_parquet, write_huggingface])
+def test_a_column_is_found_by_whatever_code_means_the_language(
+    write: Callable[[Path], DataSource], tmp_path: Path
+) -> None:
+    assert texts(write(tmp_path).model_copy(update={"languages": ["eng_Latn", "spa"]})) == PAIRS
+
+
+def test_a_column_of_its_own_comes_before_one_of_another_code(tmp_path: Path) -> None:
+    (tmp_path / "ui.csv").write_text("en,spa,es\nthe file,no,el archivo\n", encoding="utf-8")
+    assert texts(source(tmp_path / "ui.csv")) == PAIRS[:1]
+    columns = {"languages": {"en": "en", "spa_Latn": "es"}}
+    assert texts(source(tmp_path / "ui.csv", languages=["eng", "spa"], columns=columns)) == PAIRS[:1]
+
+
+def test_the_files_of_a_pair_are_named_as_the_languages_are_written(tmp_path: Path) -> None:
+    for language, text in (("eng_Latn", "the file"), ("spa_Latn", "el archivo")):
+        (tmp_path / f"ui.{language}").write_text(f"{text}\n", encoding="utf-8")
+    assert texts(source(tmp_path / "ui.{lang}", languages=["eng_Latn", "spa_Latn"])) == PAIRS[:1]

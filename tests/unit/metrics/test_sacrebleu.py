@@ -32,10 +32,16 @@ def test_words_are_found_by_the_script(codes: str, tokenizer: str, asian: bool) 
         assert f"|norm:{words}|punct:yes|asian:{words}|" in create_metric("TER", code).signature
 
 
-def test_a_ter_that_tells_little_says_so() -> None:
-    assert create_metric("TER", "tha").note.startswith("TER of tha takes what stands between two blanks for a word")
-    assert [create_metric("TER", code).note for code in ("es", "zho", "ja", "ko", "")] == [""] * 5
-    assert [create_metric(name, "th").note for name in ("BLEU", "chrF++")] == ["", ""]
+def test_what_is_counted_in_place_of_words_is_told() -> None:
+    assert create_metric("TER", "zho").note == "TER of zho counts ideographs, and what stands between them."
+    assert create_metric("BLEU", "tha_Thai").note == "BLEU of tha_Thai counts characters."
+    assert create_metric("BLEU", "zh-Hans-CN").note == (
+        "BLEU of zh-Hans-CN counts Chinese characters, and words in other scripts."
+    )
+    assert [create_metric("TER", code).note for code in ("es", "ko", "")] == [""] * 3
+    assert [create_metric(name, code).note for name, code in (("BLEU", "es"), ("BLEU", ""), ("chrF++", "th"))] == [
+        "", "", ""
+    ]  # fmt: skip
 
 
 REFERENCES = ["水壶在炉子上。", "请关上窗户。", "这条河很宽。"]

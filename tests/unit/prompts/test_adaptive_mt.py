@@ -7,7 +7,6 @@ from transformers import PreTrainedTokenizerFast
 
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
-from finetune_trainer.prompts.languages import language_name
 
 TEXTS = [
     "The user opens the folder.", "El usuario abre la carpeta.", "Save changes?", "¿Guardar los cambios?",
@@ -89,23 +88,3 @@ def test_end_of_sequence_and_newline_stop_a_translation(tokenizer: PreTrainedTok
 def test_a_tokenizer_without_end_of_sequence_is_refused() -> None:
     with pytest.raises(BadConfiguration, match="no end-of-sequence token"):
         AdaptiveMtPrompt(byte_level(end=False), "en-es")
-
-
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ("en", "English"),
-        ("es", "Spanish"),
-        ("deu", "German"),
-        ("pt-BR", "Brazilian Portuguese"),
-        ("sr-Latn", "Serbian (Latin)"),
-        ("de-LU", "German (Luxembourg)"),
-    ],
-)
-def test_languages_have_english_names(code: str, name: str) -> None:
-    assert language_name(code) == name
-
-
-def test_an_unknown_language_is_refused_by_name() -> None:
-    with pytest.raises(BadConfiguration, match="xq is not a language code"):
-        language_name("xq")

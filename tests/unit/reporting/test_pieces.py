@@ -10,6 +10,7 @@ from finetune_api.figures import duration, percent, shots_name, signed
 from finetune_api.progress import ArmHistory, HistoryRow
 from finetune_charts.drawing import MOST_POINTS, Series, line_chart, thin, tick_text, ticks
 from finetune_charts.training import training_charts
+from finetune_trainer.data.units import CHARACTERS
 from finetune_trainer.reporting.differences import Span, word_differences
 from finetune_trainer.reporting.figures import number, p_cell
 from finetune_trainer.reporting.sections import cost_table, data_tables, repeat_commands
@@ -70,6 +71,12 @@ def test_differences_are_words_of_the_text_in_order() -> None:
     ]  # fmt: skip
     assert word_differences("", "a") == []
     assert word_differences("a", "") == [Span("a", shared=False)]
+
+
+def test_differences_are_characters_where_there_are_no_blanks() -> None:
+    assert word_differences("打开 文件。", "打开窗口。", CHARACTERS) == [
+        Span("打开", shared=True), Span(" 文件", shared=False), Span("。", shared=True)
+    ]  # fmt: skip
 
 
 @given(st.text(alphabet="ab ", max_size=30), st.text(alphabet="ab ", max_size=30))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data import Data, Split
+from finetune_api.languages import canonical_language
 from finetune_trainer.data.staging import StagedSource
 from finetune_trainer.errors import BadData
 from finetune_trainer.hashing import Hashes, text_hash, uniform
@@ -90,7 +91,7 @@ def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assig
 
 def _typed_keys(staged: StagedSource) -> Hashes:
     """Pairs and texts are different things, and so are pairs of different languages."""
-    return staged.keys ^ np.uint64(text_hash("-".join(staged.source.languages)))
+    return staged.keys ^ np.uint64(text_hash("-".join(map(canonical_language, staged.source.languages))))
 
 
 def _sides(staged: Sequence[StagedSource], assignments: Sequence[Assignment], splits: list[int]) -> Hashes:

@@ -33,6 +33,7 @@ _GLUE = "\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2"
 """Vowels written before their consonant, and signs that put the next one below: no cut after them."""
 
 UNSPACED = re.compile(f"[{_CHARACTERS}{_BLOCKS}]")
+UNSPACED_RUN = re.compile(f"[{_CHARACTERS}{_BLOCKS}]+")
 _UNIT = re.compile(f"([{_CHARACTERS}])|((?<![{_GLUE}])[{_LETTERS}])|([^\\s{_CHARACTERS}{_BLOCKS}]+)")
 _SPACED_UNIT = re.compile(r"\S+")
 SENTENCE_END = re.compile(

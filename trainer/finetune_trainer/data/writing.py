@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from finetune_api.data import DataSource
+from finetune_api.languages import canonical_language
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
 from finetune_trainer.data.prepared import INDEX, REPORT, ROWS, SPLITS, PairSplit
@@ -91,14 +93,21 @@ def words_by_language(folder: Path, languages: Sequence[str]) -> dict[str, int]:
 
 
 def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
-    """A reader of the training split of each language, over all sources that have it; `folder` is the artifact's."""
+    """A reader of the training split of each language, over all sources that have it; `folder` is the artifact's.
 
-    def reader(language: str) -> Iterable[str]:
-        splits = (PairSplit(folder / "sources" / s.name / "train") for s in sources if language in s.languages)
-        return chain.from_iterable(split.text(language) for split in splits)
+    `eng_Latn` of one source and `en` of another are one language, under its canonical code.
+    """
+    columns: dict[str, list[tuple[str, str]]] = {}
+    for source in sources:
+        for language in source.languages:
+            columns.setdefault(canonical_language(language), []).append((source.name, language))
 
-    languages = dict.fromkeys(language for s in sources for language in s.languages)
-    return {language: lambda language=language: reader(language) for language in languages}  # type: ignore[misc]
+    def reader(of_language: list[tuple[str, str]]) -> Iterable[str]:
+        return chain.from_iterable(
+            PairSplit(folder / "sources" / source / "train").text(language) for source, language in of_language
+        )
+
+    return {language: partial(reader, of_language) for language, of_language in columns.items()}
 
 
 def write_index(

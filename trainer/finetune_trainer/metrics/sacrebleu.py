@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics import base, bleu, chrf, ter
 
-from finetune_api.languages import UNSPACED_SCRIPTS, normalise_language
+from finetune_api.languages import UNSPACED_SCRIPTS, normalise_language, writes_blanks
 from finetune_trainer.metrics.interface import Metric, Statistics
 
 DEFAULT_TOKENIZER = "13a"
@@ -39,9 +39,11 @@ _SCRIPTS = (
 )
 """Scripts without blanks between words, and Korean, whose particles are part of its words; all others 13a, as
 sacrebleu does. Its ja-mecab and ko-mecab would need a morphological analyser. TER has a rule for Chinese, Japanese and
-Korean only. In Thai, Lao, Khmer, Burmese and Tibetan it takes what stands between two blanks for a word, and a note
-says so: by characters a segment would take seconds, for TER tries all shifts.
+Korean only; it is refused (`finetune_api.refusals`) for Thai, Lao, Khmer, Burmese and Tibetan, where it would take what
+stands between two blanks for a word. By characters a segment would take seconds, for TER tries all shifts.
 """
+_COUNTED_BY_BLEU = {"zh": "Chinese characters, and words in other scripts", _BY_CHARACTER: "characters"}
+"""What is counted in place of words, by tokeniser."""
 
 
 def tokenisation(language: str) -> Tokenisation:
@@ -52,10 +54,11 @@ def tokenisation(language: str) -> Tokenisation:
 class SacrebleuMetric(Metric):
     """Wraps one of sacrebleu's metrics, with one reference a segment."""
 
-    def __init__(self, metric: base.Metric, flags: str) -> None:
-        """`flags` ask sacrebleu's command line for the same."""
+    def __init__(self, metric: base.Metric, flags: str, note: str = "") -> None:
+        """`flags` ask sacrebleu's command line for the same; `note` is what a reader must know."""
         self._metric = metric
         self._flags = flags
+        self._note = note
 
     def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
         """See Metric."""
@@ -65,6 +68,11 @@ class SacrebleuMetric(Metric):
     def score(self, sums: npt.NDArray[np.float64]) -> float:
         """See Metric."""
         return float(self._metric._compute_score_from_stats(sums.tolist()).score)  # noqa: SLF001
+
+    @property
+    def note(self) -> str:
+        """See Metric."""
+        return self._note
 
     @property
     def signature(self) -> str:
@@ -83,7 +91,10 @@ class Bleu(SacrebleuMetric):
 
     def __init__(self, language: str) -> None:
         """`language` decides the tokeniser."""
-        super().__init__(bleu.BLEU(tokenize=tokenisation(language).bleu), "-m bleu")
+        tokenizer = tokenisation(language).bleu
+        counted = _COUNTED_BY_BLEU.get(tokenizer)
+        note = f"BLEU of {language} counts {counted}." if counted else ""
+        super().__init__(bleu.BLEU(tokenize=tokenizer), "-m bleu", note)
 
     def command(self, tsv: str, signature: str) -> str:
         """See Metric."""
@@ -110,16 +121,10 @@ class Ter(SacrebleuMetric):
 
     def __init__(self, language: str) -> None:
         """`language` decides whether ideographs are words."""
-        words = tokenisation(language)
-        super().__init__(ter.TER(normalized=words.ter_asian, asian_support=words.ter_asian), "-m ter")
-        self._language = language if words.bleu == _BY_CHARACTER and not words.ter_asian else ""
-
-    @property
-    def note(self) -> str:
-        """See Metric."""
-        if not self._language:
-            return ""
-        return f"TER of {self._language} takes what stands between two blanks for a word: it tells little, chrF++ more."
+        asian = tokenisation(language).ter_asian
+        by_ideographs = asian and not writes_blanks(language)
+        note = f"TER of {language} counts ideographs, and what stands between them." if by_ideographs else ""
+        super().__init__(ter.TER(normalized=asian, asian_support=asian), "-m ter", note)
 
     def command(self, tsv: str, signature: str) -> str:
         """See Metric."""

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from finetune_api.adapt import Prompts
-from finetune_api.common import direction_languages
 from finetune_api.data import DataSource
+from finetune_api.language_tags import direction_languages
 from finetune_api.training import Objective as ObjectiveSettings
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
@@ -35,7 +35,9 @@ class Translation(Objective):
         for position, direction in enumerate(settings.directions or ()):
             for language in direction_languages(direction):
                 require_language(language, source, f"{field}.directions[{position}]")
-            arms.append(Arm(f"{settings.name}:{direction}", settings, direction, direction.replace("-", "→")))
+            arms.append(
+                Arm(f"{settings.name}:{direction}", settings, direction, "→".join(direction_languages(direction)))
+            )
         return arms
 
     def examples(self, arm: Arm, data: PreparedData, split: Split, longest: int) -> PairExamples:

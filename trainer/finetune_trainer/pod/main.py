@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from finetune_api.exit_codes import ExitCode
 from finetune_api.plan import Plan
 from finetune_api.problems import join_problems, problems_of
+from finetune_api.refusals import refusals
 from finetune_api.stage_result import StageResult
 from finetune_api.stages import PIPELINE, STAGES, Stage
-from finetune_api.support import NOT_SUPPORTED, unsupported
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.pod.environment import set_defaults
 from finetune_trainer.pod.failures import explain
@@ -79,8 +79,8 @@ def load_plan(path: Path, stage: Stage) -> Plan:
         raise BadConfiguration("BadPlan", f"{path}: {join_problems(problems_of(error))}", remedy) from error
     if plan.stage != stage:
         raise BadConfiguration("BadPlan", f"{path}: a plan for stage {plan.stage}, not for {stage}", remedy)
-    if problems := unsupported(plan.spec):
-        raise BadConfiguration(NOT_SUPPORTED, join_problems(problems), "Change the job, or use a newer trainer.")
+    if problems := refusals(plan.spec):
+        raise BadConfiguration(problems[0].reason, join_problems(problems), "Change the job, or use a newer trainer.")
     return plan
 
 

@@ -17,6 +17,7 @@ def create_prompt(template: str, tokenizer: PreTrainedTokenizerBase, direction: 
     """The prompts of one template and one direction, source first: en-es.
 
     Raises:
-        BadConfiguration: if a language has no name or the tokenizer no end-of-sequence token.
+        BadConfiguration: if the tokenizer has no end-of-sequence token.
+        LookupError: if a language has no English name; `finetune_api.refusals` tells it first.
     """
     return _registry.find(template)(tokenizer, direction)

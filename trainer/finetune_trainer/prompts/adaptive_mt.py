@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from finetune_api.common import direction_languages
+from finetune_api.language_names import language_name
+from finetune_api.language_tags import direction_languages
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.prompts.interface import Lengths, Prompt, TokenIds
-from finetune_trainer.prompts.languages import language_name
 from finetune_trainer.prompts.segments import encode_inside, leading_ids, newline_ids
 
 
@@ -26,7 +26,8 @@ class AdaptiveMtPrompt(Prompt):
         """`direction` is source first: en-es.
 
         Raises:
-            BadConfiguration: if a language has no name or the tokenizer no end-of-sequence token.
+            BadConfiguration: if the tokenizer has no end-of-sequence token.
+            LookupError: if a language has no English name; `finetune_api.refusals` tells it first.
         """
         if tokenizer.eos_token_id is None:
             raise BadConfiguration(

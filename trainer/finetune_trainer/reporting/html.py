@@ -8,12 +8,14 @@ from importlib import resources
 import yaml
 
 from finetune_api.figures import shots_name
+from finetune_api.language_tags import direction_languages
 from finetune_api.progress import HistoryRow
 from finetune_api.registries import METRICS, TASKS
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_charts import content_hash, page_environment, page_style
 from finetune_charts.drawing import Chart, Interval, interval_chart
 from finetune_charts.training import training_charts
+from finetune_trainer.data.units import WORDS, Unit, unit_of
 from finetune_trainer.reporting import sections
 from finetune_trainer.reporting.differences import word_differences
 from finetune_trainer.reporting.figures import (
@@ -33,6 +35,7 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
     environment.filters.update(shots=shots_name, p=p_cell, difference=difference_cell)
     environment.globals.update(
         differences=word_differences,
+        unit_of_outputs=_unit_of_outputs,
         marks=VERDICT_MARKS,
         words=VERDICT_WORDS,
         sections=sections,
@@ -53,6 +56,10 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
         style_hash=content_hash(style),
         script_hash=content_hash(script),
     )
+
+
+def _unit_of_outputs(task: TaskReport) -> Unit:
+    return unit_of(direction_languages(task.direction)[1]) if task.direction else WORDS
 
 
 def _score_tables(tasks: Sequence[TaskReport]) -> list[tuple[str, list[TaskReport]]]:

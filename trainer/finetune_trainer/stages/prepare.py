@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.language_names import has_name, language_name
+from finetune_api.languages import canonical_language
 from finetune_api.model import TrainTokenizer
 from finetune_api.progress import Phase
 from finetune_trainer.context import StageContext, StageOutcome
@@ -21,8 +22,7 @@ from finetune_trainer.data.select import check_selection, select_rows
 from finetune_trainer.data.staging import stage_sources
 from finetune_trainer.data.tokenizers import train_tokenizer
 from finetune_trainer.data.writing import encode_splits, training_texts, write_index, write_report, write_splits
-from finetune_trainer.errors import BadConfiguration, Preempted
-from finetune_trainer.prompts.languages import language_name
+from finetune_trainer.errors import Preempted
 from finetune_trainer.stages import artifact_path
 from finetune_trainer.workspace.artifacts import write_artifact
 
@@ -104,9 +104,6 @@ def _new_tokenizer(spec: FineTuneJobSpec, folder: Path) -> PreTrainedTokenizerFa
 
 
 def _prompt_names(sources: Sequence[DataSource]) -> dict[str, str]:
-    """What prompts call the languages that can be translated; a code without a name is refused where it is used."""
-    names = {}
-    for language in (language for source in sources if source.type == "Parallel" for language in source.languages):
-        with suppress(BadConfiguration):
-            names[language] = language_name(language)
-    return names
+    """What prompts call the languages that can be translated, by canonical code; those without a name are left out."""
+    languages = (language for source in sources if source.type == "Parallel" for language in source.languages)
+    return {canonical_language(language): language_name(language) for language in languages if has_name(language)}

@@ -29,7 +29,7 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
         cells = line.split("\t")
         if number == 1 and source.columns is not None:
             require_columns(source, str(path), cells)
-            positions = [cells.index(name) for name in field_names(source)]
+            positions = [cells.index(name) for name in field_names(source, cells)]
             width = len(cells)
         elif len(cells) != width and line:
             yield Malformed(str(path), number, f"has {columns(len(cells))}, {width} were expected")
@@ -41,6 +41,7 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
     """Comma-separated values with a header, quoted by RFC 4180."""
     (path,) = source_files(source)
     header: list[str] | None = None
+    names: tuple[str, ...] = ()
     for record in csv_records(read_lines(path), str(path)):
         if isinstance(record, Malformed):
             _require_header(source, record, is_header=header is None)
@@ -49,10 +50,10 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
         number, cells = record
         if header is None:
             require_columns(source, str(path), cells)
-            header = cells
+            header, names = cells, field_names(source, cells)
         else:
             named = dict(zip(header, cells, strict=True))
-            yield Row(tuple(named[name] for name in field_names(source)), str(path), number)
+            yield Row(tuple(named[name] for name in names), str(path), number)
 
 
 def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from finetune_api.data import DataSource
+from finetune_api.languages import canonical_language, matching_codes
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.errors import BadConfiguration
 
@@ -13,13 +14,25 @@ MAX_NAMES = 20
 """Names in a message."""
 
 
-def field_names(source: DataSource) -> tuple[str, ...]:
-    """Name of the column or key of each language: as given, else the language code, else `text`."""
+def field_names(source: DataSource, present: Collection[str]) -> tuple[str, ...]:
+    """Name of the column or key of each language: as given, else the language code, else `text`.
+
+    A column that is named by another code of the language, as `en` for `eng_Latn`, is taken where none has its own.
+    """
     columns = source.columns
     if source.type != "Parallel":
         return ((columns.text if columns else None) or "text",)
     given = columns.languages if columns else {}
-    return tuple(given.get(language, language) for language in source.languages)
+    return tuple(_field_name(language, given, present) for language in source.languages)
+
+
+def _field_name(language: str, given: Mapping[str, str], present: Collection[str]) -> str:
+    if named := matching_codes(language, given):
+        return given[named[0]]
+    if language in present:
+        return language
+    meant = canonical_language(language)
+    return next((name for name in present if canonical_language(name) == meant), language)
 
 
 def require_columns(source: DataSource, file: str, present: Collection[str]) -> None:
@@ -28,7 +41,7 @@ def require_columns(source: DataSource, file: str, present: Collection[str]) -> 
     Raises:
         BadConfiguration: naming the columns there are.
     """
-    missing = [name for name in field_names(source) if name not in present]
+    missing = [name for name in field_names(source, present) if name not in present]
     if missing:
         raise BadConfiguration(
             "ColumnNotFound",
@@ -42,7 +55,7 @@ def row_of_record(source: DataSource, record: Mapping[str, Any], file: str, line
     nested = record.get("translation")
     values = nested if isinstance(nested, Mapping) else record
     texts = []
-    for name in field_names(source):
+    for name in field_names(source, values):
         value = values.get(name)
         if not isinstance(value, str):
             if name in values:

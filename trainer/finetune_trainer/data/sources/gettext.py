@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from finetune_api.data import DataSource
+from finetune_api.languages import canonical_language, matching_codes
 from finetune_trainer.data.catalogs import Message
 from finetune_trainer.data.compression import (
     BROKEN_FILE,
@@ -46,7 +47,8 @@ def read_gettext(source: DataSource) -> Iterator[Row | Malformed]:
         BadConfiguration: if no language is English, or no catalog is in the other one.
         BadData: if an archive or catalog is broken.
     """
-    if KEYS_LANGUAGE not in source.languages:
+    english = next(iter(matching_codes(KEYS_LANGUAGE, source.languages)), None)
+    if english is None:
         raise BadConfiguration(
             "EnglishNeeded",
             f"source '{source.name}': gettext catalogs translate from English, but languages are "
@@ -54,7 +56,7 @@ def read_gettext(source: DataSource) -> Iterator[Row | Malformed]:
             "Name en as one of the two languages.",
         )
     (path,) = source_files(source)
-    (other,) = (language for language in source.languages if language != KEYS_LANGUAGE)
+    (other,) = (language for language in source.languages if language != english)
     languages: set[str] = set()
     found = False
     for name, content in _one_per_catalog(_catalogs(path, other, source.name, languages)):
@@ -71,7 +73,7 @@ def read_gettext(source: DataSource) -> Iterator[Row | Malformed]:
             if isinstance(entry, Malformed):
                 yield entry
                 continue
-            sides = {KEYS_LANGUAGE: entry.key, other: entry.translation}
+            sides = {english: entry.key, other: entry.translation}
             yield Row(tuple(sides[language] for language in source.languages), name, entry.line)
     if languages and not found:
         raise language_not_found(source, f"{path} has no catalog in {other}", languages)
@@ -134,20 +136,20 @@ def _in_tar(path: Path, language: str, languages: set[str]) -> Iterator[tuple[st
 
 
 def catalog_language(name: str) -> str | None:
-    """The language in a catalog's path, as a code: pt_BR is pt-BR. None if it is no catalog."""
+    """The language in a catalog's path: pt_BR, sr@latin. None if it is no catalog."""
     path = PurePosixPath(without_compression(name))
     if path.suffix not in CATALOG_ENDINGS:
         return None
-    found = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else path.stem
-    return found.replace("_", "-")
+    return path.parent.parent.name if path.parent.name == "LC_MESSAGES" else path.stem
 
 
 def _is_wanted(name: str, language: str, languages: set[str]) -> bool:
     """Whether it is a catalog of `language`; adds to `languages` the one of any catalog, for the message."""
     found = catalog_language(name)
-    if found is not None:
-        languages.add(found)
-    return found == language
+    if found is None:
+        return False
+    languages.add(found)
+    return canonical_language(found) == canonical_language(language)
 
 
 def _one_per_catalog(catalogs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:

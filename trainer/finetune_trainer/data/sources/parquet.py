@@ -55,7 +55,7 @@ def _whole(file: Path) -> Path | pa.BufferReader:
 
 def _columns(source: DataSource, file: Path, schema: pa.Schema) -> list[str]:
     """Those that hold the languages, or the struct `translation` that does."""
-    names = list(field_names(source))
+    names = list(field_names(source, schema.names))
     if not set(names) <= set(schema.names) and "translation" in schema.names:
         return ["translation"]
     require_columns(source, str(file), schema.names)

@@ -10,7 +10,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, iterparse
 
 from finetune_api.data import DataSource
-from finetune_api.languages import normalise_language
+from finetune_api.languages import matching_codes
 from finetune_trainer.data.compression import BROKEN_FILE, open_text
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
@@ -83,11 +83,9 @@ def _name(element: Element) -> str:
 
 
 def _text_in(language: str, variants: dict[str, Element]) -> str | None:
-    """The text of the first variant in a language, in a regional form of it, or under another code for it."""
-    wanted, meant = language.lower(), normalise_language(language)
-    regional = (code for code in variants if code.startswith(f"{wanted}-"))
-    for code in (wanted, *regional, *(code for code in variants if normalise_language(code) == meant)):
-        segment = next((child for child in variants.get(code, ()) if _name(child) == "seg"), None)
+    """The text of the first variant in a language, under another code for it, or in a regional form of it."""
+    for code in matching_codes(language, variants):
+        segment = next((child for child in variants[code] if _name(child) == "seg"), None)
         if segment is not None:
             return "".join(_pieces(segment))
     return None

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from finetune_trainer.data.words import UNSPACED_RUN
+
 LEARN_FROM = 5000
 """Segments per language: more changes nothing."""
 SURE = math.log(20)
@@ -55,6 +57,11 @@ def _capped(log_odds: float) -> float:
 
 
 def _trigrams(text: str) -> Iterator[str]:
-    words = (word for word in text.lower().split() if not _CODE.search(word))
+    words = (part for word in text.lower().split() for part in _without_code(word))
     padded = f" {' '.join(words)} "
     return (padded[i : i + 3] for i in range(len(padded) - 2))
+
+
+def _without_code(word: str) -> list[str]:
+    """Where blanks do not part words, only what is in such a script is kept of a sentence that holds code."""
+    return UNSPACED_RUN.findall(word) if _CODE.search(word) else [word]

@@ -10,6 +10,7 @@ import numpy as np
 from finetune_api.adapt import Adapt, Retrieval
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.data.units import CHARACTERS, unit_of
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
@@ -17,8 +18,6 @@ from finetune_trainer.tasks.translation.predict import translate
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
 from finetune_trainer.tasks.translation.training import training_data
 
-LENGTH_EDGES = (1, 3, 6, 11, 21, 41)
-"""First word count of each group; the last is open."""
 SIMILARITY_EDGES = (0.0, 0.3, 0.5, 0.7, 0.9)
 """First cosine of each group; the last ends at 1."""
 FOREIGN_REFERENCES = 0.05
@@ -42,13 +41,15 @@ class TranslationTask(Task[TranslationTestSet]):
 
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
-        return diagnose(test_set.sources, test_set.references, outputs, test_set.profile)
+        unit = unit_of(test_set.language)
+        return diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
-        """See Task: by words of the source; by cosine of the source and the source of the example in the prompt."""
-        words = np.array([len(source.split()) for source in test_set.sources], np.float64)
-        names = [f"{a}–{b - 1} words" for a, b in pairwise(LENGTH_EDGES)] + [f"{LENGTH_EDGES[-1]}+ words"]
-        groupings = {"length": Grouping(words, LENGTH_EDGES, names)}
+        """See Task: by length of the source; by cosine of the source and the source of the example in the prompt."""
+        unit = unit_of(test_set.source_language)
+        lengths = np.array([len(unit.split(source)) for source in test_set.sources], np.float64)
+        names = [f"{a}–{b - 1} {unit.name}" for a, b in pairwise(unit.edges)] + [f"{unit.edges[-1]}+ {unit.name}"]
+        groupings = {"length": Grouping(lengths, unit.edges, names)}
         if shots == 1 and test_set.examples is not None:
             names = [f"{a:.1f}–{b:.1f}" for a, b in pairwise((*SIMILARITY_EDGES, 1.0))]
             groupings["similarity"] = Grouping(test_set.examples.similarity, SIMILARITY_EDGES, names)
@@ -63,6 +64,12 @@ class TranslationTask(Task[TranslationTestSet]):
                 f"{test_set.task.name}: {foreign:.0%} of the references themselves look like "
                 f"{test_set.source_language}, so the off-target rate is rough."
             )
+        counted = ((test_set.source_language, "lengths of sources"), (test_set.language, "repetition and copies"))
+        notes += [
+            f"{test_set.task.name}: {what} are counted in characters, for {language} has no blanks between words."
+            for language, what in counted
+            if unit_of(language) is CHARACTERS
+        ]
         retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
         if retrieval.side == "Target" and test_set.examples is not None:
             notes.append(

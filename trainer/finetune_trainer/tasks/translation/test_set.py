@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.adapt import Prompts, Retrieval
-from finetune_api.common import direction_languages
 from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
-from finetune_trainer.data.prepared import PairSplit, PreparedData
+from finetune_api.language_tags import direction_languages
+from finetune_api.languages import canonical_language, same_language
+from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.retrieval import FuzzyIndex
@@ -75,9 +76,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
     rows = fixed_sample(split.keys, task.max_segments)
     sources, references = (_lines(split.text(language), rows) for language in languages)
     pool = _example_pool(spec, data, source, languages)
-    learn_from = [split.text(language) for language in languages]
-    if pool is not None:
-        learn_from = [pool.text(language) for language in languages]
+    learn_from = [split.text(language) for language in languages] if pool is None else pool
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
     examples = None
     if 1 in task.shots:
@@ -87,7 +86,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
                 f"{field}.shots has 1, but no Train source holds {' and '.join(languages)} to take examples from",
                 "use shots: [0], or add a Parallel source with role: Train in these languages",
             )
-        examples = _find_examples(pool, languages, sources, prompts.retrieval)
+        examples = _find_examples(pool, sources, prompts.retrieval)
     return TranslationTestSet(
         task=task,
         direction=direction,
@@ -107,25 +106,40 @@ def _lines(texts: Sequence[str], rows: npt.NDArray[np.int64]) -> list[str]:
 
 def _example_pool(
     spec: FineTuneJobSpec, data: PreparedData, source: DataSource, languages: tuple[str, str]
-) -> PairSplit | None:
-    """The training split to take examples from: of the task's source, else of adapt's, else the first that fits."""
+) -> Sequence[Sequence[str]] | None:
+    """Both sides of the training split to take examples from.
+
+    That of the task's source, else of adapt's, else of the first in just these languages, else of the first that can
+    mean them.
+    """
     adapted = spec.adapt.task.source if spec.adapt else None
+    wanted = {canonical_language(language) for language in languages}
     fitting = [
-        s
+        (s, columns)
         for s in spec.data.sources
-        if s.role == "Train" and s.type == "Parallel" and set(s.languages) == set(languages)
+        if s.role == "Train" and s.type == "Parallel" and (columns := _columns(s, languages)) is not None
     ]
-    fitting.sort(key=lambda s: (s.name != source.name, s.name != adapted))
-    splits = (data.pairs(s.name, "train") for s in fitting)
-    return next((split for split in splits if len(split) > 0), None)
+    fitting.sort(
+        key=lambda fit: (
+            fit[0].name != source.name,
+            fit[0].name != adapted,
+            set(map(canonical_language, fit[0].languages)) != wanted,
+        )
+    )
+    splits = ((data.pairs(s.name, "train"), columns) for s, columns in fitting)
+    return next(([split.text(column) for column in columns] for split, columns in splits if len(split) > 0), None)
 
 
-def _find_examples(
-    pool: PairSplit, languages: tuple[str, str], sources: Sequence[str], retrieval: Retrieval
-) -> Examples:
+def _columns(source: DataSource, languages: tuple[str, str]) -> tuple[str, str] | None:
+    """What a source calls the two languages; None if it does not have both."""
+    first, second = source.languages
+    orders = [columns for columns in ((first, second), (second, first)) if all(map(same_language, columns, languages))]
+    return next(iter(sorted(orders, key=lambda columns: columns != languages)), None)
+
+
+def _find_examples(pool: Sequence[Sequence[str]], sources: Sequence[str], retrieval: Retrieval) -> Examples:
     """Always by the source side: who has the target side to compare already has the reference."""
-    index = FuzzyIndex.build(pool.text(languages[0]), retrieval)
+    index = FuzzyIndex.build(pool[0], retrieval)
     matches = index.search(sources, exclude_self=False)
-    texts = [pool.text(language) for language in languages]
-    pairs = [(one_line(texts[0][row]), one_line(texts[1][row])) if row >= 0 else None for row in matches.rows.tolist()]
+    pairs = [(one_line(pool[0][row]), one_line(pool[1][row])) if row >= 0 else None for row in matches.rows.tolist()]
     return Examples(pairs, np.asarray(matches.similarity, np.float32))

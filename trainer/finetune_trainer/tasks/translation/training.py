@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.adapt import Adapt
-from finetune_api.common import direction_languages
+from finetune_api.language_tags import direction_languages
 from finetune_trainer.data.prepared import PairSplit, PreparedData
 from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.distributed import Ranks

@@ -1,0 +1,70 @@
+"""What keeps a job from running that its schema and rules cannot tell: lint, the operator and each pod ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.language_names import has_name
+from finetune_api.language_tags import direction_languages
+from finetune_api.languages import matching_codes, ter_has_words
+from finetune_api.problems import Problem
+from finetune_api.support import unsupported
+
+UNKNOWN_LANGUAGE = "UnknownLanguage"
+METRIC_WITHOUT_WORDS = "MetricWithoutWords"
+
+
+def refusals(spec: FineTuneJobSpec) -> list[Problem]:
+    """Everything in `spec` that no stage could carry out."""
+    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec)]
+
+
+def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Columns of languages that the source does not have."""
+    for index, source in enumerate(spec.data.sources):
+        for code in source.columns.languages if source.columns else ():
+            if not matching_codes(code, source.languages):
+                yield Problem(
+                    f"spec.data.sources[{index}].columns.languages.{code}",
+                    f"the source has no {code}: name {' and '.join(source.languages)}",
+                )
+
+
+def _directions(spec: FineTuneJobSpec) -> Iterator[tuple[str, str]]:
+    """Field and value of each direction."""
+    for index, objective in enumerate(spec.pretrain.objectives if spec.pretrain else ()):
+        for position, direction in enumerate(objective.directions or ()):
+            yield f"spec.pretrain.objectives[{index}].directions[{position}]", direction
+    if spec.adapt and spec.adapt.task.direction:
+        yield "spec.adapt.task.direction", spec.adapt.task.direction
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        if task.direction:
+            yield f"spec.evaluate.tasks[{index}].direction", task.direction
+
+
+def _unnamed(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Prompts call languages by their English names."""
+    for field, direction in _directions(spec):
+        for code in direction_languages(direction):
+            if not has_name(code):
+                yield Problem(
+                    field,
+                    f"{code} is no language code with an English name, and prompts need one: "
+                    "use an ISO 639 code such as en, deu or pt-BR",
+                    UNKNOWN_LANGUAGE,
+                )
+
+
+def _ter(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """TER counts edits of words, and there are scripts of which it does not know where a word ends."""
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        target = direction_languages(task.direction)[1] if task.direction else ""
+        if "TER" in task.metrics and not ter_has_words(target):
+            others = ", ".join(metric for metric in task.metrics if metric != "TER")
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].metrics",
+                f"TER counts words, and {target} is written without blanks between them: "
+                f"leave it out, write metrics: [{others or 'chrF++, BLEU'}]",
+                METRIC_WITHOUT_WORDS,
+            )
