@@ -243,12 +243,12 @@ NOT_OF_THE_SOURCE = "must name the two languages of its source, as they are writ
         (
             "direction: en-pt-BR",
             "direction: en-pt",
-            f"evaluate.tasks: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
+            f"evaluate.tasks[1].direction: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
         ),
         (
             "[ca-valencia, es]",
             "[ca-valencia, spa]",
-            f"evaluate.tasks: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
+            f"evaluate.tasks[0].direction: each of evaluate.tasks.direction {NOT_OF_THE_SOURCE}",
         ),
     ],
 )
