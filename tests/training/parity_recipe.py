@@ -30,6 +30,10 @@ ENGINES = {
     **{f"ZeRO-{stage}": Parallelism(nodes=2, zero=Zero(stage=stage)) for stage in range(4)},
     **{f"ZeRO-{stage} offloaded": Parallelism(nodes=2, zero=Zero(stage=stage, offload="CPU")) for stage in (1, 2, 3)},
 }
+BF16_ENGINES = {
+    f"{name} BF16": ENGINES[name].model_copy(update={"precision": "BF16"})
+    for name in ("DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3")
+}
 
 
 class StopAfter(StopFlag):
@@ -53,13 +57,16 @@ def run(context: StageContext) -> StageOutcome:
             continue
         results[name] = _losses(_variant(context, name, parallelism))
         results[f"{name} resumed"] = _losses(_variant(context, f"{name} resumed", parallelism), interrupted=True)
+    for name, parallelism in BF16_ENGINES.items():
+        if context.ranks.size > 1:
+            results[name] = _losses(_variant(context, name, parallelism))
     for name in ("DDP", "ZeRO-2", "ZeRO-3"):
         if context.ranks.size > 1:
             results[f"{name} in 4"] = _losses(_variant(context, f"{name} in 4", ENGINES[name], micro_batch=2))
     results["deviation"] = _initial_deviation(context)
     results["poisoned"] = {
         name: _poisoned_step(context, parallelism)
-        for name, parallelism in ENGINES.items()
+        for name, parallelism in (ENGINES | BF16_ENGINES).items()
         if context.ranks.size > 1 or name in ("DDP", "ZeRO-2")
     }
     if context.ranks.is_main:

@@ -133,7 +133,12 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device) -> dict[str, Any]:
-    """DeepSpeed's configuration. Stage 0 clips in our optimizer and has bf16 by autocast, as DDP does."""
+    """DeepSpeed's configuration. Stage 0 clips in our optimizer and has bf16 by autocast, as DDP does.
+
+    Under bf16, stages 2 and 3 add up gradients in float32: after 64 micro-batches a bf16 sum is 1 % off. Stage 1 would
+    take another optimizer of DeepSpeed's for it. Whether gradients are finite is seen by their norm, so that DeepSpeed
+    need not pass over all of them.
+    """
     stage = zero.stage
     offload: dict[str, Any] = {}
     if zero.offload == "CPU":
@@ -144,12 +149,13 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
         "gradient_clipping": gradient_clip if stage > 0 else 0.0,
-        "bf16": {"enabled": bf16 and stage > 0},
+        "bf16": {"enabled": bf16 and stage > 0, "check_grad_overflow": False},
+        "data_types": {"grad_accum_dtype": "fp32" if bf16 and stage > 1 else None},
         "torch_autocast": {"enabled": bf16 and stage == 0, "dtype": "bfloat16"},
         "zero_optimization": {
             "stage": stage,
             "contiguous_gradients": True,
-            "overlap_comm": device.type == "cuda" and stage == 2,
+            "overlap_comm": device.type == "cuda" and stage > 1,
         }
         | offload,
         "zero_allow_untested_optimizer": True,
