@@ -17,6 +17,7 @@ from training.programs import recipe
 
 PROGRAM = recipe("training.parity_recipe:run")
 STEPS = 10
+ALL_ENGINES = ENGINES | BF16_ENGINES
 Results = dict[str, Any]
 
 
@@ -83,11 +84,12 @@ def test_every_engine_computes_the_same(two_ranks: Results) -> None:
 
 def test_bf16_engines_compute_nearly_the_same(two_ranks: Results) -> None:
     """Losses to 1 %; norms of steep gradients are further apart, under autocast most of all."""
+    values = {name: [x for x in results if x is not None] for name, results in two_ranks.items() if name in ALL_ENGINES}
     for name in BF16_ENGINES:
-        assert two_ranks[name] == pytest.approx(two_ranks["DDP"], rel=0.15 if name.startswith("DDP") else 0.05), name
-        assert two_ranks[name][-3:] == pytest.approx(two_ranks["DDP"][-3:], rel=0.01), "losses of the last validation"
+        assert values[name] == pytest.approx(values["DDP"], rel=0.15 if name.startswith("DDP") else 0.05), name
+        assert values[name][-3:] == pytest.approx(values["DDP"][-3:], rel=0.01), "losses of the last validation"
     for name in ("ZeRO-2 BF16", "ZeRO-3 BF16"):
-        assert two_ranks[name] == pytest.approx(two_ranks["ZeRO-1 BF16"], abs=0.01), name
+        assert values[name] == pytest.approx(values["ZeRO-1 BF16"], abs=0.01), name
 
 
 def test_four_micro_batches_compute_what_one_does(two_ranks: Results) -> None:
@@ -120,7 +122,7 @@ def test_a_new_model_has_the_right_initialisation_under_zero_3(two_ranks: Result
         assert deviation == pytest.approx(0.02, rel=0.05), name
 
 
-@pytest.mark.parametrize("name", ENGINES | BF16_ENGINES)
+@pytest.mark.parametrize("name", ALL_ENGINES)
 def test_gradients_that_are_not_finite_are_not_applied_and_not_reported_as_applied(
     name: str, two_ranks: Results
 ) -> None:
