@@ -16,6 +16,7 @@ Phase = Literal[
     "Starting",
     "Reading",
     "Loading",
+    "Verifying",
     "Training",
     "Validating",
     "Checkpointing",

@@ -188,7 +188,7 @@ class CommonRuntimeSpec(ApiModel):
     scheduling: Scheduling = Scheduling()
     """Where pods go."""
     termination_grace_period_seconds: int = Field(default=120, ge=1, le=3600)
-    """Time to save a checkpoint."""
+    """Time to save a checkpoint; more where one was measured to need more."""
 
 
 class RuntimeSpec(CommonRuntimeSpec):

@@ -60,6 +60,8 @@ class LastCheckpoint(ApiModel):
     """Optimizer step."""
     time: datetime
     """When it became durable."""
+    seconds: float | None = Field(default=None, ge=0.0)
+    """From the moment that it was asked for until then."""
 
 
 class ProgressStatus(ApiModel):

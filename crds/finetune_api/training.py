@@ -160,12 +160,12 @@ class Checkpoint(ApiModel):
     """When checkpoints are written and how many are kept."""
 
     every_steps: int = Field(default=200, ge=1, le=10_000_000)
-    """Optimizer steps between checkpoints."""
+    """Optimizer steps between checkpoints; more where the volume is too slow for that."""
     every_seconds: int = Field(default=600, ge=1, le=864_000)
     """At the latest after this time."""
     keep_last: int = Field(default=2, ge=1, le=100)
     """Newest checkpoints to keep."""
     keep_best: int = Field(default=1, ge=0, le=10)
-    """Best checkpoints (validation loss) to keep."""
+    """Best checkpoints (validation loss) to keep; of adapt the weights only, written with the next checkpoint."""
     async_: bool = Field(default=True, alias="async")
-    """Write in the background."""
+    """Write in the background, from a copy in the host's memory."""

@@ -10,19 +10,25 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from finetune_trainer.checkpoint import Checkpointer, store
 from finetune_trainer.context import StageContext, StageOutcome
+from finetune_trainer.distributed import process_group, use_steady_timeout
+from finetune_trainer.engine import Write
 from finetune_trainer.errors import BadData, Preempted
 from finetune_trainer.workspace.artifacts import write_artifact
+from finetune_trainer.workspace.folder_writer import FolderWriter
 
 STEPS = 20
 MISBEHAVE_AT = 5
+LATE_SECONDS = 2.0
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -36,10 +42,11 @@ def run(context: StageContext) -> StageOutcome:
     first = latest.step + 1 if latest else 1
     if behaviour == "publish":
         fail_to_publish()
-
-    def write(folder: Path) -> None:
-        if context.ranks.is_main:
-            torch.save(total, folder / "total.pt")
+    if "STEADY" in os.environ:
+        process_group.STEADY_TIMEOUT = timedelta(seconds=float(os.environ["STEADY"]))
+    if behaviour == "late":
+        time.sleep(LATE_SECONDS)  # as one that loads a large model; the others wait for it with the files
+    context.ranks.barrier()
 
     for step in range(first, STEPS + 1):
         if step == MISBEHAVE_AT:
@@ -48,13 +55,15 @@ def run(context: StageContext) -> StageOutcome:
         if context.ranks.size > 1:
             dist.all_reduce(share)
         total += share[0]
+        use_steady_timeout()
         context.progress.update(phase="Training", step=step, total_steps=STEPS, loss=float(total))
         context.progress.add_time("productive", 0.01)
         stop = bool(share[1] > 0)
         if stop or checkpointer.due(step):
-            checkpointer.save(step, write)
-        if stop:
+            checkpointer.save(step, partial(snapshot, context, total, behaviour))
+        if stop or behaviour == "kill-write":
             checkpointer.wait()
+        if stop:
             raise Preempted(step)
         if behaviour == "linger":
             time.sleep(0.05)
@@ -67,6 +76,24 @@ def run(context: StageContext) -> StageOutcome:
         summary={"total": float(total), "first": float(first)},
         message=f"total {float(total)}",
     )
+
+
+def snapshot(context: StageContext, total: Tensor, behaviour: str) -> Write:
+    """Rank 0 has the total; a rank may fail while it writes."""
+    taken = total.clone()
+
+    def write(files: FolderWriter) -> None:
+        if behaviour == "write":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "engine.pt")
+        if behaviour == "kill-write" and context.ranks.rank == 1 and float(taken) > STEPS:
+            with files.open("half.pt") as file:
+                file.write(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        if context.ranks.is_main:
+            with files.open("total.pt") as file:
+                torch.save(taken, file)
+
+    return write
 
 
 def fail_to_publish() -> None:
@@ -91,5 +118,10 @@ def misbehave(behaviour: str) -> None:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         case "disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.safetensors")
+        case "silent":
+            time.sleep(3)  # the others' limit is shorter
+        case "watchdog":
+            os.write(2, b"[rank1]:[E] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)\n")
+            os.abort()
         case "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)

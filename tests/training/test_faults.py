@@ -89,6 +89,49 @@ def test_a_checkpoint_that_does_not_become_durable_ends_all_ranks_with_the_reaso
     assert not any("peer rank lost" in pod.output for pod in gang.pods)
 
 
+def test_a_rank_that_cannot_write_its_files_ends_all_ranks_with_the_reason(workspace: Path, run_gang: RunGang) -> None:
+    gang = run_gang(make_plan(workspace), fake({"1": "write"}), FAKE)
+    assert gang.exit_codes == [64, 64]
+    assert [error.reason for pod in gang.pods if (error := result_of(pod).error)] == ["DiskFull", "DiskFull"]
+    assert not list((workspace / "checkpoints/pretrain").iterdir())
+
+
+def test_after_a_kill_in_the_middle_of_writing_the_next_attempt_goes_on_from_the_checkpoint_before(
+    workspace: Path, run_gang: RunGang
+) -> None:
+    gang = run_gang(make_plan(workspace), fake({"*": "kill-write"}), FAKE)
+    assert gang.exit_codes == [137, 137]
+    root = workspace / "checkpoints/pretrain"
+    assert [path.name for path in sorted(root.iterdir())] == [
+        ".writing-step-0000000012", "step-0000000004", "step-0000000008",
+    ]  # fmt: skip
+    gang = run_gang(make_plan(workspace, attempt=2), program=FAKE)
+    assert gang.exit_codes == [0, 0]
+    assert result_of(gang.pods[0]).summary == {"total": 40.0, "first": 9.0}
+
+
+def test_a_rank_that_is_silent_in_a_step_is_a_hang_and_one_that_is_late_with_its_files_is_none(
+    workspace: Path, run_gang: RunGang
+) -> None:
+    gang = run_gang(make_plan(workspace), fake({"0": "late", "1": "silent"}) | {"STEADY": "1"}, FAKE)
+    assert gang.exit_codes[0] == 77
+    error = result_of(gang.pods[0]).error
+    assert error is not None
+    assert error.reason == "PeerSilent"
+    assert "Timed out waiting 1000ms" in error.message
+    assert "Training" in gang.pods[0].output, "it waited for the late one"
+
+
+def test_nccls_watchdog_is_a_hang_though_it_aborts_the_process(workspace: Path, run_gang: RunGang) -> None:
+    gang = run_gang(make_plan(workspace, nodes=1, processesPerNode=2), fake({"1": "watchdog"}), FAKE)
+    assert gang.exit_codes == [77]
+    error = result_of(gang.pods[0]).error
+    assert error is not None
+    expected = "a peer rank did not answer in time: Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)"
+    assert error.message == f"rank 1: {expected}"
+    assert "rank 1 [rank1]:[E] Watchdog caught" in gang.pods[0].output
+
+
 def test_a_pod_that_vanishes_takes_its_rank_with_it(workspace: Path, start_gang: StartGang) -> None:
     gang = start_gang(make_plan(workspace), fake({"*": "linger"}), FAKE)
     gang.wait_until(lambda: "step 1/" in gang.pods[0].output, "first step")

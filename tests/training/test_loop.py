@@ -263,6 +263,58 @@ def test_early_stopping_returns_the_best_weights(tmp_path: Path) -> None:
     assert loss == pytest.approx(min(losses), abs=1e-5)
 
 
+def checkpoint_files(laboratory: Laboratory) -> dict[str, set[str]]:
+    """Names of files by folder, of the checkpoints and of the best weights."""
+    root = laboratory.folder / "checkpoints"
+    return {
+        path.parent.relative_to(root).as_posix(): {file.name for file in path.parent.iterdir()}
+        for path in root.rglob("checkpoint.json")
+    }
+
+
+WHOLE = {"checkpoint.json", "engine.pt", "random-00000.pt", "state.json"}
+WEIGHTS = {"checkpoint.json", "weights.pt"}
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_killed_run_keeps_its_best_weights(in_background: bool, tmp_path: Path) -> None:
+    undisturbed, laboratory = Worsening(tmp_path / "undisturbed"), Worsening(tmp_path / "killed")
+    expected = undisturbed.run()
+    assert expected.best is not None
+    best, last = expected.best_step, expected.state.step
+    assert 0 < best < last - 1
+    laboratory.policy = Checkpoint(every_steps=best + 1, async_=in_background)
+    with pytest.raises(Killed):
+        laboratory.run(kill_at(1))
+    assert checkpoint_files(laboratory) == {}, "nothing is written at step 0"
+    laboratory.policy = Checkpoint(every_steps=best + 1, async_=False)
+    with pytest.raises(Killed):
+        laboratory.run(kill_at(last))
+    assert checkpoint_files(laboratory) == {
+        f"step-{best + 1:010d}": WHOLE,
+        f"best/step-{best:010d}": WEIGHTS,
+    }
+    outcome = laboratory.run()
+    assert outcome.best_step == best
+    ours, theirs = outcome.weights(laboratory.engine), expected.weights(undisturbed.engine)
+    assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+
+
+def test_a_run_that_never_helps_returns_the_weights_of_step_0_though_no_file_has_them(tmp_path: Path) -> None:
+    laboratory = Worsening(tmp_path)
+    laboratory.settings = replace(
+        laboratory.settings, optimizer=Optimizer(learning_rate=10.0, warmup_ratio=0.0, schedule="Constant")
+    )
+    laboratory.policy = Checkpoint(every_steps=1, async_=False)
+    with pytest.raises(Killed):
+        laboratory.run(kill_at(3))
+    assert checkpoint_files(laboratory) == {f"step-{step:010d}": WHOLE for step in (1, 2)}
+    outcome = laboratory.run()
+    assert (outcome.best_step, outcome.state.step) == (0, 3)
+    weights, initial = outcome.weights(laboratory.engine), tiny_model()
+    assert all(torch.equal(value, weights[name]) for name, value in initial.named_parameters())
+
+
 def test_a_finished_run_that_is_started_again_trains_no_more(laboratory: Laboratory) -> None:
     laboratory.policy = Checkpoint(every_steps=STEPS, async_=False)
     laboratory.run()

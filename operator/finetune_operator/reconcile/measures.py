@@ -81,7 +81,8 @@ def restart_progress(draft: Draft) -> None:
 def note_checkpoint(draft: Draft, step: int, time: datetime) -> None:
     """The checkpoint with which a preempted attempt ended."""
     old = draft.progress or ProgressStatus()
-    checkpoint = LastCheckpoint(step=step, time=time)
+    seconds = old.last_checkpoint.seconds if old.last_checkpoint is not None else None
+    checkpoint = LastCheckpoint(step=step, time=time, seconds=seconds)
     draft.progress = old.model_copy(update={"step": max(step, old.step), "last_checkpoint": checkpoint})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from finetune_api import labels
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
@@ -12,6 +14,9 @@ from finetune_operator.reconcile.claims import named_claims
 from finetune_operator.reconcile.plan import gang_size, workspace_path
 
 WORKSPACE_VOLUME = "workspace"
+SAVES_IN_GRACE = 2
+MAX_GRACE_SECONDS = 3600
+"""As the runtime's own field allows."""
 USER = 65532
 """Neither root nor anybody: the trainer image's user."""
 
@@ -25,7 +30,7 @@ def pod_template(
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": runtime.termination_grace_period_seconds,
+        "terminationGracePeriodSeconds": grace_seconds(job, runtime),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -43,6 +48,18 @@ def pod_template(
         spec["serviceAccountName"] = runtime.service_account_name
     spec.update(_scheduling(runtime, avoided_nodes))
     return {"metadata": {"labels": names.child_labels(job, stage, attempt)}, "spec": spec}
+
+
+def grace_seconds(job: FineTuneJob, runtime: RuntimeSpec) -> int:
+    """Time from SIGTERM to SIGKILL: what the runtime gives, or more if this job was measured to need it.
+
+    A checkpoint may have to wait for the one before it, hence twice the time of the last one.
+    """
+    progress = job.status.progress if job.status is not None else None
+    checkpoint = progress.last_checkpoint if progress is not None else None
+    measured = 0.0 if checkpoint is None or checkpoint.seconds is None else checkpoint.seconds
+    needed = min(math.ceil(SAVES_IN_GRACE * measured), MAX_GRACE_SECONDS)
+    return max(runtime.termination_grace_period_seconds, needed)
 
 
 def _container(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpec) -> Object:

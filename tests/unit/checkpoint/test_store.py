@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,41 +11,20 @@ from hypothesis import strategies as st
 
 from finetune_trainer.checkpoint import store
 from finetune_trainer.checkpoint.store import CheckpointEntry, superfluous
+from finetune_trainer.workspace.folder_writer import FolderWriter
+from unit.checkpoint.killing import Killed, kill_at
 
 IDENTITY = "plan-a"
 
 
-class Killed(BaseException):
-    """The process is gone: nothing it does from now on happens."""
-
-
 def write(root: Path, step: int, metric: float | None = None, identity: str = IDENTITY) -> CheckpointEntry:
     folder = store.begin(root, step)
-    (folder / "rank0.pt").write_bytes(b"weights of step %d" % step)
-    (folder / "engine").mkdir()
-    (folder / "engine" / "optimizer.pt").write_bytes(bytes(100) + bytes([step]))
-    return store.publish(folder, identity, step, metric, world_size=1)
-
-
-def kill_at(call: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let the process die at its `call`-th operation on the disk (0: the first); returns the names of those done."""
-    done: list[str] = []
-
-    def guard(owner: Any, name: str) -> None:
-        original: Callable[..., Any] = getattr(owner, name)
-
-        def guarded(*arguments: Any, **options: Any) -> Any:
-            if len(done) >= call:
-                raise Killed(name)
-            done.append(name)
-            return original(*arguments, **options)
-
-        monkeypatch.setattr(owner, name, guarded)
-
-    for owner, name in [(os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir"),
-                        (shutil, "rmtree"), (hashlib, "file_digest")]:  # fmt: skip
-        guard(owner, name)
-    return done
+    files = FolderWriter(folder)
+    with files.open("rank0.pt") as file:
+        file.write(b"weights of step %d" % step)
+    with files.open("engine/optimizer.pt") as file:
+        file.write(bytes(100) + bytes([step]))
+    return store.publish(folder, identity, step, metric, [files.files])
 
 
 def test_a_kill_at_any_moment_of_saving_and_pruning_leaves_a_whole_checkpoint(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.objectives import Batch
 from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.objectives.next_token import Example
+from finetune_trainer.workspace.folder_writer import FolderWriter
 from tiny import PAD, TinyTexts, parameters, segments, tiny_engine, tiny_model
 
 RATE = 1e-2
@@ -98,7 +99,7 @@ def test_save_and_load_continue_exactly(tmp_path: Path) -> None:
     trained = engine()
     for number in range(3):
         step(trained, number)
-    trained.save(tmp_path)
+    trained.snapshot()(FolderWriter(tmp_path))
     expected = [step(trained, number) for number in range(3, 6)]
     again = engine(seed=99)
     again.load(tmp_path)
@@ -125,7 +126,7 @@ def test_only_trainable_weights_are_saved_and_returned(tmp_path: Path) -> None:
     before = parameters(model)
     step(trained, 0)
     assert not torch.equal(before, parameters(model))
-    trained.save(tmp_path)
+    trained.snapshot()(FolderWriter(tmp_path))
     assert set(torch.load(tmp_path / "engine.pt", weights_only=True)["weights"]) == names
 
 

@@ -15,9 +15,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_api import metrics
-from finetune_api.progress import Progress
+from finetune_api.progress import Phase, Progress
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.observe.progress import ProgressReporter
+from finetune_trainer.observe.progress import LONG_PHASES, ProgressReporter
 from finetune_trainer.observe.server import MAX_CONNECTIONS, ProgressServer, _Handler, serve
 from unit.pod.plans import make_plan
 
@@ -87,6 +87,26 @@ def test_progress_is_what_was_reported(reporter: ProgressReporter, server: Progr
     assert progress.progress.heartbeat is not None
     reporter.update(step=11)
     assert reporter.snapshot().progress.loss == 2.5
+
+
+@pytest.mark.parametrize("phase", LONG_PHASES)
+def test_the_heart_beats_by_itself_in_a_long_phase_until_its_bound(
+    phase: Phase, reporter: ProgressReporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("finetune_trainer.observe.progress.time.monotonic", lambda: now)
+
+    def beats() -> bool:
+        return reporter.snapshot().progress.heartbeat != reporter.snapshot().progress.heartbeat
+
+    reporter.update(phase=phase)
+    assert beats()
+    now += LONG_PHASES[phase] - 1
+    assert beats()
+    now += 2
+    assert not beats(), "an endless one is a hang"
+    reporter.update(phase="Training", step=1)
+    assert not beats(), "a step that does not end is a hang"
 
 
 def test_a_loss_that_is_not_a_number_is_still_json(reporter: ProgressReporter, server: ProgressServer) -> None:

@@ -49,6 +49,7 @@ ALLOCATOR = "[alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you
             "PeerLost",
         ),
         (RuntimeError(GLOO_SILENT), ExitCode.HANG, "PeerSilent"),
+        (RuntimeError("[Rank 0]: Ranks 3 failed to pass monitoredBarrier in 3 ms"), ExitCode.HANG, "PeerSilent"),
         (ZeroDivisionError("division by nought"), ExitCode.BUG, "Bug"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), ExitCode.BUG, "Bug"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), ExitCode.BUG, "Bug"),

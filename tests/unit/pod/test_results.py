@@ -52,6 +52,31 @@ def test_the_cause_speaks_for_the_pod(
     assert choose(results, codes, PLAN).exit_code == expected
 
 
+WATCHDOG = (
+    "[rank1]:[E1127 ProcessGroupNCCL.cpp:685] [Rank 1] Watchdog caught collective operation timeout: "
+    "WorkNCCL(SeqNum=7, OpType=ALLREDUCE, Timeout(ms)=100000) ran for 100021 milliseconds before timing out.\n"
+)
+REMOTE = "Process group watchdog thread terminated with exception: NCCL error: ncclRemoteError\n"
+
+
+@pytest.mark.parametrize(
+    ("codes", "said", "reason", "code"),
+    [
+        ({1: -signal.SIGABRT}, {1: "noise\n" + WATCHDOG}, "PeerSilent", ExitCode.HANG),
+        ({1: -signal.SIGABRT}, {1: REMOTE}, "PeerLost", ExitCode.KILLED),
+        ({1: -signal.SIGABRT, 2: -signal.SIGKILL}, {1: REMOTE, 2: ""}, "Killed", ExitCode.KILLED),
+        ({1: -signal.SIGABRT}, {1: "terminate called after throwing"}, "Crashed", ExitCode.BUG),
+        ({1: -signal.SIGSEGV}, {1: WATCHDOG}, "Crashed", ExitCode.BUG),
+    ],
+)
+def test_what_nccl_aborts_for_is_found_in_its_last_words(
+    codes: dict[int, int | None], said: dict[int, str], reason: str, code: ExitCode
+) -> None:
+    result = choose({0: ended(FOLLOWER)}, codes, PLAN, said)
+    assert result.error is not None
+    assert (result.error.reason, result.exit_code) == (reason, code)
+
+
 def test_a_killed_rank_is_named() -> None:
     error = choose({0: ended(FOLLOWER)}, {3: -signal.SIGKILL}, PLAN).error
     assert error is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from finetune_api.objects import Object
 from finetune_api.plan import Plan
 from finetune_api.runtime import RuntimeSpec
 from finetune_api.stages import STAGES
-from finetune_api.status import StageStatus
+from finetune_api.status import FineTuneJobStatus, LastCheckpoint, ProgressStatus, StageStatus
 from finetune_operator.reconcile import DEFAULT_SETTINGS, Settings, names
 from finetune_operator.reconcile.children import gang_children, read_snapshot
 from finetune_operator.reconcile.plan import fingerprint, make_plan
@@ -146,6 +147,15 @@ def test_pods_are_told_their_plan_and_their_rendezvous() -> None:
     assert own["clusterIP"] == "None"
     assert own["publishNotReadyAddresses"] is True
     assert own["selector"].items() <= pod(job)["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(("measured", "grace"), [(None, 120), (50.0, 120), (75.4, 151), (9000.0, 3600)])
+def test_pods_get_the_time_that_a_checkpoint_was_measured_to_need(measured: float | None, grace: int) -> None:
+    checkpoint = LastCheckpoint(step=5, time=datetime(2025, 1, 1, tzinfo=UTC), seconds=measured)
+    status = FineTuneJobStatus(progress=ProgressStatus(last_checkpoint=checkpoint))
+    job = parsed().model_copy(update={"status": status})
+    assert pod(job)["spec"]["terminationGracePeriodSeconds"] == grace
+    assert pod(parsed())["spec"]["terminationGracePeriodSeconds"] == 120
 
 
 def test_claims_that_uris_name_are_mounted_read_only() -> None:

@@ -1,11 +1,13 @@
-"""Checkpoints on disk: how they are made durable, found, verified and thrown away. One process writes."""
+"""Checkpoints on disk: how they are made durable, found, verified and thrown away. Rank 0 names and removes them."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +15,13 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel
-from finetune_trainer.workspace.files import looks_unchanged, sha256_file, sync_file, sync_folder, write_durably
+from finetune_trainer.distributed import Ranks
+from finetune_trainer.workspace.files import looks_unchanged, sync_folder, write_durably
+from finetune_trainer.workspace.folder_writer import WrittenFile
 
 MANIFEST = "checkpoint.json"
 _TEMPORARY = ".writing-"
+ALONE = Ranks()
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +31,8 @@ class CheckpointFile(ApiModel):
     size: int = Field(ge=0)
     """Bytes."""
     sha256: str
+    rank: int = Field(default=0, ge=0)
+    """Who wrote it, and verifies it before it is loaded."""
 
 
 class CheckpointManifest(ApiModel):
@@ -69,27 +76,39 @@ def begin(root: Path, step: int) -> Path:
     return folder
 
 
-def publish(folder: Path, identity: str, step: int, metric: float | None, world_size: int) -> CheckpointEntry:
+def publish(
+    folder: Path, identity: str, step: int, metric: float | None, parts: Sequence[Mapping[str, WrittenFile]]
+) -> CheckpointEntry:
     """Make a folder from `begin` durable under its final name.
 
-    Every file is hashed and synced, then the manifest, then the folders, then the name: whatever interrupts this,
-    there is either a whole checkpoint or a temporary folder that nobody loads.
+    Each rank has written and synced its files, the manifest follows, then the folders, then the name: whatever
+    interrupts this, there is either a whole checkpoint or a temporary folder that nobody loads.
+
+    Args:
+        folder: with all files in it.
+        identity: fingerprint of the plan.
+        step: optimizer step.
+        metric: validation loss, if there is one.
+        parts: by rank, what it wrote.
 
     Raises:
         OSError: disk full and the like; the temporary folder is left for the caller to remove.
     """
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sync_file(path)
-        name = path.relative_to(folder).as_posix()
-        files[name] = CheckpointFile(size=path.stat().st_size, sha256=sha256_file(path))
+    files = {
+        name: CheckpointFile(size=file.size, sha256=file.sha256, rank=rank)
+        for rank, part in enumerate(parts)
+        for name, file in part.items()
+    }
+    for name, file in files.items():
+        if (folder / name).stat().st_size != file.size:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder / name))
     # NaN cannot be compared; it is nobody's best.
     kept_metric = metric if metric is not None and math.isfinite(metric) else None
     manifest = CheckpointManifest(
         identity=identity,
         step=step,
         metric=kept_metric,
-        world_size=world_size,
+        world_size=len(parts),
         files=files,
         created_at=datetime.now(UTC),
     )
@@ -134,11 +153,31 @@ def _read_manifest(path: Path) -> CheckpointManifest | str:
         return "its manifest cannot be read"
 
 
-def verify(path: Path, identity: str) -> CheckpointEntry | str:
-    """The checkpoint in `path` if each byte is what was written; otherwise what is wrong with it.
+def verify(path: Path, identity: str, ranks: Ranks) -> CheckpointEntry | str:
+    """The checkpoint in `path` if each byte is what was written; otherwise what is wrong with it; collective.
 
-    Files that the manifest does not list are refused as well: they may be pickles that someone put there.
+    Every rank hashes the files that a rank of its number wrote, so it takes as long as the largest share. Files that
+    the manifest does not list are refused as well: they may be pickles that someone put there.
     """
+    manifest = ranks.from_main(lambda: _plausible_manifest(path, identity))
+    if isinstance(manifest, str):
+        return manifest
+    own = {name: file for name, file in manifest.files.items() if file.rank % ranks.size == ranks.rank}
+    for problem in ranks.gather(_first_damage(path, own)):
+        if problem is not None:
+            return problem
+    return _entry(path, manifest)
+
+
+def _first_damage(path: Path, files: Mapping[str, CheckpointFile]) -> str | None:
+    for name, file in files.items():
+        if not looks_unchanged(path / name, file.size, file.sha256, cheap_bytes=file.size):
+            return f"{name} is damaged (size or sha256 differ)"
+    return None
+
+
+def _plausible_manifest(path: Path, identity: str) -> CheckpointManifest | str:
+    """The manifest, if the folder has the files that it lists and no others; else what is wrong."""
     manifest = _read_manifest(path)
     if isinstance(manifest, str):
         return manifest
@@ -148,35 +187,36 @@ def verify(path: Path, identity: str) -> CheckpointEntry | str:
     foreign = present - manifest.files.keys() - {MANIFEST}
     if foreign:
         return f"{min(foreign)} is not listed in its manifest"
-    for name, file in manifest.files.items():
+    for name in manifest.files:
         if name not in present:
             return f"{name} is missing"
         if (path / name).is_symlink():
             return f"{name} is a link"
-        if not looks_unchanged(path / name, file.size, file.sha256, cheap_bytes=file.size):
-            return f"{name} is damaged (size or sha256 differ)"
-    return _entry(path, manifest)
+    return manifest
 
 
-def newest_valid(root: Path, identity: str) -> CheckpointEntry | None:
-    """The newest checkpoint that verifies. Each one passed over is logged with the reason."""
-    for path in sorted(root.glob("step-*"), reverse=True):
-        found = verify(path, identity)
+def newest_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEntry | None:
+    """The newest checkpoint that verifies; collective. Each one passed over is logged with the reason."""
+    return _first_valid(ranks.from_main(lambda: sorted(root.glob("step-*"), reverse=True)), identity, ranks)
+
+
+def best_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEntry | None:
+    """The checkpoint with the lowest metric that verifies; the earlier one of equals; collective."""
+
+    def paths() -> list[Path]:
+        scored = [entry for entry in list_entries(root, identity) if entry.metric is not None]
+        return [entry.path for entry in sorted(scored, key=_by_metric)]
+
+    return _first_valid(ranks.from_main(paths), identity, ranks)
+
+
+def _first_valid(paths: Iterable[Path], identity: str, ranks: Ranks) -> CheckpointEntry | None:
+    for path in paths:
+        found = verify(path, identity, ranks)
         if isinstance(found, CheckpointEntry):
             return found
-        _log.warning("checkpoint %s is not used: %s", path.name, found)
-    return None
-
-
-def best_valid(root: Path, identity: str) -> CheckpointEntry | None:
-    """The checkpoint with the lowest metric that verifies; the earlier one of equals."""
-    for entry in sorted(list_entries(root, identity), key=_by_metric):
-        if entry.metric is None:
-            continue
-        found = verify(entry.path, identity)
-        if isinstance(found, CheckpointEntry):
-            return found
-        _log.warning("checkpoint %s is not used: %s", entry.path.name, found)
+        if ranks.is_main:
+            _log.warning("checkpoint %s is not used: %s", path.name, found)
     return None
 
 

@@ -1,21 +1,38 @@
-"""What ranks agree on, and work that they share; all of it works for a single rank without torch."""
+"""What ranks agree on, and work that they share; all of it works for a single rank without torch.
+
+All but `sum` may wait for files: it is gloo whatever the device, and waits long.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+FILE_TIMEOUT = timedelta(hours=2)
+"""For how long ranks wait for one that reads or writes files."""
+_LATE = "failed to pass monitoredBarrier"
+_file_group: ProcessGroup | None = None
+
 GATHER_CHUNK = 2000
 """Results per collective of `map`: bounds the memory of pickled copies, which each rank holds for all ranks."""
+
+
+def set_file_group(group: ProcessGroup | None) -> None:
+    """The group of all that may wait for files; torch keeps one default group a process, and this is beside it."""
+    global _file_group  # noqa: PLW0603 - see above
+    _file_group = group
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class Ranks:
         return any(self.gather(flag))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over all ranks, in place."""
+        """Sum over all ranks, in place; a rank that is late here hangs."""
         if self.size > 1:
             from torch import distributed
 
@@ -70,11 +87,18 @@ class Ranks:
         return values
 
     def barrier(self) -> None:
-        """Wait for all ranks."""
+        """Wait for all ranks; the error names those that do not come within FILE_TIMEOUT."""
         if self.size > 1:
             from torch import distributed
 
-            distributed.barrier()
+            began = time.monotonic()
+            try:
+                distributed.monitored_barrier(_file_group, FILE_TIMEOUT, wait_all_ranks=True)
+            except RuntimeError as error:
+                if time.monotonic() - began < FILE_TIMEOUT.total_seconds() and _LATE in str(error):
+                    # It says of a rank that is gone, too, that it was late.
+                    raise RuntimeError("gloo: Connection closed by a rank before the barrier") from None
+                raise
 
     def from_main(self, compute: Callable[[], T]) -> T:
         """What `compute` returns on rank 0, on every rank; an error of it is raised on every rank."""
@@ -92,7 +116,7 @@ class Ranks:
         from torch import distributed
 
         box: list[T | _Failure | None] = [_Failure.of(error) if error else value]
-        distributed.broadcast_object_list(box, src=0)
+        distributed.broadcast_object_list(box, src=0, group=_file_group)
         received = box[0]
         if isinstance(received, _Failure):
             raise error or received.to_error()
@@ -110,7 +134,7 @@ class Ranks:
         from torch import distributed
 
         gathered: list[T | None] = [None] * self.size
-        distributed.all_gather_object(gathered, value)
+        distributed.all_gather_object(gathered, value, group=_file_group)
         return gathered  # type: ignore[return-value]  # one of each rank
 
     def map(self, function: Callable[[list[Item]], list[T]], items: Sequence[Item]) -> list[T]:

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from finetune_api.training import Optimizer
-from finetune_trainer.engine.interface import Place, StepInfo
+from finetune_trainer.engine.host_buffers import HostBuffers
+from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
+from finetune_trainer.workspace.folder_writer import FolderWriter
 
 _FILE = "engine.pt"
 
@@ -78,23 +80,36 @@ class DdpEngine:
             loss_units += count
         return LossSum(loss_sum, loss_units)
 
-    def save(self, folder: Path) -> None:
+    def snapshot(self, buffers: HostBuffers | None = None) -> Write:
         """See Engine; rank 0 writes, all ranks have the same."""
         if not self._ranks.is_main:
-            return
+            return lambda _: None
         names = trainable_names(self.model)
-        weights = {name: value for name, value in self.model.named_parameters() if name in names}
-        torch.save({"weights": weights, "optimizer": self._optimizer.state_dict()}, folder / _FILE)
+        weights = {name: value.detach() for name, value in self.model.named_parameters() if name in names}
+        state = {"weights": weights, "optimizer": self._optimizer.state_dict()}
+        taken = state if buffers is None else buffers.copy(state)
+
+        def write(files: FolderWriter) -> None:
+            with files.open(_FILE) as file:
+                torch.save(taken, file)
+
+        return write
 
     def load(self, folder: Path) -> None:
-        """See Engine."""
-        state = torch.load(folder / _FILE, map_location="cpu", weights_only=True)
+        """See Engine; ranks of a machine share the pages of the file, and none holds a copy of it."""
+        state = torch.load(folder / _FILE, map_location="cpu", weights_only=True, mmap=True)
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in state["weights"].items():
                 parameters[name].copy_(value)
+        if self._device.type == "cpu":
+            # The optimizer keeps what is on its device already, and its state would stay a view of the file.
+            state["optimizer"]["state"] = {
+                key: {name: value.clone() for name, value in entry.items()}
+                for key, entry in state["optimizer"]["state"].items()
+            }
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
+    def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
         """See Engine."""
-        return full_state_dict(self.model, self._ranks.is_main, trainable_only)
+        return full_state_dict(self.model, self._ranks.is_main, trainable_only, buffers)

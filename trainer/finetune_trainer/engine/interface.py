@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from finetune_trainer.distributed import Ranks
+from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.objectives import Batch, LossSum
+from finetune_trainer.workspace.folder_writer import FolderWriter
+
+Write = Callable[[FolderWriter], None]
+"""Writes this rank's share of a snapshot; no collective, so that a thread may do it while training goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,20 @@ class Engine(Protocol):
         """Summed loss of this rank's micro-batches without gradients and dropout."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write weights (trainable ones), optimizer and all else for an exact resume; collective."""
+    def snapshot(self, buffers: HostBuffers | None = None) -> Write:
+        """Take in weights (trainable ones), optimizer and all else for an exact resume; collective.
+
+        Copied into `buffers`, it stays what it is while training goes on; without, only until the next step.
+        """
         ...
 
     def load(self, folder: Path) -> None:
-        """Inverse of `save`; collective."""
+        """From a folder into which every rank has written its snapshot; collective."""
         ...
 
-    def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
-        """All parameters and buffers in full shape on the CPU of rank 0 ({} elsewhere); collective."""
+    def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
+        """All parameters and buffers in full shape on the CPU of rank 0 ({} elsewhere); collective.
+
+        Copied into `buffers` if there are any.
+        """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 from finetune_api.model import Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.distributed import ensure_process_group
-from finetune_trainer.engine.interface import Place, StepInfo
+from finetune_trainer.engine.host_buffers import HostBuffers
+from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
+from finetune_trainer.workspace.folder_writer import FolderWriter
 
 _TAG = "engine"
 
@@ -52,6 +55,8 @@ class ZeroEngine:
                 config=zero_config(zero, settings.gradient_clip, place.bf16, device),
             )
         self._optimizer.gradient_norm = self._gradient_norm(settings.gradient_clip)
+        self._files = CapturedFiles(map_weights=zero.stage > 0)
+        self._engine.checkpoint_engine = self._files
 
     def _gradient_norm(self, clip: float) -> Any:
         if self._stage == 0:
@@ -89,11 +94,26 @@ class ZeroEngine:
             loss_units += count
         return LossSum(loss_sum, loss_units)
 
-    def save(self, folder: Path) -> None:
+    def snapshot(self, buffers: HostBuffers | None = None) -> Write:
         """See Engine; frozen weights belong to the input model and are left out."""
-        self._engine.save_checkpoint(
-            str(folder), tag=_TAG, save_latest=False, exclude_frozen_parameters=self._has_frozen_parameters()
-        )
+        with tempfile.TemporaryDirectory(prefix="finetune-") as nowhere:
+            # DeepSpeed copies its scripts of recovery there; all else is captured.
+            self._engine.save_checkpoint(
+                nowhere, tag=_TAG, save_latest=False, exclude_frozen_parameters=self._has_frozen_parameters()
+            )
+            states = {str(Path(path).relative_to(nowhere)): state for path, state in self._files.take().items()}
+            scripts = {path.name: path.read_bytes() for path in Path(nowhere).glob("*.py")}
+        taken = states if buffers is None else buffers.copy(states)
+
+        def write(files: FolderWriter) -> None:
+            for name, state in taken.items():
+                with files.open(name) as file:
+                    torch.save(state, file)
+            for name, script in scripts.items():
+                with files.open(name) as file:
+                    file.write(script)
+
+        return write
 
     def load(self, folder: Path) -> None:
         """See Engine."""
@@ -106,9 +126,58 @@ class ZeroEngine:
     def _has_frozen_parameters(self) -> bool:
         return len(trainable_names(self.model)) < sum(1 for _ in self.model.named_parameters())
 
-    def full_state_dict(self, trainable_only: bool = False) -> dict[str, Tensor]:
+    def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
         """See Engine."""
-        return full_state_dict(self.model, self._ranks.is_main, trainable_only)
+        return full_state_dict(self.model, self._ranks.is_main, trainable_only, buffers)
+
+
+class CapturedFiles:
+    """A checkpoint engine of DeepSpeed's that keeps what it is given, by path, instead of writing it.
+
+    Its methods are those of `deepspeed.runtime.checkpoint_engine.CheckpointEngine`, which is not imported before it is
+    known that there is to be no compilation.
+    """
+
+    def __init__(self, map_weights: bool) -> None:
+        """`map_weights`: the files with the weights hold nothing that the engine keeps without copying it."""
+        self._map_weights = map_weights
+        self._states: dict[str, Any] = {}
+
+    def take(self) -> dict[str, Any]:
+        """What was captured since the last call."""
+        states, self._states = self._states, {}
+        return states
+
+    def save(self, state_dict: Any, path: str) -> None:
+        """Keep it; its tensors are still those of the engine."""
+        self._states[path] = state_dict
+
+    def load(self, path: str, map_location: Any = None) -> Any:
+        """Load one file; of the weights, which every rank loads, without a copy in its memory."""
+        mapped = self._map_weights and path.endswith("model_states.pt")
+        return torch.load(path, map_location=map_location, weights_only=False, mmap=mapped)
+
+    def is_data_parallel_writer(self, dp_rank: int) -> bool:
+        """The first rank has the weights that all have."""
+        return dp_rank == 0
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Folders are made with their files."""
+
+    def create(self, info: Any) -> None:
+        """Nothing to prepare."""
+
+    def commit(self, info: Any) -> bool:  # noqa: ARG002 - as DeepSpeed calls it
+        """Nothing to end."""
+        return True
+
+    def is_decoupled(self) -> bool:
+        """Whether DeepSpeed has to wait for files at its next step."""
+        return False
+
+    def preserves_storage_sharing(self) -> bool:
+        """Whether tensors that share memory share it in the file."""
+        return True
 
 
 def import_deepspeed(device: torch.device) -> Any:

@@ -16,6 +16,16 @@ from finetune_trainer.observe.metrics import Metrics
 from finetune_trainer.observe.times import TimeAccount, TimeKind
 
 LOG_EVERY_SECONDS = 10.0
+LONG_PHASES: Mapping[Phase, float] = {
+    "Loading": 3600.0,
+    "Verifying": 3600.0,
+    "Checkpointing": 3600.0,
+    "Writing": 7200.0,
+}
+"""Phases that tell nothing of how far they are, and how many seconds each may take.
+
+Until then the heart beats by itself; after that it stands still, and the operator takes the gang for one that hangs.
+"""
 PUBLISHED_POLL_SECONDS = 0.2
 _RATE_WINDOW = 64
 _log = logging.getLogger(__name__)
@@ -33,6 +43,7 @@ class ProgressReporter:
         self._lock = threading.Lock()
         self._status = ProgressStatus()
         self._phase: Phase = "Starting"
+        self._updated = time.monotonic()
         self._message = ""
         self._stall: float | None = None
         self._productive_at_checkpoint = 0.0
@@ -58,7 +69,7 @@ class ProgressReporter:
         gradient_norm: float | None = None,
         message: str | None = None,
     ) -> None:
-        """Set what is given; counts as a heartbeat..
+        """Set what is given; counts as a heartbeat.
 
         Args:
             phase: what the stage does now.
@@ -88,6 +99,7 @@ class ProgressReporter:
         now = time.monotonic()
         with self._lock:
             new_phase = phase is not None and phase != self._phase
+            self._updated = now
             if phase is not None:
                 self._phase = phase
             if message is not None:
@@ -140,10 +152,13 @@ class ProgressReporter:
         return " · ".join(parts)
 
     def checkpointed(self, step: int, stall_seconds: float, persist_seconds: float, size: int) -> None:
-        """The checkpoint of `step` (`size` bytes) is durable; training stood still for `stall_seconds`."""
+        """The checkpoint of `step` (`size` bytes) is durable.
+
+        Training stood still for `stall_seconds`, and went on for the `persist_seconds` until it was.
+        """
         now = datetime.now(UTC)
         with self._lock:
-            checkpoint = LastCheckpoint(step=step, time=now)
+            checkpoint = LastCheckpoint(step=step, time=now, seconds=round(stall_seconds + persist_seconds, 3))
             self._status = self._status.model_copy(update={"last_checkpoint": checkpoint, "heartbeat": now})
             self._stall = stall_seconds
         self.metrics.checkpointed(stall_seconds, persist_seconds, size, now.timestamp())
@@ -167,13 +182,16 @@ class ProgressReporter:
         return self._productive_at_checkpoint
 
     def snapshot(self) -> Progress:
-        """The object that GET /progress shows."""
+        """The object that GET /progress shows; in a long phase being asked is a heartbeat."""
         with self._lock:
+            status = self._status
+            if time.monotonic() - self._updated < LONG_PHASES.get(self._phase, 0.0):
+                status = status.model_copy(update={"heartbeat": datetime.now(UTC)})
             return Progress(
                 stage=self._plan.stage,
                 attempt=self._plan.attempt,
                 phase=self._phase,
-                progress=self._status,
+                progress=status,
                 productive_seconds=self.productive_seconds,
                 checkpoint_stall_seconds=self._stall,
                 message=self._message,

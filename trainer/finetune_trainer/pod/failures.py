@@ -25,9 +25,11 @@ _PEER_LOST = re.compile(
     re.IGNORECASE,
 )
 _PEER_SILENT = re.compile(
-    r"Timed out waiting .*operation|wait timeout after|Watchdog caught collective operation timeout", re.IGNORECASE
+    r"Timed out waiting .*operation|wait timeout after|Watchdog caught collective operation timeout|"
+    r"failed to pass monitoredBarrier",
+    re.IGNORECASE,
 )
-_COLLECTIVE = re.compile(r"gloo|nccl|c10d|ProcessGroup|TCPStore|socket", re.IGNORECASE)
+_COLLECTIVE = re.compile(r"gloo|nccl|c10d|ProcessGroup|TCPStore|socket|monitoredBarrier", re.IGNORECASE)
 _DISTRIBUTED_ERRORS = {"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"}
 
 
@@ -116,8 +118,13 @@ def _recognise_collective(error: BaseException, text: str) -> StageFailure | Non
             "Look at the logs of the other ranks; raise the time limit if a step may take that long.",
         )
     if distributed or _PEER_LOST.search(text):
-        return Infrastructure(PEER_LOST, "peer rank lost", "The log of the rank that ended first says why.")
+        return peer_lost()
     return None
+
+
+def peer_lost() -> Infrastructure:
+    """This rank ended only because another one had."""
+    return Infrastructure(PEER_LOST, "peer rank lost", "The log of the rank that ended first says why.")
 
 
 def _first_line(error: BaseException) -> str:

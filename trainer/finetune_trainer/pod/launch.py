@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RENDEZVOUS_SECONDS = 600
 """How long the first pod of a gang waits for the last: nodes may still be pulling the image."""
+LAST_WORDS_BYTES = 2**16
 _log = logging.getLogger(__name__)
 
 
@@ -58,21 +59,21 @@ class Pod:
             self._assignment = replace(self._assignment, results=Path(folder))
             listen(self._forward)
             try:
-                codes = self._run_agent(Path(folder))
+                codes, said = self._run_agent(Path(folder))
             except Exception as error:  # noqa: BLE001 - whatever the agent raises becomes a result
                 result = self._explain(error)
             else:
-                result = choose(read_results(Path(folder)), codes, self._plan)
+                result = choose(read_results(Path(folder)), codes, self._plan, said)
             self._ending.acquire()
             if result.exit_code != ExitCode.DONE:
                 cause.linger(self._store, self._plan.world_size)
             return result
 
-    def _run_agent(self, folder: Path) -> dict[int, int | None]:
-        """Start the ranks and wait for them; returns exit codes by rank of those known to have failed."""
+    def _run_agent(self, folder: Path) -> tuple[dict[int, int | None], dict[int, str]]:
+        """Start the ranks and wait for them; returns exit code and last words of the ranks known to have failed."""
         import torch
         from torch._C._distributed_c10d import TCPStore  # where its type is
-        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -98,13 +99,17 @@ class Pod:
             local_addr=os.environ.get(labels.ENV_POD_IP),
             # SIGTERM and SIGINT are ours: the agent would kill ranks that are still saving after 30 seconds.
             signals_to_handle="SIGQUIT",
-            logs_specs=DefaultLogsSpecs(log_dir=str(folder / "agent")),
+            # Native code tells its reasons on stderr only: a copy is kept until the pod knows why it ends.
+            logs_specs=DefaultLogsSpecs(log_dir=str(folder / "agent"), tee=Std.ERR),
+            log_line_prefix_template="rank ${rank} ",
         )
         try:
             elastic_launch(config, run_rank)(self._assignment)
         except ChildFailedError as error:
-            return {rank: failure.exitcode for rank, failure in error.failures.items()}
-        return {}
+            failures = error.failures.items()
+            said = {rank: last_words(folder / "agent", failure.local_rank) for rank, failure in failures}
+            return {rank: failure.exitcode for rank, failure in failures}, said
+        return {}, {}
 
     def _explain(self, error: Exception) -> StageResult:
         text = str(error)
@@ -152,6 +157,18 @@ def run_rank(assignment: Assignment) -> None:
         sys.stdout.flush()
         # Not sys.exit: tearing down a broken process group may wait for peers that never answer.
         os._exit(result.exit_code)
+
+
+def last_words(folder: Path, local_rank: int) -> str:
+    """The end of what a rank wrote to stderr, in the agent's folder of logs; nothing if that cannot be read."""
+    for path in folder.glob(f"*/attempt_*/{local_rank}/stderr.log"):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - LAST_WORDS_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+    return ""
 
 
 def node_rank() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,9 +12,12 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.plan import Plan
 from finetune_api.stage_result import StageError, StageResult, parse_termination_message
 from finetune_api.stages import Stage
-from finetune_trainer.errors import Infrastructure, Preempted, StageFailure
-from finetune_trainer.pod.failures import PEER_LOST
+from finetune_trainer.errors import Hang, Infrastructure, Preempted, StageFailure
+from finetune_trainer.pod.failures import PEER_LOST, peer_lost
 from finetune_trainer.workspace.files import write_durably
+
+_NCCL_TIMEOUT = re.compile(r"Watchdog caught collective operation timeout.{0,300}|watchdog got stuck.{0,200}")
+_NCCL_PEER_LOST = re.compile(r"ncclRemoteError|remote process exited", re.IGNORECASE)
 
 
 def failed_result(
@@ -50,7 +54,12 @@ def is_follower(result: StageResult) -> bool:
     return result.error is not None and result.error.reason == PEER_LOST
 
 
-def choose(results: Mapping[int, StageResult], exit_codes: Mapping[int, int | None], plan: Plan) -> StageResult:
+def choose(
+    results: Mapping[int, StageResult],
+    exit_codes: Mapping[int, int | None],
+    plan: Plan,
+    said: Mapping[int, str] | None = None,
+) -> StageResult:
     """The result that speaks for a pod.
 
     A failure that is nobody else's consequence comes first, the earliest of several; then a rank that a signal ended
@@ -61,6 +70,8 @@ def choose(results: Mapping[int, StageResult], exit_codes: Mapping[int, int | No
         results: what the ranks of this pod left, by rank.
         exit_codes: of the ranks of this pod, negative for signals; None if unknown.
         plan: for the result of a rank that left none.
+        said: the end of what the failed ranks wrote to stderr. NCCL ends a process whose collective takes too long by
+            SIGABRT, and says why only there.
     """
     causes = [r for r in results.values() if r.exit_code != ExitCode.DONE and not is_follower(r)]
     if causes:
@@ -70,9 +81,14 @@ def choose(results: Mapping[int, StageResult], exit_codes: Mapping[int, int | No
         for rank, code in exit_codes.items()
         if rank not in results and code not in (0, None, -signal.SIGTERM, int(ExitCode.TERMINATED))
     }
-    for rank, code in sorted(silent.items()):
-        return failed_result(plan.stage, plan.attempt, _ended_by(code), datetime.now(UTC), rank)
-    followers = [r for r in results.values() if is_follower(r)]
+    ended = [
+        failed_result(plan.stage, plan.attempt, _ended_by(code, (said or {}).get(rank, "")), datetime.now(UTC), rank)
+        for rank, code in sorted(silent.items())
+    ]
+    for result in ended:
+        if not is_follower(result):
+            return result
+    followers = [r for r in (*results.values(), *ended) if is_follower(r)]
     if followers:
         return min(followers, key=lambda r: r.completed_at)
     if not results or exit_codes.keys() - results.keys():
@@ -80,13 +96,21 @@ def choose(results: Mapping[int, StageResult], exit_codes: Mapping[int, int | No
     return results[min(results)]
 
 
-def _ended_by(code: int | None) -> StageFailure:
+def _ended_by(code: int | None, said: str) -> StageFailure:
     if code == -signal.SIGKILL:
         return Infrastructure(
             "Killed",
             "killed (SIGKILL): by the kernel for want of memory, or by someone",
             "If it happens again at the same place, give the pod more memory or use a smaller micro-batch.",
         )
+    if code == -signal.SIGABRT and (found := _NCCL_TIMEOUT.search(said)):
+        return Hang(
+            "PeerSilent",
+            f"a peer rank did not answer in time: {found[0]}",
+            "Look at the logs of the other ranks: one of them is late, or its network is gone.",
+        )
+    if code == -signal.SIGABRT and _NCCL_PEER_LOST.search(said):
+        return peer_lost()
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return StageFailure("Crashed", f"ended by {name} in native code", "Please report it with the pod's log.")

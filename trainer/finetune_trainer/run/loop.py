@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from finetune_trainer.batching.interface import BatchSource, StepBatch
-from finetune_trainer.engine import Engine
+from finetune_trainer.checkpoint import SaveFlags
+from finetune_trainer.distributed import use_steady_timeout
+from finetune_trainer.engine import Engine, HostBuffers, Write
 from finetune_trainer.errors import NonFiniteLoss, Preempted
+from finetune_trainer.run.best import BestWeights
 from finetune_trainer.run.flops import model_flops, peak_flops
 from finetune_trainer.run.rank_figures import RankFigures, from_slots, measure, slots
 from finetune_trainer.run.reporter import RunReporter, Utilization
 from finetune_trainer.run.schedule import learning_rate
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
-from finetune_trainer.run.snapshot import read_snapshot, write_snapshot
+from finetune_trainer.run.snapshot import read_position, restore, take_snapshot
 from finetune_trainer.run.state import RunState
 from finetune_trainer.run.trackers import open_trackers
 from finetune_trainer.run.validate import ALL, mean_losses
@@ -49,10 +52,9 @@ def train(
     utilization = Utilization(model_flops(engine.model), peak_flops(context.device), context.ranks.size)
     trackers = open_trackers(context.plan, history)
     reporter = RunReporter(context.progress, source, trackers, context.ranks.is_main, utilization)
-    state = _Run(context, engine, source, validation, settings, checkpointer, reporter).train()
-    best = checkpointer.best() if settings.select_best else None
-    kept = best if best is not None and best.step != state.step else None
-    return TrainOutcome(state, history, kept)
+    run = _Run(context, engine, source, validation, settings, checkpointer, reporter)
+    state = run.train()
+    return TrainOutcome(state, history, run.best.find(state) if settings.select_best else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class _Reduced:
     loss_units: int
     stop: bool
     """Some rank was asked to stop."""
-    overdue: bool
-    """The last checkpoint is old, by some rank's clock."""
+    saving: SaveFlags
+    """Of all ranks."""
     seconds: float
     """Rank 0's clock: all ranks must see the same budget."""
     ranks: list[RankFigures]
@@ -84,6 +86,8 @@ class _Run:
     def __post_init__(self) -> None:
         self.state = RunState()
         self.validated: dict[str, float] = {}
+        self.best = BestWeights(self.engine, self.checkpointer)
+        self.buffers = HostBuffers() if self.checkpointer.in_background else None
         self.saved_step = -1
         self.started = 0.0
 
@@ -92,24 +96,25 @@ class _Run:
         self._resume()
         self.started = time.monotonic() - self.state.seconds
         if self.state.step == 0 and self.saved_step < 0:
-            best = self._validate()
+            self._validate()
             self.reporter.row(self.state, self.validated)
-            if best:
-                self._save()  # training may only make it worse
         while self._fraction() < 1.0 and not self._is_early():
             self._step()
+            use_steady_timeout()
         if not self.validated:
-            best = self._validate()
+            self._validate()
             self.reporter.row(self.state, self.validated)
-            if best:
-                self._save()
         self.checkpointer.wait()
         return self.state
 
     def _resume(self) -> None:
         entry = self.checkpointer.latest()
         if entry is not None:
-            self.state, source = read_snapshot(entry.path, self.engine, self.context.ranks.rank)
+            self.context.progress.update(phase="Loading")
+            self.state, source = read_position(entry.path)
+            if self.settings.select_best and self.state.best_step == 0:
+                self.best.keep(0, math.inf)  # no file has them, and the engine is about to lose them
+            restore(entry.path, self.engine, self.context.ranks.rank)
             self.source.load_state_dict(source)
             self.saved_step = self.state.step
         self.reporter.resumed(self.state)
@@ -152,9 +157,9 @@ class _Run:
             self.source.feedback(batch.arm, reduced.loss_sum / max(reduced.loss_units, 1), reward)
         self._count(batch, reduced, info.applied)
         self.reporter.counted(self.state.step, batch, time.monotonic() - began, reduced.ranks, info.applied)
-        due = self.checkpointer.due(self.state.step, reduced.overdue)
+        due = self.checkpointer.due(self.state.step, reduced.saving)
         if self.state.step % self.settings.validate_every_steps == 0:
-            due = self._validate() or due
+            self._validate()
         self.reporter.step(self.state, self._fraction(), rate, info.gradient_norm, self.validated)
         self._check_finite(batch.arm)
         if reduced.stop:
@@ -175,14 +180,14 @@ class _Run:
         context = self.context
         mine = (
             float(context.stop.requested),
-            float(self.checkpointer.overdue),
+            *self.checkpointer.flags,
             time.monotonic() - self.started if context.ranks.is_main else 0.0,
             *slots(measure(own_seconds, context.device), context.ranks.rank, context.ranks.size),
         )
         flags = torch.tensor(mine, dtype=torch.float64, device=loss_sum.device)
         vector = torch.cat((torch.stack((loss_sum.double(), loss_units.double())), flags))
-        loss, units, stop, overdue, seconds, *ranks = context.ranks.sum(vector).tolist()
-        return _Reduced(loss, round(units), stop > 0, overdue > 0, seconds, from_slots(ranks))
+        loss, units, stop, overdue, busy, seconds, *ranks = context.ranks.sum(vector).tolist()
+        return _Reduced(loss, round(units), stop > 0, SaveFlags(overdue, busy), seconds, from_slots(ranks))
 
     def _count(self, batch: StepBatch, reduced: _Reduced, applied: bool) -> None:
         state = self.state
@@ -209,29 +214,28 @@ class _Run:
                 "Lower optimizer.learningRate or raise optimizer.warmupRatio; check the data of that objective.",
             )
 
-    def _validate(self) -> bool:
-        """Validate; returns whether a checkpoint must be kept for it."""
+    def _validate(self) -> None:
         began = time.monotonic()
         self.context.progress.update(phase="Validating")
         self.validated = self._mean_losses(self.validation)
         self.source.validated(self.validated)
         self.reporter.validated(self.validated, time.monotonic() - began)
         loss = self.validated.get(ALL)
-        if loss is None:
-            return False
-        return self.state.improved(loss) and self.settings.select_best
+        if loss is not None and self.state.improved(loss) and self.settings.select_best:
+            self.best.keep(self.state.step, loss)
 
     def _save(self, *, required: bool = False) -> None:
         """Save unless it is saved; without room on the disk training goes on, unless it is `required`."""
         if self.saved_step == self.state.step:
             return
-        metric = self.validated.get(ALL)
-        source = self.source.state_dict()
-        with_weights = self.settings.select_best and metric is not None
+        # The best weights have files of their own; no whole checkpoint needs to be kept for them.
+        metric = None if self.settings.select_best else self.validated.get(ALL)
 
-        def write(folder: Path) -> None:
-            write_snapshot(folder, self.engine, self.state, source, self.context.ranks.rank, with_weights)
+        def take() -> Write:
+            rank = self.context.ranks.rank
+            return take_snapshot(self.engine, self.state, self.source.state_dict(), rank, self.buffers)
 
         self.context.progress.update(phase="Checkpointing")
-        if self.checkpointer.save(self.state.step, write, metric, required=required):
+        if self.checkpointer.save(self.state.step, take, metric, required=required):
             self.saved_step = self.state.step
+        self.context.progress.update(phase="Training")

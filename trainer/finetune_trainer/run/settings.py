@@ -11,10 +11,9 @@ from torch import Tensor
 from finetune_api.adapt import EarlyStopping
 from finetune_api.training import Batch, Curriculum, Optimizer
 from finetune_trainer import objectives
-from finetune_trainer.checkpoint import CheckpointEntry
 from finetune_trainer.engine import Engine
+from finetune_trainer.run.best import Best
 from finetune_trainer.run.schedule import Budget
-from finetune_trainer.run.snapshot import read_weights
 from finetune_trainer.run.state import RunState
 
 ValidationSets = Mapping[str, Sequence[objectives.Batch]]
@@ -35,7 +34,7 @@ class TrainSettings:
     validate_every_steps: int
     early_stopping: EarlyStopping | None = None
     select_best: bool = False
-    """The result is the checkpoint with the lowest validation loss, not the last one."""
+    """The result is the weights with the lowest validation loss, not the last ones."""
     trains_adapter: bool = False
     """The result is the trained weights alone; else all weights."""
     skip_steps: int = 0
@@ -48,8 +47,8 @@ class TrainOutcome:
 
     state: RunState
     history: Path
-    best: CheckpointEntry | None
-    """Checkpoint of the best weights, if they are not the engine's."""
+    best: Best | None
+    """The best weights, if they are not the engine's."""
 
     @property
     def best_step(self) -> int:
@@ -81,5 +80,5 @@ class TrainOutcome:
         """The result's weights in full shape on rank 0 ({} elsewhere); collective."""
         weights = engine.full_state_dict(trainable_only)
         if self.best is not None and weights:
-            weights |= read_weights(self.best.path)
+            weights |= self.best.read()
         return weights

@@ -53,6 +53,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         Preempted, NonFiniteLoss: see `train`.
     """
     plan, settings, workspace = context.plan, recipe.settings, context.workspace
+    context.progress.update(phase="Loading")
     layout = make_layout(_batch(settings.batch, recipe.model), context.ranks, plan.micro_batch_divisor, settings.pad)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     engine = create_engine(

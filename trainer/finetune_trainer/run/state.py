@@ -41,6 +41,8 @@ class RunState:
     first_validation_loss: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
+    best_step: int | None = None
+    """Step of the best validation."""
     validations_without_improvement: int = 0
     recent: list[tuple[float, int]] = field(default_factory=list)
     arms: dict[str, ArmCounters] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class RunState:
         self.validations_without_improvement = 0 if best else self.validations_without_improvement + 1
         if best:
             self.best_validation_loss = validation_loss
+            self.best_step = self.step
         return best
 
     @property
@@ -80,13 +83,13 @@ def mean_loss(window: list[tuple[float, int]]) -> float | None:
     return sum(loss for loss, _ in window) / tokens if tokens else None
 
 
-def write_state(path: Path, state: RunState, source: dict[str, Any]) -> None:
-    """Write the state and the data position."""
-    path.write_text(json.dumps({"run": asdict(state), "source": source}), encoding="utf-8")
+def state_to_json(state: RunState, source: dict[str, Any]) -> str:
+    """The state and the data position."""
+    return json.dumps({"run": asdict(state), "source": source})
 
 
 def read_state(path: Path) -> tuple[RunState, dict[str, Any]]:
-    """Inverse of `write_state`."""
+    """Inverse of `state_to_json`, from a file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     run = dict(content["run"])
     run["recent"] = [tuple(entry) for entry in run["recent"]]
