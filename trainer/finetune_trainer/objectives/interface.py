@@ -63,6 +63,12 @@ class Batch:
         """The same batch on `device`."""
         return Batch(self.objective, {name: _to(value, device) for name, value in self.inputs.items()})
 
+    def pinned(self) -> Batch:
+        """The same batch in page-locked memory."""
+        return Batch(
+            self.objective, {k: v.pin_memory() if isinstance(v, Tensor) else v for k, v in self.inputs.items()}
+        )
+
 
 def _to(value: Any, device: torch.device) -> Any:
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune_api.training import Batch
-from finetune_trainer.batching import ArmExamples, MixtureSource, make_layout, validation_batches
+from finetune_trainer.batching import ArmExamples, MixtureSource, draw_ahead, make_layout, validation_batches
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
@@ -63,7 +63,9 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
     )
     curriculum = create_curriculum(settings.curriculum, _facts(recipe))
-    source = MixtureSource(recipe.arms, curriculum, settings.curriculum, layout, settings.seed)
+    source = draw_ahead(
+        MixtureSource(recipe.arms, curriculum, settings.curriculum, layout, settings.seed), context.device
+    )
     validation = {name: validation_batches(arm, layout) for name, arm in recipe.validation.items() if len(arm.examples)}
     # Dropout differs by rank; order of data and initialisation do not use torch's generators.
     torch.manual_seed(settings.seed * 10_007 + context.ranks.rank)
