@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,6 +21,11 @@ from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
 _FILE = "engine.pt"
+_SYNC_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")  # the older one is for torch before 2.13
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 
 
 class DdpEngine:
@@ -38,7 +44,8 @@ class DdpEngine:
         self._loss: nn.Module = loss
         if self._ranks.size > 1:
             ids = [device] if device.type == "cuda" else None
-            self._loss = DistributedDataParallel(loss, ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
+            options = {"gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
+            self._loss = DistributedDataParallel(loss, ids, **options)  # type: ignore[arg-type]
 
     def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         """See Engine; DDP takes the mean over ranks, hence the factor."""

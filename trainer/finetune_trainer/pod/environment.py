@@ -27,7 +27,8 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
         "PYTHONUNBUFFERED": "1",
     }
     if has_cuda(environment):
-        defaults["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+        # The older name is for torch before 2.9.
+        defaults |= dict.fromkeys(("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"), "expandable_segments:True")
     else:
         defaults |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
     if environment.get(labels.ENV_POD_IP, "").startswith("127."):
