@@ -191,9 +191,21 @@ class CommonRuntimeSpec(ApiModel):
     """Time to save a checkpoint; more where one was measured to need more."""
 
 
+class Network(ApiModel):
+    """How pods reach each other beside the cluster's own network."""
+
+    rdma: bool = False
+    """Whether NCCL may use RDMA: pods may lock memory (IPC_LOCK), and log which transport NCCL takes. The device itself
+    is a resource, as in rdma/hca: 1. Restricted Pod Security does not allow it."""
+    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(default_factory=dict, max_length=16)
+    """Of the pods, for further networks: k8s.v1.cni.cncf.io/networks of Multus and the like."""
+
+
 class RuntimeSpec(CommonRuntimeSpec):
     """Template of all pods of a job."""
 
+    network: Network = Network()
+    """Further networks and RDMA."""
     service_account_name: DnsName | None = None
     """Default: the namespace's; its token is never mounted."""
     volumes: list[Object] = Field(default_factory=list, max_length=16)

@@ -17,6 +17,8 @@ WORKSPACE_VOLUME = "workspace"
 SAVES_IN_GRACE = 2
 MAX_GRACE_SECONDS = 3600
 """As the runtime's own field allows."""
+_NCCL_TELLS = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET"}
+"""Which transport it takes: without the right device it takes TCP, and says so nowhere else."""
 USER = 65532
 """Neither root nor anybody: the trainer image's user."""
 
@@ -47,7 +49,10 @@ def pod_template(
     if runtime.service_account_name is not None:
         spec["serviceAccountName"] = runtime.service_account_name
     spec.update(_scheduling(runtime, avoided_nodes))
-    return {"metadata": {"labels": names.child_labels(job, stage, attempt)}, "spec": spec}
+    metadata: Object = {"labels": names.child_labels(job, stage, attempt)}
+    if runtime.network.annotations:
+        metadata["annotations"] = dict(runtime.network.annotations)
+    return {"metadata": metadata, "spec": spec}
 
 
 def grace_seconds(job: FineTuneJob, runtime: RuntimeSpec) -> int:
@@ -76,7 +81,7 @@ def _container(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeSpe
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"drop": ["ALL"], **({"add": ["IPC_LOCK"]} if runtime.network.rdma else {})},
         },
         "terminationMessagePath": labels.TERMINATION_LOG,
         # The last lines of the log say more than nothing when the process could not write its result.
@@ -112,6 +117,7 @@ def _environment(job: FineTuneJob, stage: Stage, attempt: int, runtime: RuntimeS
     if job.spec.workspace is None or job.spec.workspace.path is None:
         ours["HOME"] = labels.TMP_MOUNT  # the root file system is read-only; a local process keeps its own home
     return [
+        *({"name": name, "value": value} for name, value in _NCCL_TELLS.items() if runtime.network.rdma),
         *({"name": v.name, "value": v.value} for v in runtime.environment),
         *({"name": name, "value": value} for name, value in ours.items()),
         {"name": labels.ENV_POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},

@@ -20,6 +20,7 @@ from finetune_api.status import FineTuneJobStatus, LastCheckpoint, ProgressStatu
 from finetune_operator.reconcile import DEFAULT_SETTINGS, Settings, names
 from finetune_operator.reconcile.children import gang_children, read_snapshot
 from finetune_operator.reconcile.plan import fingerprint, make_plan
+from finetune_operator.reconcile.pods import pod_template
 from unit.reconcile.world import job_object
 
 RUNTIME = RuntimeSpec.model_validate(
@@ -238,3 +239,28 @@ def test_a_fingerprint_changes_with_what_determines_the_stage(
     changed = {s: fingerprint(one, s) != fingerprint(other, s) for s in one.stages()}
     assert changed == {"prepare": prepare, "pretrain": pretrain, "evaluate": evaluate}
     assert len({fingerprint(one, s) for s in one.stages()}) == 3
+
+
+def test_rdma_locks_memory_names_networks_and_tells_its_transport() -> None:
+    networks = {"k8s.v1.cni.cncf.io/networks": "sriov-a,sriov-b"}
+    runtime = RuntimeSpec.model_validate(
+        {
+            "image": "x",
+            "network": {"rdma": True, "annotations": networks},
+            "environment": [{"name": "NCCL_DEBUG", "value": "WARN"}],
+        }
+    )
+    template = pod_template(parsed(), "pretrain", 1, runtime)
+    (container,) = template["spec"]["containers"]
+    assert template["metadata"]["annotations"] == networks
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
+    environment = {v["name"]: v.get("value") for v in container["env"]}
+    assert (environment["NCCL_DEBUG"], environment["NCCL_DEBUG_SUBSYS"]) == ("WARN", "INIT,NET"), "the runtime's counts"
+
+
+def test_without_rdma_nothing_is_added() -> None:
+    template = pod_template(parsed(), "pretrain", 1, RuntimeSpec(image="x"))
+    (container,) = template["spec"]["containers"]
+    assert "annotations" not in template["metadata"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert not [v for v in container["env"] if v["name"].startswith("NCCL")]
