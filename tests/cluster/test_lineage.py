@@ -139,4 +139,4 @@ def test_a_deleted_parent_leaves_its_claim_to_its_variants(
         wait_for("the end of base's jobs", lambda: not gangs_of(plane, "base", namespace))
         assert [c["metadata"].get("deletionTimestamp") for c in claims()] == [None]
         plane.kubectl("delete", "ftj", "v1", "v2", "-n", namespace, "--timeout=20s")
-        wait_for("the garbage collector", lambda: not claims() or "deletionTimestamp" in claims()[0]["metadata"])
+        wait_for("the garbage collector", lambda: all("deletionTimestamp" in c["metadata"] for c in claims()))
