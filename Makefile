@@ -17,7 +17,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench tools cluster image clean
+.PHONY: help install demo corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench gpu gpu-bundle tools cluster image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,7 @@ lint: $(STAMP) ## Check style, types, import contracts, generated files and the 
 	$(BIN)/python -m finetune_api.generate --check
 	$(BIN)/python charts/generate.py --check
 	$(BIN)/python cli/reference.py --check
+	$(BIN)/python tests/gpu/table.py --check
 	$(BIN)/mkdocs --quiet build --strict
 
 format: $(STAMP) ## Rewrite the code in the house style
@@ -54,6 +55,7 @@ generate: $(STAMP) ## Write CRDs, chart, rules, dashboards and reference pages f
 	@$(BIN)/python -m finetune_api.generate
 	@$(BIN)/python charts/generate.py
 	@$(BIN)/python cli/reference.py
+	@$(BIN)/python tests/gpu/table.py
 
 lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt
@@ -61,6 +63,12 @@ lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hash
 
 bench: $(STAMP) ## Measure; prints tables, asserts nothing
 	@set -e; for script in tests/bench/*.py; do [ -e "$$script" ] || continue; echo "== $$script"; $(BIN)/python "$$script"; done
+
+gpu: $(STAMP) ## Prove and measure on one GPU what one GPU can show (9 minutes; docs/tasks/contributor.md)
+	@$(BIN)/python tests/gpu/check.py --out build/gpu
+
+gpu-bundle: $(STAMP) ## Build the wheels that a bare machine with a GPU lacks, for `make gpu` without .venv
+	@$(BIN)/python tests/gpu/bundle.py
 
 test-cluster: $(STAMP) ## Test against a real Kubernetes control plane, built from Go modules at first (15 minutes)
 	@$(BIN)/python tests/tiers.py cluster
