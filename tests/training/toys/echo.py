@@ -40,7 +40,7 @@ class Echo(Task[TestSet]):
     def predict(self, system: System, test_set: TestSet, shots: int) -> Predictions:  # noqa: ARG002
         tokenizer = system.tokenizer
         prompt = create_prompt("Arrow", tokenizer, "")
-        limits = DecodingLimits(prompt.stop_ids, int(tokenizer.pad_token_id), test_set.task.max_new_tokens, 96)
+        limits = DecodingLimits(prompt.stop_ids, test_set.task.max_new_tokens, 96)
         prompts = [
             prompt.prompt(np.array(tokenizer.encode(f" {text}", add_special_tokens=False), np.int32))
             for text in test_set.sources

@@ -25,7 +25,6 @@ def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predi
     prompt = create_prompt(test_set.template, tokenizer, test_set.direction)
     limits = DecodingLimits(
         stop_ids=frozenset(int(i) for i in prompt.stop_ids),
-        pad_id=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(prompt.stop_ids)),
         max_new_tokens=test_set.task.max_new_tokens,
         context_length=int(getattr(model.config, "max_position_embeddings", None) or _UNLIMITED),
     )
