@@ -172,8 +172,8 @@ class Evaluate(ApiModel):
     """Bias probes."""
     gate: Gate | None = None
     """Acceptance."""
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    """Segments decoded together, per rank."""
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
+    """Segments decoded together at most, per rank; without it, up to 256, as the memory for keys and values allows."""
     publish: Literal["None", "ConfigMap"] = "None"
     """Where the full report is published beside the workspace."""
 

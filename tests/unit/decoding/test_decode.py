@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_trainer.decoding.greedy import DecodingLimits, TokenIds, greedy_decode
-from tiny import EOS, PAD, VOCABULARY, tiny_model
+from tiny import EOS, VOCABULARY, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def prompts(count: int, seed: int = 0) -> list[TokenIds]:
 
 
 def limits(stops: set[int] | None = None, most: int = 12, context: int = 64) -> DecodingLimits:
-    return DecodingLimits(frozenset(stops or {EOS, 5, 17, 40, 77, 101}), PAD, most, context)
+    return DecodingLimits(frozenset(stops or {EOS, 5, 17, 40, 77, 101}), most, context)
 
 
 def plain_greedy(model: PreTrainedModel, prompt: TokenIds, limits: DecodingLimits) -> list[int]:
@@ -66,8 +66,33 @@ def test_prompt_and_output_stay_within_the_context(model: PreTrainedModel) -> No
     assert [len(o) for o in outputs] == [12, 4, 0, 0]
 
 
-def test_progress_counts_every_prompt(model: PreTrainedModel) -> None:
+def test_progress_counts_every_prompt_and_is_told_within_a_batch(model: PreTrainedModel) -> None:
     sizes: list[int] = []
     greedy_decode(model, prompts(11), limits(), 4, sizes.append)
-    assert sizes == [4, 4, 3]
+    assert sum(sizes) == 11
+    endless: list[int] = []
+    greedy_decode(model, prompts(3), limits({VOCABULARY + 1}), 4, endless.append)
+    assert endless == [0, 3], "after 8 tokens of 12, and at the end"
     assert greedy_decode(model, [], limits()) == []
+
+
+def test_a_stop_ends_a_batch_before_its_last_token(model: PreTrainedModel) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise Stop
+
+    read = 0
+
+    def count(*_: object) -> None:
+        nonlocal read
+        read += 1
+
+    hook = model.get_output_embeddings().register_forward_hook(count)
+    try:
+        with pytest.raises(Stop):
+            greedy_decode(model, prompts(3), limits({VOCABULARY + 1}, most=30), 4, stop)
+    finally:
+        hook.remove()
+    assert read == 8, "as many tokens as are decoded before the first look"

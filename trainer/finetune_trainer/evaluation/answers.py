@@ -71,7 +71,7 @@ def answer_all(
 
 
 def answering_progress(context: StageContext, count: int) -> Callable[[int], None]:
-    """Reports progress after each batch, as if all ranks were equally fast; stops where a stop was asked for."""
+    """Reports progress every few tokens, as if all ranks were equally fast; stops where a stop was asked for."""
     done = 0
 
     def on_batch(size: int) -> None:

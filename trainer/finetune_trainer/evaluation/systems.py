@@ -68,5 +68,5 @@ def load_system(
     model = load_model(choice.folder, choice.field, model_class, dtype)
     check_fit(model, tokenizer)
     model.to(device)  # type: ignore[arg-type]
-    batch_size = plan.spec.evaluate.batch_size if plan.spec.evaluate else 1
+    batch_size = plan.spec.evaluate.batch_size if plan.spec.evaluate else None
     return System(model.eval(), tokenizer, context.ranks, batch_size, on_batch)

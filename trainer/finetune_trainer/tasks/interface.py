@@ -63,10 +63,10 @@ class System:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     ranks: Ranks
-    batch_size: int
-    """Segments decoded together, per rank."""
+    batch_size: int | None
+    """Segments decoded together at most, per rank; None: as the memory allows."""
     on_batch: Callable[[int], None] | None = None
-    """Called with the number of segments that each batch finished."""
+    """Called every few tokens with the number of segments finished since."""
 
 
 @dataclass(frozen=True, slots=True)
