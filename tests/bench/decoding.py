@@ -1,9 +1,9 @@
 """Greedy decoding beside transformers' `generate` and CTranslate2: same model, prompts and outputs.
 
-`OMP_NUM_THREADS=1 python tests/bench/decoding.py [--model small|large] [--prompts 300] [--rounds 3]`. Figures are CPU time of
-one thread, the best of some rounds that take turns, so that they hold on a busy machine. Prompts are random tokens with
-the lengths of short prompts (gamma, mean 45); every 25th token ends a row, so that outputs of 40 tokens at most have 20 on
-average. Reading the prompts is part of the time. CTranslate2 (fp32) runs where it is installed.
+`OMP_NUM_THREADS=1 python tests/bench/decoding.py [--model small|large] [--prompts 300] [--rounds 3]`. Figures are CPU
+time of one thread, the best of some rounds that take turns, so that they hold on a busy machine. Prompts are random
+tokens with the lengths of short prompts (gamma, mean 45); every 25th token ends a row, so that outputs of 40 tokens at
+most have 20 on average. Reading the prompts is part of the time. CTranslate2 (fp32) runs where it is installed.
 """
 
 from __future__ import annotations

@@ -79,9 +79,7 @@ def greedy_decode(
     for batch in batches:
         part_tokens = 2048 if on_host else 16384
         rows = (
-            CachedRows(model, max(rooms[batch]), limits.context_length - 1, part_tokens)
-            if cached
-            else EqualRows(model)
+            CachedRows(model, max(rooms[batch]), limits.context_length - 1, part_tokens) if cached else EqualRows(model)
         )
         chosen = [prompts[i] for i in order[batch]]
         decoded = _decode_batch(rows, chosen, rooms[batch], limits.stop_ids, model.device, on_progress)

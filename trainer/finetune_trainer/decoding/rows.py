@@ -51,6 +51,7 @@ class CachedRows(Rows):
         self._arguments = _accepted(model)
 
     def read(self, prompts: Sequence[TokenIds]) -> Tensor:
+        """Logits of what follows each prompt."""
         device = self._model.device
         lengths = [len(prompt) for prompt in prompts]
         self._columns = Columns(len(prompts), lengths[0] + self._longest_output, lengths[0])
@@ -76,18 +77,19 @@ class CachedRows(Rows):
             self._columns.groups.append((slice(first, first + size), length))
             first += size
         ends, place = np.unique(np.array(lengths) - 1, return_inverse=True)
-        keep = {"logits_to_keep": torch.from_numpy(ends).to(self._model.device)}
+        at_ends = {"logits_to_keep": torch.from_numpy(ends).to(self._model.device)}
         few = "logits_to_keep" in self._arguments
         logits: Tensor = self._model(
             input_ids=torch.from_numpy(tokens).to(self._model.device),
             past_key_values=self._cache,
             use_cache=True,
-            **(keep if few else {}),
+            **(at_ends if few else {}),
         ).logits
         columns = torch.from_numpy(place if few else ends[place]).to(logits.device)
         return logits[torch.arange(len(lengths), device=logits.device), columns]
 
     def step(self, tokens: Tensor) -> Tensor:
+        """Logits of what follows these tokens."""
         end = self._columns.filled + 1
         more: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in self._arguments else {}
         if "position_ids" in self._arguments:  # rows that ended may wait here beyond their last position
@@ -102,6 +104,7 @@ class CachedRows(Rows):
         return logits
 
     def keep(self, rows: Tensor) -> None:
+        """Only these rows go on."""
         kept = [self._lengths[row] for row in rows.tolist()]
         start = self._lengths[0] - kept[0]  # no row that stays has a token before
         self._lengths = kept
@@ -120,10 +123,12 @@ class EqualRows(Rows):
         self._cache = DynamicCache(config=model.config) if self._name else None
 
     def read(self, prompts: Sequence[TokenIds]) -> Tensor:
+        """Logits of what follows each prompt."""
         self._tokens = torch.from_numpy(np.stack(prompts).astype(np.int64)).to(self._model.device)
         return self._forward(self._tokens)
 
     def step(self, tokens: Tensor) -> Tensor:
+        """Logits of what follows these tokens."""
         if self._name is None:  # everything anew
             self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)
             return self._forward(self._tokens)
@@ -135,6 +140,7 @@ class EqualRows(Rows):
         return logits[:, -1]
 
     def keep(self, rows: Tensor) -> None:
+        """Only these rows go on."""
         self._tokens = self._tokens[rows]
         if self._cache is not None:
             self._cache.reorder_cache(rows)  # unlike batch_select_indices, recurrent states too
