@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib
 import importlib.util
 import tempfile
 import time
@@ -26,7 +27,7 @@ from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
 
 VOCABULARY, CONTEXT, LONGEST, PAD = 4096, 256, 40, 0
 STOPS = list(range(0, VOCABULARY, 25))
-SIZES: dict[str, dict[str, int]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "hidden_size": 256,
         "intermediate_size": 688,
@@ -50,7 +51,9 @@ def new_model(size: str) -> PreTrainedModel:
     torch.manual_seed(0)
     shared: dict[str, Any] = {"vocab_size": VOCABULARY, "max_position_embeddings": CONTEXT, "sliding_window": None}
     config = MistralConfig(**shared, **SIZES[size], tie_word_embeddings=True, initializer_range=0.06)
-    return MistralForCausalLM(config).eval()
+    model = MistralForCausalLM(config)
+    model.train(False)
+    return model
 
 
 def random_prompts(count: int) -> list[TokenIds]:
@@ -98,13 +101,11 @@ def generate(model: PreTrainedModel, batch_size: int, cache: str) -> Decode:
 
 def ctranslate2(model: PreTrainedModel, batch_size: int) -> Decode:
     """CTranslate2 in fp32, converted by the way of its own converter."""
-    import ctranslate2 as library
-    from ctranslate2.converters import transformers as converters
-    from ctranslate2.specs import transformer_spec
+    library = importlib.import_module("ctranslate2")
+    converters = importlib.import_module("ctranslate2.converters.transformers")
 
     loader = converters.MistralLoader()
     spec: Any = loader.get_model_spec(_for_converter(model))
-    assert isinstance(spec, transformer_spec.TransformerDecoderModelSpec)
     spec.register_vocabulary([str(i) for i in range(VOCABULARY)])
     spec.config.unk_token = spec.config.bos_token = spec.config.eos_token = "0"
     folder = Path(tempfile.mkdtemp()) / "model"

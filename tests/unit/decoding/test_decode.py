@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from finetune_trainer.decoding.greedy import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
 from tiny import EOS, VOCABULARY, tiny_model
 
 
@@ -89,7 +89,7 @@ def test_a_stop_ends_a_batch_before_its_last_token(model: PreTrainedModel) -> No
         nonlocal read
         read += 1
 
-    hook = model.get_output_embeddings().register_forward_hook(count)
+    hook = model.lm_head.register_forward_hook(count)
     try:
         with pytest.raises(Stop):
             greedy_decode(model, prompts(3), limits({VOCABULARY + 1}, most=30), 4, stop)

@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from finetune_trainer.decoding.greedy import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
 from tiny import BOS, EOS, PAD, VOCABULARY
 
 WINDOW, CONTEXT, LONGEST = 6, 40, 9
@@ -69,7 +69,8 @@ FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
 def family(name: str) -> PreTrainedModel:
     """Random weights, wide enough that outputs wander and some rows stop."""
     torch.manual_seed(1)
-    model = FAMILIES[name]().eval()
+    model = FAMILIES[name]()
+    model.train(False)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:

@@ -31,6 +31,9 @@ class Columns:
 class _RowsLayer(DynamicLayer):
     """One layer's buffers, (rows, heads, columns, head size); a window is a shorter view."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, columns: Columns, window: int | None) -> None:
         super().__init__()
         self._columns = columns
@@ -113,5 +116,5 @@ def bytes_per_token(model: torch.nn.Module, config: PreTrainedConfig) -> int:
     cache = DynamicCache(config=config)
     token = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
     model(input_ids=token, past_key_values=cache, use_cache=True)
-    tensors = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
-    return max(1, sum(t.numel() * t.element_size() for t in tensors))
+    states: list[Tensor | None] = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+    return max(1, sum(state.numel() * state.element_size() for state in states if state is not None))

@@ -143,7 +143,7 @@ class EqualRows(Rows):
         """Only these rows go on."""
         self._tokens = self._tokens[rows]
         if self._cache is not None:
-            self._cache.reorder_cache(rows)  # unlike batch_select_indices, recurrent states too
+            self._cache.reorder_cache(rows)  # type: ignore[arg-type]  # batch_select_indices leaves recurrent states
 
 
 def _accepted(model: PreTrainedModel) -> set[str]:
