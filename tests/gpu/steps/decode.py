@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_trainer.decoding import DecodingLimits, greedy_decode
-from finetune_trainer.decoding.greedy import TokenIds
+from finetune_trainer.decoding.rows import TokenIds
 from gpu.measure import Recorder, elapsed, peak_memory, the_device
 from gpu.shapes import CONTEXT, PAD, SHAPES, Scale, new_model
 
@@ -36,7 +36,7 @@ def ours(
     model: PreTrainedModel, prompts: list[TokenIds], new: int, outputs: dict[int, list[TokenIds]]
 ) -> Mapping[str, Any]:
     """The trainer's own loop."""
-    limits = DecodingLimits(frozenset({NO_TOKEN}), PAD, new, CONTEXT)
+    limits = DecodingLimits(frozenset({NO_TOKEN}), new, CONTEXT)
     decoded: list[list[TokenIds]] = []
 
     def decode() -> None:
