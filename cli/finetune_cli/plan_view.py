@@ -84,7 +84,16 @@ def _model_line(job: Object, estimate: JobEstimate) -> Text:
 def _training_table(estimate: JobEstimate) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column("stage", style="bold")
-    for heading in ("trainable", "micro-batch", "accumulation", "tokens", "steps", "FLOPs", "time (estimate)"):
+    for heading in (
+        "trainable",
+        "micro-batch",
+        "accumulation",
+        "activations kept",
+        "tokens",
+        "steps",
+        "FLOPs",
+        "time (estimate)",
+    ):
         table.add_column(heading, justify="right")
     for stage in estimate.stages:
         by_data = "depends on data"
@@ -93,6 +102,7 @@ def _training_table(estimate: JobEstimate) -> Table:
             count(stage.trainable),
             str(stage.micro_batch),
             str(stage.accumulation),
+            stage.kept,
             count(stage.tokens) if stage.tokens is not None else by_data,
             f"{stage.steps:,}" if stage.steps is not None else by_data,
             count(stage.flops) if stage.flops is not None else by_data,
@@ -104,16 +114,15 @@ def _training_table(estimate: JobEstimate) -> Table:
 def _memory_table(estimate: JobEstimate) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column("memory per rank", style="bold")
-    parts = ("weights", "gradients", "optimizer", "activations", "logits", "total", "host")
+    parts = ("weights", "gradients", "optimizer", "activations", "momentary", "buffers", "total", "host")
     for part in parts:
         table.add_column(part, justify="right")
     table.add_column("fits")
     for stage in estimate.stages:
-        fits = stage.memory.total <= estimate.device.memory_bytes
         table.add_row(
             stage.stage,
             *(bytes_(getattr(stage.memory, part)) for part in parts),
-            Text("yes", style="green") if fits else Text("no", style="red"),
+            Text("yes", style="green") if stage.fits else Text("no", style="red"),
         )
     return table
 

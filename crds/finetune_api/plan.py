@@ -46,6 +46,8 @@ class Plan(ApiModel):
     """prepare of a job with a parent: fingerprint of each later stage whose artifact the parent may have."""
     micro_batch_divisor: int = Field(default=1, ge=1)
     """Recovery from exit 78: divide the micro-batch by this."""
+    micro_batch_limit: int | None = Field(default=None, ge=1)
+    """Rows of one forward pass that fitted in an earlier attempt, after more had not."""
     skip_steps: int = Field(default=0, ge=0)
     """Recovery from exit 76: data steps to skip after the checkpoint."""
 

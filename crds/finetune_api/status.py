@@ -49,6 +49,8 @@ class StageStatus(ApiModel):
     """Figures of its StageResult."""
     productive_seconds: float = Field(default=0.0, ge=0.0)
     """Productive time of its ended attempts."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Rows of one forward pass that fitted, where memory ran out with more; later attempts begin with it."""
     node_failures: dict[str, int] = Field(default_factory=dict, max_length=16)
     """Failures by node, the worst nodes."""
 
@@ -87,6 +89,8 @@ class ProgressStatus(ApiModel):
     """Last validation loss."""
     mixture: dict[str, float] = Field(default_factory=dict, max_length=32)
     """Probability by arm."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Rows of one forward pass, where memory ran out with more."""
     last_checkpoint: LastCheckpoint | None = None
     """Newest durable checkpoint."""
     heartbeat: datetime | None = None

@@ -13,6 +13,8 @@ from finetune_api.registries import CURRICULA, OBJECTIVES
 Schedule = Literal["Constant", "Cosine", "WarmupStableDecay"]
 ObjectiveType = Annotated[str, OneOf(OBJECTIVES)]
 Strategy = Annotated[str, OneOf(CURRICULA)]
+KeptActivations = Literal["None", "Selective", "Full"]
+"""How much of a forward pass is computed again in the backward pass."""
 
 
 class Optimizer(ApiModel):
@@ -51,6 +53,10 @@ class Batch(ApiModel):
     """Rows of one forward pass per rank; Auto takes the largest that divides the rank's share and fits (at most 16)."""
     sequence_length: int | None = Field(default=None, ge=8, le=1_048_576)
     """Tokens per row; default: 1024, or the model's context where that is shorter."""
+    activation_checkpointing: KeptActivations | Literal["Auto"] = "Auto"
+    """Compute parts of a layer again in the backward pass, to keep less: Selective keeps matrix products and attention
+    (half the memory, a few percent slower), Full only each layer's input (least memory, a third slower). Auto: the
+    first of None, Selective and Full that fits."""
     packing: bool = True
     """Pack several examples into one row, with no attention between them."""
 

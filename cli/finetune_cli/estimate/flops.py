@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_cli.estimate.shape import TransformerShape
+from finetune_api.transformer import TransformerShape
 
 
 def flops_per_token(shape: TransformerShape, sequence_length: int) -> int:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from finetune_api.adapt import ALL_LINEAR
+from finetune_api.adapt import ALL_LINEAR, Lora
 from finetune_api.devices import GIB, find_accelerator
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.memory import Memory, TrainingShape
+from finetune_api.micro_batch import USABLE, choose, largest_micro_batch, what_would_fit
 from finetune_api.model import LINEAR_LAYERS, TrainTokenizer
 from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
-from finetune_api.training import Batch
+from finetune_api.training import Batch, KeptActivations
+from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_scratch
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
-from finetune_cli.estimate.memory import Memory, training_memory
-from finetune_cli.estimate.shape import TransformerShape, shape_of_model_folder, shape_of_scratch
 from finetune_cli.estimate.steps import step_notes
 from finetune_cli.local_manifest import local_model_folder
-
-MAX_AUTO_MICRO_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,11 @@ class TrainingEstimate:
     flops: float | None
     seconds: float | None
     memory: Memory
+    kept: KeptActivations
+    """Activations that are kept for the backward pass."""
+    fits: bool
+    remedy: str
+    """What would fit, where this does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,6 @@ class JobEstimate:
     notes: tuple[str, ...] = field(default=())
     lora_layers: tuple[str, ...] = field(default=())
     """That get an update, by name; none where the adaptation is another, or the names are not known."""
-
-
-def auto_micro_batch(batch: Batch, ranks: int) -> int:
-    """Rows per forward pass: the largest divisor of a rank's rows that is at most 16, or as asked."""
-    rows = batch.global_tokens // (batch.tokens_per_row * ranks)
-    if batch.micro_batch != "Auto":
-        return batch.micro_batch
-    return max(size for size in range(1, min(MAX_AUTO_MICRO_BATCH, max(rows, 1)) + 1) if rows % size == 0)
 
 
 def estimate_job(spec: FineTuneJobSpec, device: Device, model: PretrainedModel | None = None) -> JobEstimate:
@@ -126,9 +122,7 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
     if spec.pretrain is not None:
         batch = spec.pretrain.batch
         per_token = flops_per_token(shape, batch.tokens_per_row)
-        stages.append(
-            _stage("pretrain", shape, shape.parameters, spec, batch, device, spec.pretrain.budget.tokens, per_token)
-        )
+        stages.append(_stage("pretrain", shape, None, spec, batch, device, spec.pretrain.budget.tokens, per_token))
     if spec.adapt is not None:
         batch = spec.adapt.batch
         lora = shape.lora_parameters(spec.adapt.lora.rank, spec.adapt.lora.targets)
@@ -138,8 +132,8 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
             if is_lora
             else flops_per_token(shape, batch.tokens_per_row)
         )
-        trainable = lora if is_lora else shape.parameters
-        stages.append(_stage("adapt", shape, trainable, spec, batch, device, None, per_token))
+        adapter = spec.adapt.lora if is_lora else None
+        stages.append(_stage("adapt", shape, adapter, spec, batch, device, None, per_token))
     return stages
 
 
@@ -155,7 +149,7 @@ def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
 def _stage(
     name: str,
     shape: TransformerShape,
-    trainable: int,
+    lora: Lora | None,
     spec: FineTuneJobSpec,
     batch: Batch,
     device: Device,
@@ -165,18 +159,26 @@ def _stage(
     parallelism = spec.parallelism
     bf16 = parallelism.precision == "BF16" or (parallelism.precision == "Auto" and device.bf16)
     ranks = parallelism.nodes * parallelism.processes_per_node
-    micro_batch = auto_micro_batch(batch, ranks)
+    training = TrainingShape(shape, parallelism, bf16, lora, gpu=device.bf16)
+    rows = max(1, batch.global_tokens // (batch.tokens_per_row * ranks))
+    room = int(device.memory_bytes * USABLE)
+    choice = choose(batch, rows, largest_micro_batch(batch, rows), training, room)
+    if choice.memory is None:
+        raise RuntimeError("a model of a known shape has an estimate")
     flops = float(tokens) * per_token if tokens is not None else None
     return TrainingEstimate(
         stage=name,
-        trainable=trainable,
-        micro_batch=micro_batch,
-        accumulation=max(1, batch.global_tokens // (batch.tokens_per_row * ranks * micro_batch)),
+        trainable=training.trained,
+        micro_batch=choice.micro_batch,
+        accumulation=max(1, rows // choice.micro_batch),
         tokens=tokens,
         steps=math.ceil(tokens / batch.global_tokens) if tokens is not None else None,
         flops=flops,
         seconds=flops / (device.flops_per_second * ranks) if flops is not None else None,
-        memory=training_memory(shape, trainable, parallelism, micro_batch, batch.tokens_per_row, bf16=bf16),
+        memory=choice.memory,
+        kept=choice.kept,
+        fits=choice.fits,
+        remedy="" if choice.fits else what_would_fit(batch, training, room),
     )
 
 
@@ -185,9 +187,9 @@ def _warnings(
 ) -> list[str]:
     warnings = [
         f"{stage.stage} needs about {stage.memory.total / GIB:.1f} GiB per rank, more than the "
-        f"{device.memory_bytes / GIB:.0f} GiB of {device.name}: raise zero.stage or nodes, or lower microBatch"
+        f"{USABLE * device.memory_bytes / GIB:.0f} GiB that can be used of {device.name}. {stage.remedy}"
         for stage in stages
-        if stage.memory.total > device.memory_bytes
+        if not stage.fits
     ]
     adapt, width = spec.adapt, shape.kv_heads * shape.head_size
     if adapt is not None and METHODS[adapt.method].adapter and adapt.lora.rank > width:

@@ -25,6 +25,8 @@ def take_progress(draft: Draft, stage: StageStatus, progress: Progress, settings
     new = progress.progress
     if old is not None and new.loss is None and old.loss is not None:
         new = new.model_copy(update={"loss": old.loss, "validation_loss": new.validation_loss or old.validation_loss})
+    if new.micro_batch is not None and new.micro_batch != stage.micro_batch:
+        stage = draft.update_stage(stage.name, micro_batch=new.micro_batch)
     checkpointed = new.last_checkpoint is not None and (
         old is None or old.last_checkpoint is None or old.last_checkpoint.step != new.last_checkpoint.step
     )

@@ -23,12 +23,19 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     value = spec.to_json_object()
     digest = ""
     for name in spec.stages():
-        parts = {path.rpartition(".")[2]: part(value, path) for path in PIPELINE[name].parts}
+        parts = {path.rpartition(".")[2]: _what_counts(part(value, path)) for path in PIPELINE[name].parts}
         document = {"stage": name, "after": digest, "parts": parts}
         digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         if name == stage:
             break
     return digest
+
+
+def _what_counts(value: Any) -> Any:
+    """Without what changes memory and time alone, so that a run that did not fit goes on from its checkpoint."""
+    if isinstance(value, dict) and isinstance(value.get("batch"), dict):
+        return value | {"batch": {k: v for k, v in value["batch"].items() if k != "activationCheckpointing"}}
+    return value
 
 
 def part(value: Any, path: str) -> Any:
@@ -78,5 +85,6 @@ def make_plan(job: FineTuneJob, stage: StageStatus, artifacts: dict[Stage, str],
         fingerprint=fingerprint(job.spec, stage.name),
         later={s: fingerprint(job.spec, s) for s in after} if looks_ahead else None,
         micro_batch_divisor=2 ** stage.restarts.get("OutOfMemory", 0),
+        micro_batch_limit=stage.micro_batch,
         skip_steps=settings.skip_steps * stage.restarts.get("NonFiniteLoss", 0),
     )

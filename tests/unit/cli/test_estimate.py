@@ -2,12 +2,12 @@
 
 import pytest
 
+from finetune_api.memory import TrainingShape, training_memory
+from finetune_api.micro_batch import largest_micro_batch
 from finetune_api.model import Parallelism, ScratchModel, Zero
 from finetune_api.training import Batch
+from finetune_api.transformer import TransformerShape, shape_of_scratch
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
-from finetune_cli.estimate.job import auto_micro_batch
-from finetune_cli.estimate.memory import training_memory
-from finetune_cli.estimate.shape import TransformerShape, shape_of_scratch
 
 MISTRAL_7B = TransformerShape(
     layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, intermediate=14336, vocabulary=32000, tied=False
@@ -41,7 +41,7 @@ def test_mlp_width_of_a_scratch_model_follows_mistral() -> None:
 def test_zero_partitions_part_by_part(stage: int, weights: int, gradients: int, optimizer: int) -> None:
     shape = shape_of_scratch(ScratchModel(layers=2, hidden=64, heads=4, kv_heads=2), 1000)
     parallelism = Parallelism(nodes=2, processes_per_node=2, zero=Zero(stage=stage))
-    memory = training_memory(shape, shape.parameters, parallelism, 1, 8, bf16=False)
+    memory = training_memory(TrainingShape(shape, parallelism, bf16=False), 1, 8)
     assert memory.weights == shape.parameters * 4 // weights
     assert memory.gradients == shape.parameters * 4 // gradients
     assert memory.optimizer == shape.parameters * 8 // optimizer
@@ -52,12 +52,13 @@ def test_offload_moves_what_zero_partitions_of_the_optimizer_and_of_weights(stag
     shape = shape_of_scratch(ScratchModel(layers=2, hidden=64, heads=4, kv_heads=2), 1000)
     here, offloaded = (
         training_memory(
-            shape,
-            shape.parameters,
-            Parallelism(nodes=4, zero=Zero.model_construct(stage=stage, offload=offload)),
+            TrainingShape(
+                shape,
+                Parallelism(nodes=4, zero=Zero.model_construct(stage=stage, offload=offload)),
+                bf16=False,
+            ),
             1,
             8,
-            bf16=False,
         )
         for offload in ("None", "CPU")
     )
@@ -69,4 +70,4 @@ def test_offload_moves_what_zero_partitions_of_the_optimizer_and_of_weights(stag
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (12, 12), (17, 1), (32, 16), (40, 10)])
 def test_auto_micro_batch_is_the_largest_divisor_up_to_16(rows: int, expected: int) -> None:
     batch = Batch(global_tokens=rows * 2 * 8, sequence_length=8)
-    assert auto_micro_batch(batch, ranks=2) == expected
+    assert largest_micro_batch(batch, rows) == expected

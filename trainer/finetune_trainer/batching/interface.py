@@ -53,6 +53,15 @@ class BatchSource(Protocol):
         """The batch of `step` (from 1), for this rank."""
         ...
 
+    @property
+    def micro_batch(self) -> int:
+        """Rows of one forward pass."""
+        ...
+
+    def recut(self, micro_batch: int) -> StepBatch:
+        """The batch that was drawn last, in micro-batches of so many rows; later ones are cut like it."""
+        ...
+
     def feedback(self, arm: str, loss: float, reward: float | None) -> None:
         """A step was applied: its loss per unit, and its reward if it had a probe; the same values on every rank."""
         ...

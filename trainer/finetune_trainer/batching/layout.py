@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_api.micro_batch import largest_micro_batch
 from finetune_api.training import Batch as BatchSettings
 from finetune_trainer.batching.interface import ArmExamples
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.objectives import Batch
-
-MAX_AUTO_MICRO_BATCH = 16
-"""Rows of one forward pass that Auto never exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +69,12 @@ def make_layout(settings: BatchSettings, ranks: Ranks, divisor: int, pad: int) -
             f"Use {max(1, round(settings.global_tokens / per_step)) * per_step}.",
         )
     rows = settings.global_tokens // settings.tokens_per_row
-    micro_batch = _micro_batch(settings, rows // ranks.size, divisor)
-    return Layout(rows, settings.tokens_per_row, micro_batch, settings.packing, ranks.rank, ranks.size, pad)
-
-
-def _micro_batch(settings: BatchSettings, rows_of_rank: int, divisor: int) -> int:
-    """Auto: the largest divisor of a rank's rows that is at most 16; then the largest one at most 1/divisor of it."""
-    asked = MAX_AUTO_MICRO_BATCH if settings.micro_batch == "Auto" else settings.micro_batch
-    if settings.micro_batch != "Auto" and rows_of_rank % asked:
+    rows_of_rank = rows // ranks.size
+    if settings.micro_batch != "Auto" and rows_of_rank % settings.micro_batch:
         raise BadConfiguration(
             "BatchNotDivisible",
-            f"batch.microBatch {asked} does not divide the {rows_of_rank} rows of a rank",
+            f"batch.microBatch {settings.micro_batch} does not divide the {rows_of_rank} rows of a rank",
             "Use a divisor, or Auto.",
         )
-    largest = largest_divisor(rows_of_rank, asked)
-    return largest_divisor(rows_of_rank, max(1, largest // divisor))
-
-
-def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`."""
-    return max(size for size in range(1, min(limit, number) + 1) if number % size == 0)
+    micro_batch = largest_micro_batch(settings, rows_of_rank, divisor)
+    return Layout(rows, settings.tokens_per_row, micro_batch, settings.packing, ranks.rank, ranks.size, pad)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune_api.micro_batch import largest_divisor
 from finetune_api.training import Curriculum as CurriculumSettings
 from finetune_trainer.batching.interface import ArmExamples, ArmState, StepBatch
-from finetune_trainer.batching.layout import Layout, largest_divisor
+from finetune_trainer.batching.layout import Layout
 from finetune_trainer.batching.stream import ArmStream
 from finetune_trainer.curriculum import Curriculum, Feedback, choose
 from finetune_trainer.errors import BadData
 from finetune_trainer.hashing import keyed_uniform
-from finetune_trainer.objectives import Batch
 
 _PROBE_SHARE = 8
 """A reward is measured on 1/8 of a global batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A batch before it is cut: sample indices by row."""
+
+    arm: str
+    rows: list[list[int]]
+    probe: list[list[int]] | None
 
 
 class MixtureSource:
@@ -50,43 +59,62 @@ class MixtureSource:
         self.curriculum = curriculum
         self._arms = arms
         self._settings = settings
-        self._layout = layout
         self._seed = seed
         self._streams = {name: ArmStream(arm.examples, seed, f"train/{name}") for name, arm in arms.items()}
         self._probes = {name: ArmStream(arm.examples, seed, f"probe/{name}") for name, arm in arms.items()}
-        world_size = layout.world_size
-        rows = max(world_size, layout.rows // _PROBE_SHARE // world_size * world_size)
-        micro_batch = largest_divisor(rows // world_size, layout.micro_batch)
-        self._probe_layout = replace(layout, rows=rows, micro_batch=micro_batch)
+        self._drawn: _Drawn | None = None
+        self._use(layout)
 
     def draw(self, step: int) -> StepBatch:
         """See BatchSource."""
         name = choose(self.curriculum, keyed_uniform(f"{self._seed}/arm/{step}"))
-        arm, layout = self._arms[name], self._layout
-        rows = self._streams[name].draw(layout)
+        rows = self._streams[name].draw(self._layout)
+        self._drawn = _Drawn(name, rows, self._probe_rows(name, rows) if self._is_measured(step) else None)
+        return self._cut(self._drawn)
+
+    @property
+    def micro_batch(self) -> int:
+        """See BatchSource."""
+        return self._layout.micro_batch
+
+    def recut(self, micro_batch: int) -> StepBatch:
+        """See BatchSource."""
+        if self._drawn is None:
+            raise RuntimeError("there is no batch yet")
+        self._use(replace(self._layout, micro_batch=micro_batch))
+        return self._cut(self._drawn)
+
+    def _use(self, layout: Layout) -> None:
+        self._layout = layout
+        rows = max(layout.world_size, layout.rows // _PROBE_SHARE // layout.world_size * layout.world_size)
+        micro_batch = largest_divisor(rows // layout.world_size, layout.micro_batch)
+        self._probe_layout = replace(layout, rows=rows, micro_batch=micro_batch)
+
+    def _cut(self, drawn: _Drawn) -> StepBatch:
+        arm, layout, rows = self._arms[drawn.arm], self._layout, drawn.rows
         samples = [sample for row in rows for sample in row]
         lengths = arm.examples.lengths[samples]
         row_tokens = layout.rows * layout.row_length
         return StepBatch(
-            arm=name,
+            arm=drawn.arm,
             micro_batches=layout.batches(arm, rows),
             loss_units=int(arm.examples.loss_units[samples].sum()),
             row_tokens=row_tokens,
             padding_tokens=row_tokens - int(lengths.sum()),
             squared_lengths=int((lengths**2).sum()),
             examples=len(samples),
-            probe=self._probe(name, rows) if self._is_measured(step) else (),
+            probe=() if drawn.probe is None else self._probe_layout.batches(arm, drawn.probe),
         )
 
     def _is_measured(self, step: int) -> bool:
         return self.curriculum.learns and step % self._settings.update_every_steps == 0
 
-    def _probe(self, name: str, rows: list[list[int]]) -> list[Batch]:
-        layout, arm = self._probe_layout, self._arms[name]
+    def _probe_rows(self, name: str, rows: list[list[int]]) -> list[list[int]]:
+        layout = self._probe_layout
         if self._settings.reward == "PredictionGain":
             # Packing puts the longest examples into the first rows, so the probe takes rows from all over the batch.
-            return layout.batches(arm, rows[:: len(rows) // layout.rows][: layout.rows])
-        return layout.batches(arm, self._probes[name].draw(layout))
+            return rows[:: len(rows) // layout.rows][: layout.rows]
+        return self._probes[name].draw(layout)
 
     def feedback(self, arm: str, loss: float, reward: float | None) -> None:
         """See BatchSource."""

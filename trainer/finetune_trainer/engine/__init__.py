@@ -2,6 +2,6 @@
 
 from finetune_trainer.engine.factory import create_engine
 from finetune_trainer.engine.host_buffers import HostBuffers
-from finetune_trainer.engine.interface import Engine, Place, StepInfo, Write
+from finetune_trainer.engine.interface import Engine, Place, StepExhausted, StepInfo, Write
 
-__all__ = ["Engine", "HostBuffers", "Place", "StepInfo", "Write", "create_engine"]
+__all__ = ["Engine", "HostBuffers", "Place", "StepExhausted", "StepInfo", "Write", "create_engine"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from finetune_api.training import Optimizer
+from finetune_trainer.engine.gradient_buckets import GradientBuckets
 from finetune_trainer.engine.host_buffers import HostBuffers
-from finetune_trainer.engine.interface import Place, StepInfo, Write
+from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names
@@ -40,15 +42,33 @@ class DdpEngine:
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._optimizer.gradient_norm = lambda: clip_gradients(parameters, settings.gradient_clip)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-        loss = LossModule(self.model, losses)
-        self._loss: nn.Module = loss
-        if self._ranks.size > 1:
-            ids = [device] if device.type == "cuda" else None
-            options = {"gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
-            self._loss = DistributedDataParallel(loss, ids, **options)  # type: ignore[arg-type]
+        self._unwrapped = LossModule(self.model, losses)
+        self._loss: nn.Module = self._unwrapped
+        self._buckets: GradientBuckets | None = None
+        self._wrap()
+
+    def _wrap(self) -> None:
+        """Reduce gradients between several ranks from now on."""
+        if self._ranks.size == 1:
+            return
+        ids = [self._device] if self._device.type == "cuda" else None
+        options = {"gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
+        wrapped = DistributedDataParallel(self._unwrapped, ids, **options)  # type: ignore[arg-type]
+        self._loss, self._buckets = wrapped, GradientBuckets(wrapped)
 
     def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         """See Engine; DDP takes the mean over ranks, hence the factor."""
+        if self._buckets is not None:
+            self._buckets.begin()
+        try:
+            return self._accumulate(micro_batches, loss_units)
+        except torch.OutOfMemoryError:
+            pass  # and let go of what its traceback holds
+        if self._buckets is not None:
+            self._buckets.complete(self._device)
+        raise StepExhausted
+
+    def _accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         self.model.train()
         scale = self._ranks.size / max(loss_units, 1)
         losses, counts = [], []
@@ -65,6 +85,15 @@ class DdpEngine:
             return nullcontext()
         context: AbstractContextManager[None] = self._loss.no_sync()
         return context
+
+    def recover(self) -> None:
+        """See Engine; DDP's reducer does not go on after a backward pass that broke off, so there is a new one."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._loss, self._buckets = self._unwrapped, None
+        gc.collect()  # the old reducer, for its hooks are still called
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._wrap()
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
         """See Engine."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from torch import nn
 
+from finetune_api.memory import engine_of
 from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
 from finetune_trainer.context import StageContext
@@ -14,13 +16,25 @@ from finetune_trainer.engine.interface import Engine, Place
 from finetune_trainer.engine.loss_module import Loss
 from finetune_trainer.models import wants_bf16
 
+_log = logging.getLogger(__name__)
+
 
 def create_engine(context: StageContext, model: nn.Module, losses: Mapping[str, Loss], optimizer: Optimizer) -> Engine:
     """The engine that the plan asks for, around `model` (on the CPU, same weights on every rank)."""
     parallelism: Parallelism = context.plan.spec.parallelism
     place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
-    if parallelism.engine == "DDP":
+    adapter = any(not parameter.requires_grad for parameter in model.parameters())
+    engine = engine_of(parallelism, context.ranks.size, bf16=place.bf16, adapter=adapter)
+    if context.ranks.is_main:
+        _log.info("engine %s", _described(engine, parallelism))
+    if engine == "DDP":
         return DdpEngine(model, losses, optimizer, place)
     from finetune_trainer.engine.zero import ZeroEngine
 
     return ZeroEngine(model, losses, optimizer, place, parallelism.zero)
+
+
+def _described(engine: str, parallelism: Parallelism) -> str:
+    if engine == "DDP" and parallelism.engine == "DeepSpeed" and parallelism.zero.stage > 0:
+        return f"DDP: ZeRO-{parallelism.zero.stage} has nothing to partition on one rank"
+    return engine

@@ -39,6 +39,10 @@ class StepInfo:
     """False if the weights are unchanged: asked for, or the norm is not finite."""
 
 
+class StepExhausted(Exception):
+    """This rank had no memory for its micro-batches. It took part in all that the other ranks wait for."""
+
+
 class Engine(Protocol):
     """A model, its optimizer and how both are spread over ranks. Every rank makes the same calls."""
 
@@ -50,7 +54,15 @@ class Engine(Protocol):
 
         `loss_units` counts those of the global batch over all ranks (target tokens, labels); the gradient that results
         is that of (sum of all losses of all ranks) / loss_units.
+
+        Raises:
+            StepExhausted: if memory ran out on this rank and the others need not know yet; then all ranks `recover`.
+            torch.OutOfMemoryError: if it ran out where the ranks cannot go on together.
         """
+        ...
+
+    def recover(self) -> None:
+        """Drop all gradients and what a step that broke off left behind; collective."""
         ...
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:

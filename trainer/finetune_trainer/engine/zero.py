@@ -1,4 +1,4 @@
-"""DeepSpeed ZeRO, stages 0 to 3."""
+"""DeepSpeed ZeRO, stages 1 to 3."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finetune_api.memory import reduce_bucket
 from finetune_api.model import Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.distributed import ensure_process_group
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
-from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
+from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
@@ -44,25 +45,20 @@ class ZeroEngine:
         deepspeed.init_distributed(auto_mpi_discovery=False)
         self.model = model.to(device)
         self._device = device
-        self._stage = zero.stage
         self._ranks = place.ranks
         self._optimizer = build_optimizer(self.model, settings)
+        trained = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._engine, self._wrapped, _, _ = deepspeed.initialize(
                 model=LossModule(self.model, losses),
                 optimizer=self._optimizer,
-                config=zero_config(zero, settings.gradient_clip, place.bf16, device),
+                config=zero_config(zero, settings.gradient_clip, place.bf16, device, trained),
             )
-        self._optimizer.gradient_norm = self._gradient_norm(settings.gradient_clip)
-        self._files = CapturedFiles(map_weights=zero.stage > 0)
+        # Its only source before the step.
+        self._optimizer.gradient_norm = lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001
+        self._files = CapturedFiles(map_weights=True)
         self._engine.checkpoint_engine = self._files
-
-    def _gradient_norm(self, clip: float) -> Any:
-        if self._stage == 0:
-            parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-            return lambda: clip_gradients(parameters, clip)
-        return lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001 - its only source before the step
 
     def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
         """See Engine; DeepSpeed takes the mean over ranks, hence the factor."""
@@ -75,6 +71,9 @@ class ZeroEngine:
             losses.append(loss.detach())
             counts.append(count)
         return LossSum(torch.stack(losses).sum(), torch.stack(counts).sum())
+
+    def recover(self) -> None:
+        """See Engine. Never needed: out of memory, DeepSpeed's ranks cannot go on together."""
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
         """See Engine."""
@@ -201,8 +200,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "untested optimizer" not in record.getMessage()
 
 
-def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device) -> dict[str, Any]:
-    """DeepSpeed's configuration. Stage 0 clips in our optimizer and has bf16 by autocast, as DDP does.
+def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device, trained: int) -> dict[str, Any]:
+    """DeepSpeed's configuration for a model with `trained` weights to train.
 
     Under bf16, stages 2 and 3 add up gradients in float32: after 64 micro-batches a bf16 sum is 1 % off. Stage 1 would
     take another optimizer of DeepSpeed's for it. Whether gradients are finite is seen by their norm, so that DeepSpeed
@@ -217,13 +216,13 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
         "train_micro_batch_size_per_gpu": 1,  # Only DeepSpeed's own sample counter reads it.
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
-        "gradient_clipping": gradient_clip if stage > 0 else 0.0,
-        "bf16": {"enabled": bf16 and stage > 0, "check_grad_overflow": False},
+        "gradient_clipping": gradient_clip,
+        "bf16": {"enabled": bf16, "check_grad_overflow": False},
         "data_types": {"grad_accum_dtype": "fp32" if bf16 and stage > 1 else None},
-        "torch_autocast": {"enabled": bf16 and stage == 0, "dtype": "bfloat16"},
         "zero_optimization": {
             "stage": stage,
             "contiguous_gradients": True,
+            "reduce_bucket_size": reduce_bucket(trained),
             "overlap_comm": device.type == "cuda" and stage > 1,
         }
         | offload,

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, save_model
+from finetune_trainer.models import ModelChoice, save_model, saved_dtype
 
 
 class Full(Method):
@@ -20,6 +20,6 @@ class Full(Method):
         """See Method."""
         return model
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:  # noqa: ARG002
+    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
         """See Method."""
-        save_model(folder, cast("PreTrainedModel", model), weights)
+        save_model(folder, cast("PreTrainedModel", model), weights, saved_dtype(base.folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -22,9 +23,9 @@ class Method(Protocol):
             BadConfiguration: if they do not.
         """
 
-    def load(self, base: ModelChoice, model_class: str) -> PreTrainedModel:
+    def load(self, base: ModelChoice, model_class: str, dtype: torch.dtype) -> PreTrainedModel:
         """The model to start from, on the CPU; a class of transformers adds the task's head."""
-        return load_model(base.folder, base.field, model_class)
+        return load_model(base.folder, base.field, model_class, dtype)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """The module to train: parameters that are not trained do not ask for gradients.

@@ -18,7 +18,7 @@ from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.adapt import Lora as LoraSettings
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, load_model, make_readable, model_outline, save_model
+from finetune_trainer.models import ModelChoice, load_model, make_readable, model_outline, save_model, saved_dtype
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
@@ -40,7 +40,7 @@ class Lora(Method):
         """See Method: the merged model, and the adapter in a folder of its own."""
         save_adapter(folder / ADAPTER, cast("PeftModel", model), weights)
         merged = merged_model(base, folder / ADAPTER)
-        save_model(folder, merged, merged.state_dict())
+        save_model(folder, merged, merged.state_dict(), saved_dtype(base.folder))
 
 
 def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: str) -> PeftModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 from finetune_trainer.errors import BadConfiguration
 
 READABLE = 0o644
+_CONFIG = "config.json"
 
 
 def load_model(
@@ -68,16 +70,40 @@ def _not_readable(folder: Path, field: str, model_class: str, error: Exception) 
     )
 
 
-def save_model(folder: Path, model: PreTrainedModel, state: dict[str, Tensor]) -> None:
-    """Write `state` (full shapes, as from `Engine.full_state_dict`) and the configuration; rank 0 only."""
+def saved_dtype(folder: Path) -> torch.dtype:
+    """The type of the weights in a model's folder, as its config.json says; float32 if it does not."""
+    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    found = getattr(torch, str(config.get("dtype") or config.get("torch_dtype") or ""), None)
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def save_model(
+    folder: Path, model: PreTrainedModel, state: dict[str, Tensor], dtype: torch.dtype | None = None
+) -> None:
+    """Write `state` (full shapes, as from `Engine.full_state_dict`) and the configuration; rank 0 only.
+
+    `dtype` is that of the file, whatever the engine trained in; None: as in `state`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if dtype is not None:
+        state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
     cached = model.config.use_cache
     model.config.use_cache = True
     try:
         model.save_pretrained(folder, state_dict=state, safe_serialization=True)
     finally:
         model.config.use_cache = cached
+    if dtype is not None:
+        _record_dtype(folder / _CONFIG, dtype)
     make_readable(folder)
+
+
+def _record_dtype(path: Path, dtype: torch.dtype) -> None:
+    """Let config.json name the type of the file; transformers writes that of the model in memory."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def make_readable(folder: Path) -> None:

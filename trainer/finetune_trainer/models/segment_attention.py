@@ -100,6 +100,10 @@ def _attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
     """Attention of one layer (`AttentionInterface`): (1, heads, tokens, size) to (1, tokens, heads, size)."""
+    if torch.is_autocast_enabled(query.device.type):
+        # Rotary embeddings are float32 under autocast; its list of what to narrow does not know `varlen_attn`.
+        narrow = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(narrow), key.to(narrow), value.to(narrow)
     window = options.get("sliding_window")
     form = _Form(
         options.get("scaling"),

@@ -15,13 +15,12 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from finetune_api.memory import LOGITS_PER_CHUNK
 from finetune_trainer.models.segment_attention import Runs, attends_within_segments, base_model, segment_inputs
 from finetune_trainer.objectives.interface import Batch, LossSum, Tokens
 
 _FILL_UP = 24
 """Segments up to 1/24 shorter than the first of their run are filled up."""
-LOGITS_PER_CHUNK = 2**27
-"""Logits held at once (512 MiB in float32); larger batches compute the output layer in chunks, twice."""
 PLAIN_HEADS = frozenset({"mistral", "llama", "qwen2", "qwen3", "smollm3"})
 """Model types whose logits are the output layer of the last hidden state and nothing else (no scale, no soft cap)."""
 

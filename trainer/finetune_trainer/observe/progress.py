@@ -64,6 +64,7 @@ class ProgressReporter:
         mfu: float | None = None,
         loss: float | None = None,
         validation_loss: float | None = None,
+        micro_batch: int | None = None,
         mixture: Mapping[str, float] | None = None,
         learning_rate: float | None = None,
         gradient_norm: float | None = None,
@@ -80,6 +81,7 @@ class ProgressReporter:
             mfu: model FLOPs utilization, recently, attention counted in full.
             loss: training loss per target token, recently.
             validation_loss: of the last validation.
+            micro_batch: rows of one forward pass, where more did not fit.
             mixture: probability by arm.
             learning_rate: of the last step.
             gradient_norm: global, before clipping.
@@ -93,6 +95,7 @@ class ProgressReporter:
             "mfu": mfu,
             "loss": loss,
             "validation_loss": validation_loss,
+            "micro_batch": micro_batch,
             "mixture": dict(mixture) if mixture is not None else None,
         }
         changes = {name: value for name, value in given.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import torch
 from finetune_trainer.batching.interface import BatchSource, StepBatch
 from finetune_trainer.checkpoint import SaveFlags
 from finetune_trainer.distributed import use_steady_timeout
-from finetune_trainer.engine import Engine, HostBuffers, Write
+from finetune_trainer.engine import Engine, HostBuffers, StepExhausted, Write
 from finetune_trainer.errors import NonFiniteLoss, Preempted
+from finetune_trainer.objectives import LossSum
 from finetune_trainer.run.best import BestWeights
+from finetune_trainer.run.fit import smaller_micro_batch
 from finetune_trainer.run.flops import model_flops, peak_flops
 from finetune_trainer.run.rank_figures import RankFigures, from_slots, measure, slots
 from finetune_trainer.run.reporter import RunReporter, Utilization
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from finetune_trainer.checkpoint import Checkpointer
     from finetune_trainer.context import StageContext
 
+_log = logging.getLogger(__name__)
 MAX_NONFINITE_STEPS = 5
 """So many steps in a row without a finite loss and gradient end the run."""
 
@@ -63,6 +67,8 @@ class _Reduced:
 
     loss_sum: float
     loss_units: int
+    exhausted: bool
+    """Some rank had no memory for its micro-batches."""
     stop: bool
     """Some rank was asked to stop."""
     saving: SaveFlags
@@ -142,9 +148,10 @@ class _Run:
         self.validated = {}
         batch = self.source.draw(self._data_step + 1)
         before = self._probe(batch)
-        loss = self.engine.accumulate(batch.micro_batches, batch.loss_units)
-        own_seconds = time.monotonic() - began
-        reduced = self._reduce(loss.loss_sum, loss.loss_units, own_seconds)
+        reduced = self._accumulate(batch)
+        while reduced.exhausted:
+            batch = self._halve()
+            reduced = self._accumulate(batch)
         if reduced.loss_units != batch.loss_units:
             raise RuntimeError(
                 f"step {self.state.step + 1}: the ranks trained on {reduced.loss_units} loss units, "
@@ -169,6 +176,31 @@ class _Run:
         if due and self.state.nonfinite_in_a_row == 0:
             self._save()
 
+    def _accumulate(self, batch: StepBatch) -> _Reduced:
+        began, device = time.monotonic(), self.context.device
+        try:
+            loss = self.engine.accumulate(batch.micro_batches, batch.loss_units)
+        except StepExhausted:
+            nothing = LossSum(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
+            return self._reduce(nothing, time.monotonic() - began, exhausted=True)
+        return self._reduce(loss, time.monotonic() - began, exhausted=False)
+
+    def _halve(self) -> StepBatch:
+        """The batch again in smaller micro-batches, after memory ran out on some rank."""
+        before = self.source.micro_batch
+        smaller = smaller_micro_batch(self.context, self.settings.batch, self.settings.training, before)
+        self.engine.recover()
+        self.context.progress.update(micro_batch=smaller)
+        if self.context.ranks.is_main:
+            _log.warning(
+                "step %d: out of memory with micro-batches of %d rows; it is done again, and goes on, with %d "
+                "(the global batch stays)",
+                self.state.step + 1,
+                before,
+                smaller,
+            )
+        return self.source.recut(smaller)
+
     def _probe(self, batch: StepBatch) -> float:
         """Loss per unit of the probe over all ranks; the reward is how far it falls in the step."""
         return self._mean_losses({ALL: batch.probe})[ALL] if batch.probe else 0.0
@@ -176,18 +208,20 @@ class _Run:
     def _mean_losses(self, sets: ValidationSets) -> dict[str, float]:
         return mean_losses(self.engine, sets, self.context.device, self.context.ranks)
 
-    def _reduce(self, loss_sum: torch.Tensor, loss_units: torch.Tensor, own_seconds: float) -> _Reduced:
-        context = self.context
+    def _reduce(self, own: LossSum, own_seconds: float, *, exhausted: bool) -> _Reduced:
+        context, loss_sum = self.context, own.loss_sum
         mine = (
+            float(exhausted),
             float(context.stop.requested),
             *self.checkpointer.flags,
             time.monotonic() - self.started if context.ranks.is_main else 0.0,
             *slots(measure(own_seconds, context.device), context.ranks.rank, context.ranks.size),
         )
         flags = torch.tensor(mine, dtype=torch.float64, device=loss_sum.device)
-        vector = torch.cat((torch.stack((loss_sum.double(), loss_units.double())), flags))
-        loss, units, stop, overdue, busy, seconds, *ranks = context.ranks.sum(vector).tolist()
-        return _Reduced(loss, round(units), stop > 0, SaveFlags(overdue, busy), seconds, from_slots(ranks))
+        vector = torch.cat((torch.stack((loss_sum.double(), own.loss_units.double())), flags))
+        loss, units, short, stop, overdue, busy, seconds, *ranks = context.ranks.sum(vector).tolist()
+        saving = SaveFlags(overdue, busy)
+        return _Reduced(loss, round(units), short > 0, stop > 0, saving, seconds, from_slots(ranks))
 
     def _count(self, batch: StepBatch, reduced: _Reduced, applied: bool) -> None:
         state = self.state

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from finetune_api.adapt import EarlyStopping
+from finetune_api.memory import TrainingShape
 from finetune_api.training import Batch, Curriculum, Optimizer
 from finetune_trainer import objectives
 from finetune_trainer.engine import Engine
@@ -39,6 +40,8 @@ class TrainSettings:
     """The result is the trained weights alone; else all weights."""
     skip_steps: int = 0
     """Plan.skip_steps."""
+    training: TrainingShape | None = None
+    """For the memory model."""
 
 
 @dataclass(frozen=True, slots=True)

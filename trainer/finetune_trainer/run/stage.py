@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from finetune_api.micro_batch import Choice
 from finetune_api.training import Batch
 from finetune_trainer.batching import ArmExamples, MixtureSource, draw_ahead, make_layout, validation_batches
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
+from finetune_trainer.models.activation_checkpointing import checkpoint_activations
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
+from finetune_trainer.run.trial import try_micro_batch
 from finetune_trainer.workspace.artifacts import run_identity, stage_digests, write_artifact
 
 HISTORY = "history.jsonl"
@@ -32,6 +35,8 @@ class TrainingRecipe:
 
     model: nn.Module
     """On the CPU, same weights on every rank; parameters that are not trained do not ask for gradients."""
+    choice: Choice
+    """How many rows at once, and what of their activations is kept."""
     arms: Mapping[str, ArmExamples]
     weights: Mapping[str, float]
     """Start weight by arm."""
@@ -55,7 +60,11 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     plan, settings, workspace = context.plan, recipe.settings, context.workspace
     context.progress.update(phase="Loading")
     layout = make_layout(_batch(settings.batch, recipe.model), context.ranks, plan.micro_batch_divisor, settings.pad)
+    layout = replace(layout, micro_batch=recipe.choice.micro_batch)
+    checkpoint_activations(recipe.model, recipe.choice.kept)
+    settings = replace(settings, training=recipe.choice.training)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
+    layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
     engine = create_engine(
         context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
     )

@@ -11,13 +11,15 @@ from finetune_api.adapt import Adapt
 from finetune_api.registries import METHODS
 from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_api.training import Curriculum
+from finetune_api.transformer import shape_of_model_folder
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model
+from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model, weights_dtype
 from finetune_trainer.objectives import find_objective
+from finetune_trainer.run.fit import fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -39,7 +41,11 @@ def run(context: StageContext) -> StageOutcome:
     context.progress.update(phase="Loading")
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     tokenizer = data.tokenizer()
-    model = method.load(base, task.model_class)
+    is_adapter = METHODS[adapt.method].adapter
+    training = training_shape(context, shape_of_model_folder(base.folder), adapt.lora if is_adapter else None)
+    choice = fit_batch(context, adapt.batch, training)
+    dtype = weights_dtype(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
+    model = method.load(base, task.model_class, dtype)
     check_fit(model, tokenizer, adapt.batch.tokens_per_row)
     check_vocabulary(base.folder, base.field, tokenizer)
 
@@ -61,6 +67,7 @@ def run(context: StageContext) -> StageOutcome:
 
     recipe = TrainingRecipe(
         model=trained,
+        choice=choice,
         arms={examples.name: ArmExamples(objective, examples.train)},
         weights={examples.name: 1.0},
         validation={name: ArmExamples(objective, part) for name, part in examples.validation.items()},

@@ -6,18 +6,31 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.figures import count
 from finetune_api.training import Pretrain
+from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_scratch
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import check_fit, context_length, load_model, newest_model, save_model, scratch_model
+from finetune_trainer.models import (
+    check_fit,
+    context_length,
+    load_model,
+    newest_model,
+    save_model,
+    saved_dtype,
+    scratch_model,
+    wants_bf16,
+    weights_dtype,
+)
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
+from finetune_trainer.run.fit import fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -50,13 +63,16 @@ def run(context: StageContext) -> StageOutcome:
     train, validation = examples("train"), examples("validation")
     context.progress.update(phase="Loading")
     tokenizer = data.tokenizer()
+    dtype = _artifact_dtype(context)
 
     def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        save_model(folder, model, weights)  # type: ignore[arg-type]  # what `_model` made
+        save_model(folder, model, weights, dtype)  # type: ignore[arg-type]  # what `_model` made
         tokenizer.save_pretrained(folder)
 
+    choice = fit_batch(context, pretrain.batch, training_shape(context, _shape(context, len(tokenizer)), None))
     recipe = TrainingRecipe(
         model=_model(context, tokenizer, pretrain),
+        choice=choice,
         arms=train,
         weights=arm_weights(arms),
         validation=validation,
@@ -90,9 +106,25 @@ def _model(context: StageContext, tokenizer: PreTrainedTokenizerBase, pretrain: 
     if scratch is not None:
         return scratch_model(scratch, tokenizer, pretrain.seed)
     base = newest_model(context.plan, context.workspace)
-    model = load_model(base.folder, base.field)
+    dtype = weights_dtype(context.plan.spec.parallelism, context.ranks.size, context.device, adapter=False)
+    model = load_model(base.folder, base.field, dtype=dtype)
     check_fit(model, tokenizer, pretrain.batch.tokens_per_row)
     return model
+
+
+def _shape(context: StageContext, tokens: int) -> TransformerShape | None:
+    scratch = context.plan.spec.model.scratch
+    if scratch is not None:
+        return shape_of_scratch(scratch, tokens)
+    return shape_of_model_folder(newest_model(context.plan, context.workspace).folder)
+
+
+def _artifact_dtype(context: StageContext) -> torch.dtype:
+    """As the model came, a new one as it is computed: not as one engine or another keeps it."""
+    if context.plan.spec.model.scratch is None:
+        return saved_dtype(newest_model(context.plan, context.workspace).folder)
+    is_narrow = wants_bf16(context.plan.spec.parallelism.precision, context.device)
+    return torch.bfloat16 if is_narrow else torch.float32
 
 
 def _describe(outcome: TrainOutcome, arms: Sequence[Arm]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,13 @@ class TransformerShape:
         block = sum(i * o for i, o in self.linear_layers.values())
         return self.layers * block + self.vocabulary * self.hidden
 
-    def lora_parameters(self, rank: int, targets: list[str]) -> int:
+    def targeted(self, targets: Sequence[str]) -> tuple[str, ...]:
+        """Linear layers of a block that get an update by LoRA's `targets`."""
+        return tuple(name for name in self.linear_layers if ALL_LINEAR in targets or name in targets)
+
+    def lora_parameters(self, rank: int, targets: Sequence[str]) -> int:
         """Weights of LoRA updates of `rank` on the named layers of every block."""
-        layers = self.linear_layers
-        names = layers if ALL_LINEAR in targets else [name for name in targets if name in layers]
-        return self.layers * sum(rank * sum(layers[name]) for name in names)
+        return self.layers * sum(rank * sum(self.linear_layers[name]) for name in self.targeted(targets))
 
 
 def shape_of_scratch(model: ScratchModel, vocabulary: int) -> TransformerShape:

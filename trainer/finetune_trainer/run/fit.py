@@ -1,0 +1,120 @@
+"""What fits a rank's memory, decided before a model is loaded."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from finetune_api.adapt import Lora
+from finetune_api.devices import GIB
+from finetune_api.memory import TrainingShape
+from finetune_api.micro_batch import (
+    USABLE,
+    Choice,
+    choose,
+    largest_divisor,
+    largest_micro_batch,
+    what_would_fit,
+)
+from finetune_api.training import Batch
+from finetune_api.transformer import TransformerShape
+from finetune_trainer.context import StageContext
+from finetune_trainer.errors import OutOfMemory
+from finetune_trainer.models import wants_bf16
+
+_log = logging.getLogger(__name__)
+_CGROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+"""Limit and use of the container's memory, by version 2 and 1 of cgroups."""
+
+
+def training_shape(context: StageContext, model: TransformerShape | None, lora: Lora | None) -> TrainingShape | None:
+    """What the memory model must know of a stage; None where it does not know the model."""
+    if model is None:
+        return None
+    parallelism, device = context.plan.spec.parallelism, context.device
+    ranks = parallelism.model_copy(update={"nodes": context.ranks.size, "processes_per_node": 1})
+    return TrainingShape(model, ranks, wants_bf16(parallelism.precision, device), lora, device.type == "cuda")
+
+
+def fit_batch(context: StageContext, batch: Batch, training: TrainingShape | None) -> Choice:
+    """Micro-batch and activations that fit the device by the memory model; every rank calls it and gets the same.
+
+    Raises:
+        OutOfMemory: if a GPU is too small for one row at a time.
+    """
+    room = min(context.ranks.gather(_room(context)))
+    rows = rows_of_rank(context, batch)
+    plan = context.plan
+    largest = largest_micro_batch(batch, rows, plan.micro_batch_divisor, plan.micro_batch_limit)
+    limit = None if room == _NO_LIMIT else room
+    choice = choose(batch, rows, largest, training, limit)
+    if limit is not None and not choice.fits and context.device.type == "cuda" and choice.memory is not None:
+        raise OutOfMemory(
+            "DeviceTooSmall",
+            f"training {choice.micro_batch} row{'' if choice.micro_batch == 1 else 's'} of {batch.tokens_per_row:,} "
+            f"tokens at once takes {choice.memory.total / GIB:.1f} GiB of a rank (activations kept: "
+            f"{choice.kept}), and its device has {limit / GIB:.1f} GiB to give",
+            what_would_fit(batch, training, limit),
+        )
+    if context.ranks.is_main:
+        _log.info("%s", _describe(choice, limit))
+    return choice
+
+
+def smaller_micro_batch(context: StageContext, batch: Batch, training: TrainingShape | None, micro_batch: int) -> int:
+    """At most half of a micro-batch for which there was no memory.
+
+    Raises:
+        OutOfMemory: if it was one row.
+    """
+    if micro_batch == 1:
+        device = context.device
+        whole = int(torch.cuda.mem_get_info(device)[1] * USABLE) if device.type == "cuda" else None
+        raise OutOfMemory(
+            "OutOfMemory",
+            f"memory is exhausted by a micro-batch of one row of {batch.tokens_per_row:,} tokens",
+            what_would_fit(batch, training, whole),
+        )
+    return largest_divisor(rows_of_rank(context, batch), micro_batch // 2)
+
+
+def rows_of_rank(context: StageContext, batch: Batch) -> int:
+    """Rows of a rank in one step."""
+    return max(1, batch.global_tokens // (batch.tokens_per_row * context.ranks.size))
+
+
+_NO_LIMIT = 2**62
+
+
+def _room(context: StageContext) -> int:
+    """Bytes that this rank may use of its device."""
+    if context.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(context.device)[0] * USABLE)
+    free = free_container_memory()
+    return _NO_LIMIT if free is None else int(free * USABLE) // context.plan.processes_per_node
+
+
+def free_container_memory() -> int | None:
+    """Bytes left of the container's limit; None if it has none."""
+    for limit, used in _CGROUPS:
+        try:
+            most, now = limit.read_text(encoding="ascii").strip(), int(used.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            continue
+        return None if most == "max" or int(most) >= 2**60 else max(0, int(most) - now)
+    return None
+
+
+def _describe(choice: Choice, limit: int | None) -> str:
+    text = f"micro-batches of {choice.micro_batch}, activations kept: {choice.kept}"
+    if choice.memory is not None:
+        text += f"; about {choice.memory.total / GIB:.1f} GiB a rank"
+    return text if limit is None else f"{text} of {limit / GIB:.1f} GiB"
