@@ -88,7 +88,7 @@ def _training_table(estimate: JobEstimate) -> Table:
         "trainable",
         "micro-batch",
         "accumulation",
-        "activations kept",
+        "kept",
         "tokens",
         "steps",
         "FLOPs",

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from finetune_api.model import ScratchModel
+from finetune_api.model import Parallelism, ScratchModel
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.models import check_fit, load_model, save_model, scratch_model
+from finetune_trainer.models import check_fit, load_model, save_model, saved_dtype, scratch_model, weights_dtype
 from finetune_trainer.workspace.storage import model_folder
 from tiny import TinyTokenizer, parameters, tiny_model
 
@@ -49,6 +50,25 @@ def test_saved_models_come_back(tmp_path: Path) -> None:
     assert '"use_cache": true' in (tmp_path / "model" / "config.json").read_text()
     assert model.config.use_cache is False
     assert again.config.use_cache is False
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_model_is_saved_in_the_type_asked_for(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = tiny_model()
+    save_model(tmp_path, model, {name: value.detach() for name, value in model.named_parameters()}, dtype)
+    assert {value.dtype for value in load_file(tmp_path / "model.safetensors").values()} == {dtype}
+    assert saved_dtype(tmp_path) == dtype
+    assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("engine", "adapter", "expected"),
+    [("DDP", True, torch.bfloat16), ("DDP", False, torch.float32), ("DeepSpeed", False, torch.bfloat16)],
+)
+def test_only_what_ddp_trains_is_wide(engine: str, adapter: bool, expected: torch.dtype) -> None:
+    parallelism = Parallelism.model_validate({"engine": engine, "precision": "BF16"})
+    assert weights_dtype(parallelism, 2, torch.device("cpu"), adapter=adapter) == expected
+    assert weights_dtype(Parallelism(precision="FP32"), 2, torch.device("cpu"), adapter=adapter) == torch.float32
 
 
 def test_another_user_can_read_a_saved_model_as_a_whole(tmp_path: Path) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from finetune_api.job import FineTuneJobSpec
 from finetune_api.objects import Object
+from finetune_api.progress import Progress
+from finetune_api.status import ProgressStatus
 from finetune_operator.cluster.interface import InvalidObjectError
+from finetune_operator.reconcile.plan import fingerprint
 from unit.reconcile.world import World, job_object
 
 PLAN = "plan.json"
@@ -115,6 +119,28 @@ def test_out_of_memory_halves_the_micro_batch_and_names_the_advice() -> None:
     fail(world, 137, "", reason="OOMKilled")
     assert "raise resources.limits.memory of its runtime" in world.message("Succeeded")
     assert "microBatch" in world.message("Succeeded")
+
+
+def test_a_micro_batch_that_a_process_found_is_where_the_next_attempt_begins() -> None:
+    world = in_pretrain()
+    assert plan(world)["microBatchLimit"] is None
+    found = ProgressStatus(step=3, micro_batch=4, heartbeat=world.now)
+    world.progress = Progress(stage="pretrain", attempt=1, phase="Training", progress=found, time=world.now)
+    world.settle()
+    fail(world, 75)
+    assert world.stage("pretrain").micro_batch == 4
+    assert plan(world)["microBatchLimit"] == 4
+    assert plan(world)["microBatchDivisor"] == 1
+
+
+def test_what_is_computed_again_is_no_part_of_the_result() -> None:
+    pretrain = job_object()["spec"]["pretrain"]
+    jobs = [
+        job_object(pretrain=pretrain | {"batch": pretrain["batch"] | batch})
+        for batch in ({}, {"activationCheckpointing": "Full"}, {"globalTokens": 4096})
+    ]
+    prints = [fingerprint(FineTuneJobSpec.from_json_object(job["spec"]), "pretrain") for job in jobs]
+    assert prints[0] == prints[1] != prints[2]
 
 
 def test_non_finite_loss_skips_data() -> None:

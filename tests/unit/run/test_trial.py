@@ -1,0 +1,84 @@
+"""Micro-batches that are tried, and those that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetune_api.micro_batch import choose
+from finetune_api.training import Batch, Curriculum, Optimizer
+from finetune_trainer.batching import make_layout
+from finetune_trainer.context import StageContext
+from finetune_trainer.errors import OutOfMemory
+from finetune_trainer.run import fit
+from finetune_trainer.run.schedule import Budget
+from finetune_trainer.run.settings import TrainSettings
+from finetune_trainer.run.trial import largest_that_fits, longest_batch
+from tiny import PAD, TinyTexts, documents, tiny_plan
+
+BATCH = Batch(global_tokens=12 * 64, sequence_length=64)
+SETTINGS = TrainSettings(BATCH, Optimizer(), Curriculum(), Budget(tokens=1), 0, PAD, validate_every_steps=1)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> StageContext:
+    return StageContext.single(tiny_plan(tmp_path))
+
+
+def room_for(most: int, tried: list[int]) -> Callable[[int], None]:
+    def attempt(size: int) -> None:
+        tried.append(size)
+        if size > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    return attempt
+
+
+def test_a_trial_halves_until_there_is_memory_and_says_what_it_found(context: StageContext) -> None:
+    tried: list[int] = []
+    assert largest_that_fits(context, room_for(3, tried), 12, SETTINGS) == 3
+    assert tried == [12, 6, 3]
+    assert context.progress.snapshot().progress.micro_batch == 3
+
+
+def test_a_trial_that_fits_says_nothing(context: StageContext) -> None:
+    assert largest_that_fits(context, room_for(16, []), 12, SETTINGS) == 12
+    assert context.progress.snapshot().progress.micro_batch is None
+
+
+def test_a_row_that_does_not_fit_is_told_with_what_to_do(context: StageContext) -> None:
+    with pytest.raises(OutOfMemory, match="one row of 64 tokens") as refused:
+        largest_that_fits(context, room_for(0, []), 4, SETTINGS)
+    assert "activationCheckpointing Full" in refused.value.remedy
+
+
+def test_the_longest_batch_fills_its_rows(context: StageContext) -> None:
+    layout = make_layout(BATCH, context.ranks, 4, PAD)
+    batch = longest_batch(documents(TinyTexts(50, longest=30), 64), layout)
+    tokens = batch.inputs["input_ids"].shape[1]
+    assert layout.micro_batch * 32 < tokens <= layout.micro_batch * 64
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"), [("1000", "400", 600), ("max", "400", None), ("100", "400", 0), (None, "1", None)]
+)
+def test_the_memory_of_a_container_is_its_limit(
+    limit: str | None, used: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if limit is not None:
+        (tmp_path / "max").write_text(f"{limit}\n")
+    (tmp_path / "current").write_text(used)
+    monkeypatch.setattr(fit, "_CGROUPS", ((tmp_path / "max", tmp_path / "current"),))
+    assert fit.free_container_memory() == expected
+
+
+def test_what_an_earlier_attempt_learned_bounds_the_choice(
+    context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "_CGROUPS", ())
+    assert fit.fit_batch(context, BATCH, None) == choose(BATCH, 12, 12, None, None)
+    context.plan = context.plan.model_copy(update={"micro_batch_limit": 5})
+    assert fit.fit_batch(context, BATCH, None).micro_batch == 4
