@@ -123,7 +123,7 @@ def test_out_of_memory_halves_the_micro_batch_and_names_the_advice() -> None:
 
 def test_a_micro_batch_that_a_process_found_is_where_the_next_attempt_begins() -> None:
     world = in_pretrain()
-    assert plan(world)["microBatchLimit"] is None
+    assert "microBatchLimit" not in plan(world)
     found = ProgressStatus(step=3, micro_batch=4, heartbeat=world.now)
     world.progress = Progress(stage="pretrain", attempt=1, phase="Training", progress=found, time=world.now)
     world.settle()

@@ -13,11 +13,12 @@ from finetune_api.training import Batch, Curriculum, Optimizer
 from finetune_trainer.batching import make_layout
 from finetune_trainer.context import StageContext
 from finetune_trainer.errors import OutOfMemory
+from finetune_trainer.models.segment_attention import use_segment_attention
 from finetune_trainer.run import fit
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
-from finetune_trainer.run.trial import largest_that_fits, longest_batch
-from tiny import PAD, TinyTexts, documents, tiny_plan
+from finetune_trainer.run.trial import largest_that_fits, longest_batch, pass_once
+from tiny import PAD, TinyTexts, documents, parameters, tiny_model, tiny_plan
 
 BATCH = Batch(global_tokens=12 * 64, sequence_length=64)
 SETTINGS = TrainSettings(BATCH, Optimizer(), Curriculum(), Budget(tokens=1), 0, PAD, validate_every_steps=1)
@@ -60,6 +61,16 @@ def test_the_longest_batch_fills_its_rows(context: StageContext) -> None:
     batch = longest_batch(documents(TinyTexts(50, longest=30), 64), layout)
     tokens = batch.inputs["input_ids"].shape[1]
     assert layout.micro_batch * 32 < tokens <= layout.micro_batch * 64
+
+
+def test_a_trial_leaves_no_trace(context: StageContext) -> None:
+    model, arms = tiny_model(), {"en": documents(TinyTexts(50, longest=30), 64)}
+    use_segment_attention(model)
+    before, drawn = parameters(model).clone(), torch.get_rng_state()
+    pass_once(context, model, arms, make_layout(BATCH, context.ranks, 4, PAD), SETTINGS)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(before, parameters(model))
+    assert torch.equal(drawn, torch.get_rng_state())
 
 
 @pytest.mark.parametrize(

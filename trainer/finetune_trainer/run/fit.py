@@ -9,6 +9,7 @@ import torch
 
 from finetune_api.adapt import Lora
 from finetune_api.devices import GIB
+from finetune_api.figures import bytes_
 from finetune_api.memory import TrainingShape
 from finetune_api.micro_batch import (
     USABLE,
@@ -116,5 +117,5 @@ def free_container_memory() -> int | None:
 def _describe(choice: Choice, limit: int | None) -> str:
     text = f"micro-batches of {choice.micro_batch}, activations kept: {choice.kept}"
     if choice.memory is not None:
-        text += f"; about {choice.memory.total / GIB:.1f} GiB a rank"
-    return text if limit is None else f"{text} of {limit / GIB:.1f} GiB"
+        text += f"; about {bytes_(choice.memory.total)} a rank"
+    return text if limit is None else f"{text} of {bytes_(limit)}"

@@ -38,9 +38,7 @@ def try_micro_batch(
     model.to(context.device)
 
     def attempt(size: int) -> None:
-        with _engine_memory(context, settings, size):
-            for arm in arms.values():
-                _pass(context, model, arm, longest_batch(arm, replace(layout, micro_batch=size)))
+        pass_once(context, model, arms, replace(layout, micro_batch=size), settings)
 
     return largest_that_fits(context, attempt, layout.micro_batch, settings)
 
@@ -73,6 +71,19 @@ def _has_memory(attempt: Callable[[int], None], size: int) -> bool:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return True
+
+
+def pass_once(
+    context: StageContext, model: nn.Module, arms: Mapping[str, ArmExamples], layout: Layout, settings: TrainSettings
+) -> None:
+    """Forward and backward pass of each arm's longest micro-batch; leaves no gradient, and random numbers as they were.
+
+    Raises:
+        torch.OutOfMemoryError: if there is no memory for one.
+    """
+    with _engine_memory(context, settings, layout.micro_batch):
+        for arm in arms.values():
+            _pass(context, model, arm, longest_batch(arm, layout))
 
 
 def longest_batch(arm: ArmExamples, layout: Layout) -> Batch:
@@ -108,7 +119,7 @@ def _pass(context: StageContext, model: nn.Module, arm: ArmExamples, batch: Batc
     model.train()
     try:
         with (
-            torch.random.fork_rng(devices=[context.device]),
+            torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []),
             torch.autocast(context.device.type, torch.bfloat16, enabled=bf16 and is_wide),
         ):
             loss = arm.objective.loss(model, **batch.to(context.device).inputs)
