@@ -131,7 +131,7 @@ def training_memory(
     activations = kept_activations(training, micro_batch * row_length, kept)
     return Memory(
         weights=weights - weights_on_host,
-        gradients=trained * trained_width // (ranks if stage >= 2 else 1),
+        gradients=trained * (FP32_BYTES if stage != 1 else training.width) // (ranks if stage >= 2 else 1),
         optimizer=optimizer - optimizer_on_host,
         activations=activations,
         momentary=_momentary(training, micro_batch * row_length, kept, activations),
@@ -154,7 +154,7 @@ def _momentary(training: TrainingShape, tokens: int, kept: KeptActivations, acti
     whole = layer_bytes(training)
     again = {"None": 0, "Selective": max(0, whole - product_bytes(training)), "Full": whole}[kept]
     backward = tokens * (again + 2 * training.width * model.intermediate)
-    in_float32 = training.trained * FP32_BYTES // training.ranks if stage in (1, 2) and training.bf16 else 0
+    in_float32 = training.trained * FP32_BYTES // training.ranks if stage == 1 and training.bf16 else 0
     return max(logits, backward + (_bucket(training) if stage == 2 else 0), in_float32 - activations)
 
 
@@ -210,7 +210,7 @@ def product_bytes(training: TrainingShape) -> int:
 
 
 def _bucket(training: TrainingShape) -> int:
-    overlapping = training.stage == 2 and training.gpu and training.ranks > 1
+    overlapping = training.stage >= 2 and training.gpu and training.ranks > 1
     return training.width * reduce_bucket(training.trained) * (2 if overlapping else 1)
 
 

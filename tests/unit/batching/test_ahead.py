@@ -70,3 +70,18 @@ def test_an_error_of_a_draw_comes_with_its_batch(monkeypatch: pytest.MonkeyPatch
 )
 def test_only_gpus_and_only_curricula_that_do_not_learn_draw_ahead(device: str, strategy: str, expected: bool) -> None:
     assert isinstance(draw_ahead(source(strategy), torch.device(device)), DrawAhead) is expected
+
+
+def test_a_batch_that_is_cut_again_has_the_same_rows_and_so_have_those_after_it() -> None:
+    plain, ahead = source(), DrawAhead(source(), pinned=False)
+    for step in (1, 2, 3):
+        before, _ = plain.draw(step), ahead.draw(step)
+    cut, again = plain.recut(4), ahead.recut(4)
+    assert content(again) == content(cut)
+    assert (len(before.micro_batches), len(cut.micro_batches)) == (1, 4)
+    told = [sorted(part for micro in content(batch)[2] for part in micro) for batch in (cut, before)]
+    assert told[0] == told[1]
+    assert (ahead.micro_batch, plain.micro_batch) == (4, 4)
+    for step in (4, 5):
+        assert content(ahead.draw(step)) == content(plain.draw(step))
+        assert ahead.state_dict() == plain.state_dict()

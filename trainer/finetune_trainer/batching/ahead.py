@@ -41,20 +41,38 @@ class DrawAhead:
         self._pinned = pinned
         self._thread = ThreadPoolExecutor(1, "draw-ahead")
         self._waiting: deque[Future[tuple[StepBatch, dict[str, Any]]]] = deque()
-        self._state = source.state_dict()
+        self._state = self._before = source.state_dict()
+        self._step = 0
 
     def draw(self, step: int) -> StepBatch:
         """See BatchSource; steps come one after the other."""
         for later in range(step + len(self._waiting), step + 1 + DEPTH):
             self._waiting.append(self._thread.submit(self._draw, later))
+        self._step, self._before = step, self._state
         batch, self._state = self._waiting.popleft().result()
+        return batch
+
+    @property
+    def micro_batch(self) -> int:
+        """See BatchSource."""
+        return self._source.micro_batch
+
+    def recut(self, micro_batch: int) -> StepBatch:
+        """See BatchSource; what waits is drawn again, in the new cut."""
+        self.load_state_dict(self._before)
+        self._source.draw(self._step)
+        batch = self._pin(self._source.recut(micro_batch))
+        self._state = self._source.state_dict()
         return batch
 
     def _draw(self, step: int) -> tuple[StepBatch, dict[str, Any]]:
         batch = self._source.draw(step)
-        if self._pinned:
-            batch = replace(batch, micro_batches=_pinned(batch.micro_batches), probe=_pinned(batch.probe))
-        return batch, self._source.state_dict()
+        return self._pin(batch), self._source.state_dict()
+
+    def _pin(self, batch: StepBatch) -> StepBatch:
+        if not self._pinned:
+            return batch
+        return replace(batch, micro_batches=_pinned(batch.micro_batches), probe=_pinned(batch.probe))
 
     def feedback(self, arm: str, loss: float, reward: float | None) -> None:
         """See BatchSource."""
