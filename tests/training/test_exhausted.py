@@ -36,8 +36,8 @@ def test_memory_that_runs_out_on_one_rank_halves_the_micro_batch_of_all(
     assert [row.step for row in exhausted] == [row.step for row in undisturbed] == [*range(STEPS + 1), STEPS]
     for disturbed, expected in zip(exhausted, undisturbed, strict=True):
         assert disturbed.tokens == expected.tokens
-        assert disturbed.loss == pytest.approx(expected.loss, rel=1e-6)
-        assert disturbed.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-6)
+        for ours, theirs in ((disturbed.loss, expected.loss), (disturbed.gradient_norm, expected.gradient_norm)):
+            assert ours == (None if theirs is None else pytest.approx(theirs, rel=1e-6))
         assert {n: arm.tokens for n, arm in disturbed.arms.items()} == {
             n: arm.tokens for n, arm in expected.arms.items()
         }

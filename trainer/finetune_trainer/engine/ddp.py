@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from finetune_api.training import Optimizer
-from finetune_trainer.engine.gradient_buckets import GradientBuckets
+from finetune_trainer.distributed.gradient_buckets import GradientBuckets
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
