@@ -74,7 +74,7 @@ def test_a_trial_leaves_no_trace(context: StageContext) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "expected"), [("1000", "400", 600), ("max", "400", None), ("100", "400", 0), (None, "1", None)]
+    ("limit", "used", "expected"), [("1000", "400", 650), ("max", "400", None), ("100", "400", 0), (None, "1", None)]
 )
 def test_the_memory_of_a_container_is_its_limit(
     limit: str | None, used: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,7 +82,8 @@ def test_the_memory_of_a_container_is_its_limit(
     if limit is not None:
         (tmp_path / "max").write_text(f"{limit}\n")
     (tmp_path / "current").write_text(used)
-    monkeypatch.setattr(fit, "_CGROUPS", ((tmp_path / "max", tmp_path / "current"),))
+    (tmp_path / "memory.stat").write_text("anon 350\ninactive_file 30\nactive_file 20\n")
+    monkeypatch.setattr(fit, "_CGROUPS", ((str(tmp_path), "max", "current"),))
     assert fit.free_container_memory() == expected
 
 

@@ -26,14 +26,14 @@ from finetune_trainer.errors import OutOfMemory
 from finetune_trainer.models import wants_bf16
 
 _log = logging.getLogger(__name__)
+_NO_LIMIT = 2**60
 _CGROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
-"""Limit and use of the container's memory, by version 2 and 1 of cgroups."""
+"""Where a container's limit and use of memory are, by version 2 and 1 of cgroups."""
+_FACTS = "memory.stat"
+_CACHED = ("inactive_file", "active_file")
 
 
 def training_shape(context: StageContext, model: TransformerShape | None, lora: Lora | None) -> TrainingShape | None:
@@ -92,9 +92,6 @@ def rows_of_rank(context: StageContext, batch: Batch) -> int:
     return max(1, batch.global_tokens // (batch.tokens_per_row * context.ranks.size))
 
 
-_NO_LIMIT = 2**62
-
-
 def _room(context: StageContext) -> int:
     """Bytes that this rank may use of its device."""
     if context.device.type == "cuda":
@@ -104,13 +101,16 @@ def _room(context: StageContext) -> int:
 
 
 def free_container_memory() -> int | None:
-    """Bytes left of the container's limit; None if it has none."""
-    for limit, used in _CGROUPS:
+    """Bytes left of the container's limit, pages of files included, which the kernel takes back; None if no limit."""
+    for folder, limit, used in _CGROUPS:
         try:
-            most, now = limit.read_text(encoding="ascii").strip(), int(used.read_text(encoding="ascii"))
+            most, now, facts = ((Path(folder) / name).read_text(encoding="ascii") for name in (limit, used, _FACTS))
+            lines = (line.split() for line in facts.splitlines())
+            cached = sum(int(count) for name, count in lines if name in _CACHED)
+            limited = most.strip() != "max" and int(most) < _NO_LIMIT
+            return max(0, int(most) - int(now) + cached) if limited else None
         except (OSError, ValueError):
             continue
-        return None if most == "max" or int(most) >= 2**60 else max(0, int(most) - now)
     return None
 
 
