@@ -30,8 +30,8 @@ def batch(**changes: Any) -> Batch:
     [
         (None, (16, "None", True)),
         (400, (16, "None", True)),
-        (73, (4, "None", True)),
-        (47, (2, "None", True)),
+        (74, (4, "None", True)),
+        (48, (2, "None", True)),
         (45, (2, "Selective", True)),
         (30, (8, "Full", True)),
         (20, (1, "Full", False)),
