@@ -49,7 +49,7 @@ def test_a_job_goes_from_apply_to_its_report(
     pytestconfig: pytest.Config,
 ) -> None:
     write_corpus(tmp_path)
-    job = small_job(NAME, namespace)
+    job = small_job(NAME, namespace, checkpoint={"everySteps": 10})
     job["spec"]["evaluate"]["publish"] = "ConfigMap"
     plane.apply(job)
     status = wait_for_end(plane, NAME, namespace)
