@@ -118,7 +118,10 @@ def ours(kind: str) -> float:
 
     arm = ArmExamples(CausalLM(), Examples(Example(text, 1) for text in texts(kind)))
     length = 256 if kind == SHORT else 1024
-    batch, optimizer = Batch(global_tokens=2048, sequence_length=length), Optimizer(learning_rate=RATE)
+    batch, optimizer = (
+        Batch(global_tokens=1536 if kind == SHORT else 2048, sequence_length=length),
+        Optimizer(learning_rate=RATE, schedule="Constant", beta2=0.999, warmup_ratio=0.17, weight_decay=0.0),
+    )
     fixed = Curriculum(strategy="Fixed")
     model = new_model(kind)
     use_segment_attention(model)
@@ -145,6 +148,7 @@ def arguments(folder: str, kind: str, **more: Any) -> dict[str, Any]:
         "num_train_epochs": 1,
         "learning_rate": RATE,
         "warmup_steps": 10,
+        "lr_scheduler_type": "constant_with_warmup",
         "logging_steps": 10,
         "save_strategy": "no",
         "report_to": [],
