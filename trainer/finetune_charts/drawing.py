@@ -10,6 +10,8 @@ from html import escape
 WIDTH, HEIGHT = 460, 260
 INTERVAL_WIDTH = 340
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 42
+_ONE_VALUE = 1e-9
+"""Share of a value by which others are no other value."""
 MOST_POINTS = 240
 COLOURS = 8
 """Series classes s0 to s7."""
@@ -143,8 +145,11 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round values (1, 2 or 5 times a power of ten) that cover low to high."""
-    if high <= low:
+    """About `count` round values (1, 2 or 5 times a power of ten) that cover low to high.
+
+    Values that hardly differ are taken for one: marks between them could not be told apart.
+    """
+    if high - low <= _ONE_VALUE * max(abs(low), abs(high)):
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
     raw = (high - low) / count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from finetune_api.figures import duration, percent, shots_name, signed
@@ -20,6 +20,8 @@ FINITE = st.floats(-1e9, 1e9).filter(lambda x: x == 0 or abs(x) > 1e-6)
 
 
 @given(FINITE, st.floats(0, 1e9))
+@example(268435456.0, 1.192092896e-07)
+@example(446338892.0, 1.192092896e-07)
 def test_ticks_are_few_even_and_cover_the_values(low: float, span: float) -> None:
     high = low + span
     marks = ticks(low, high)
