@@ -1,7 +1,7 @@
 """Memory of a rank while it trains, by part; the trainer chooses by it, and `finetune plan` shows it.
 
 Partitioning: Rajbhandari et al. 2020 (ZeRO), section 3. What layers keep for the backward pass is that of transformers'
-Llama and Mistral, held to what torch allocates by `tests/unit/memory`.
+Llama and Mistral, held to what torch allocates by `tests/training/test_memory_plan.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +67,7 @@ class _Best:
     step: int
     metric: float
     write: Write
-    is_durable: bool = field(default=False)
+    is_durable: bool = False
 
 
 class Checkpointer:
