@@ -32,33 +32,38 @@ class Choice:
     """What it was chosen for."""
 
 
+def rows_of_rank(batch: Batch, ranks: int) -> int:
+    """Rows of a rank in one step; at least one, for what does not divide is refused elsewhere."""
+    return max(1, batch.global_tokens // (batch.tokens_per_row * ranks))
+
+
 def largest_divisor(number: int, limit: int) -> int:
     """The largest divisor of `number` that is at most `limit`."""
     return max(size for size in range(1, min(limit, number) + 1) if number % size == 0)
 
 
-def largest_micro_batch(batch: Batch, rows_of_rank: int, divisor: int = 1, limit: int | None = None) -> int:
+def largest_micro_batch(batch: Batch, rows: int, divisor: int = 1, limit: int | None = None) -> int:
     """Rows of one forward pass that may be tried: as asked, Auto the largest divisor of a rank's rows up to 16.
 
     Args:
         batch: as the spec has it.
-        rows_of_rank: of one step.
+        rows: of a rank in one step.
         divisor: no more than so much of it, after a process that ran out of memory.
         limit: rows that fitted before.
     """
     asked = MAX_AUTO_MICRO_BATCH if batch.micro_batch == "Auto" else batch.micro_batch
-    largest = largest_divisor(rows_of_rank, min(asked, limit or asked))
-    return largest_divisor(rows_of_rank, max(1, largest // divisor))
+    largest = largest_divisor(rows, min(asked, limit or asked))
+    return largest_divisor(rows, max(1, largest // divisor))
 
 
-def choose(batch: Batch, rows_of_rank: int, largest: int, training: TrainingShape | None, room: int | None) -> Choice:
+def choose(batch: Batch, rows: int, largest: int, training: TrainingShape | None, room: int | None) -> Choice:
     """The largest micro-batch that fits, with as little as possible computed again.
 
     Auto computes again only where less than 4,096 tokens would fit without.
 
     Args:
         batch: what is Auto in it is chosen; what is given stays, whether it fits or not.
-        rows_of_rank: of one step.
+        rows: of a rank in one step.
         largest: micro-batch to begin with, of `largest_micro_batch`.
         training: None where the sizes of the model are not known: then everything is taken to fit.
         room: bytes that a rank may use; None: no limit.
@@ -69,7 +74,7 @@ def choose(batch: Batch, rows_of_rank: int, largest: int, training: TrainingShap
         return Choice(largest, modes[0], None, fits=True)
     sizes = [largest]
     if batch.micro_batch == "Auto":
-        sizes = [size for size in range(largest, 0, -1) if rows_of_rank % size == 0]
+        sizes = [size for size in range(largest, 0, -1) if rows % size == 0]
     found: Choice | None = None
     for mode in modes:
         fitting = _largest_fitting(batch, sizes, training, mode, room)

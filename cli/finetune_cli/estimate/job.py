@@ -9,7 +9,7 @@ from finetune_api.adapt import ALL_LINEAR, Lora
 from finetune_api.devices import GIB, find_accelerator
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.memory import Memory, TrainingShape
-from finetune_api.micro_batch import USABLE, choose, largest_micro_batch, what_would_fit
+from finetune_api.micro_batch import USABLE, choose, largest_micro_batch, rows_of_rank, what_would_fit
 from finetune_api.model import LINEAR_LAYERS, TrainTokenizer
 from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
@@ -160,7 +160,7 @@ def _stage(
     bf16 = parallelism.precision == "BF16" or (parallelism.precision == "Auto" and device.bf16)
     ranks = parallelism.nodes * parallelism.processes_per_node
     training = TrainingShape(shape, parallelism, bf16, lora, gpu=device.bf16)
-    rows = max(1, batch.global_tokens // (batch.tokens_per_row * ranks))
+    rows = rows_of_rank(batch, ranks)
     room = int(device.memory_bytes * USABLE)
     choice = choose(batch, rows, largest_micro_batch(batch, rows), training, room)
     if choice.memory is None:

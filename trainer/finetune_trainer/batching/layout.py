@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_api.micro_batch import largest_micro_batch
+from finetune_api.micro_batch import largest_micro_batch, rows_of_rank
 from finetune_api.training import Batch as BatchSettings
 from finetune_trainer.batching.interface import ArmExamples
 from finetune_trainer.distributed import Ranks
@@ -69,12 +69,12 @@ def make_layout(settings: BatchSettings, ranks: Ranks, divisor: int, pad: int) -
             f"Use {max(1, round(settings.global_tokens / per_step)) * per_step}.",
         )
     rows = settings.global_tokens // settings.tokens_per_row
-    rows_of_rank = rows // ranks.size
-    if settings.micro_batch != "Auto" and rows_of_rank % settings.micro_batch:
+    own = rows_of_rank(settings, ranks.size)
+    if settings.micro_batch != "Auto" and own % settings.micro_batch:
         raise BadConfiguration(
             "BatchNotDivisible",
-            f"batch.microBatch {settings.micro_batch} does not divide the {rows_of_rank} rows of a rank",
+            f"batch.microBatch {settings.micro_batch} does not divide the {own} rows of a rank",
             "Use a divisor, or Auto.",
         )
-    micro_batch = largest_micro_batch(settings, rows_of_rank, divisor)
+    micro_batch = largest_micro_batch(settings, own, divisor)
     return Layout(rows, settings.tokens_per_row, micro_batch, settings.packing, ranks.rank, ranks.size, pad)

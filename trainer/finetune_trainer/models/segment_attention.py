@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -71,9 +72,14 @@ def segment_inputs(boundaries: Tensor, runs: Runs) -> dict[str, Any]:
     return {
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
-        "max_length_q": max(length for _, length in runs),
+        "max_length_q": longest_segment(runs),
         "segment_runs": runs,
     }
+
+
+def longest_segment(runs: Runs) -> int:
+    """Tokens of the longest segment, what fills it up included."""
+    return max(length for _, length in runs)
 
 
 def base_model(model: nn.Module) -> PreTrainedModel:
@@ -175,11 +181,17 @@ def _softcapped(query: Tensor, key: Tensor, value: Tensor, window: int, form: _F
     return functional.dropout(weights, form.dropout) @ value
 
 
+@lru_cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of what a function takes; looked up once, not in each layer of each pass."""
+    return frozenset(inspect.signature(function).parameters)
+
+
 def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int, form: _Form) -> Tensor:
     """Flash attention by boundaries. Its arguments changed from release to release of torch."""
     from torch.nn.attention.varlen import varlen_attn
 
-    known = inspect.signature(varlen_attn).parameters
+    known = _parameters(varlen_attn)
     heads = query.shape[1]
     query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
     options: dict[str, Any] = {"scale": form.scaling} if "scale" in known else {}

@@ -16,7 +16,13 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from finetune_api.memory import LOGITS_PER_CHUNK
-from finetune_trainer.models.segment_attention import Runs, attends_within_segments, base_model, segment_inputs
+from finetune_trainer.models.segment_attention import (
+    Runs,
+    attends_within_segments,
+    base_model,
+    longest_segment,
+    segment_inputs,
+)
 from finetune_trainer.objectives.interface import Batch, LossSum, Tokens
 
 _FILL_UP = 24
@@ -126,7 +132,7 @@ def _logits(model: nn.Module, causal_lm: PreTrainedModel, inputs: Mapping[str, A
 
 def _one_segment_a_row(input_ids: Tensor, boundaries: Tensor, runs: Runs) -> dict[str, Tensor]:
     """Segments as rows of the longest one's length: what stands after the end of one, no token of it sees."""
-    offsets = torch.arange(_longest(runs), device=input_ids.device)
+    offsets = torch.arange(longest_segment(runs), device=input_ids.device)
     places = boundaries[:-1, None] + offsets
     return {
         "input_ids": input_ids[0][places.clamp(max=input_ids.shape[1] - 1)],
@@ -138,11 +144,7 @@ def _position_in_rows(flat: Tensor, position_ids: Tensor, runs: Runs) -> Tensor:
     """Places of the flattened batch in the flattened rows of `_one_segment_a_row`."""
     widths = torch.tensor([width for count, width in runs for _ in range(count)], device=flat.device)
     rows = torch.arange(len(widths), device=flat.device).repeat_interleave(widths)
-    return rows[flat] * _longest(runs) + position_ids[0][flat]
-
-
-def _longest(runs: Runs) -> int:
-    return max(width for _, width in runs)
+    return rows[flat] * longest_segment(runs) + position_ids[0][flat]
 
 
 def _chunked_loss(head: nn.Module, hidden: Tensor, targets: Tensor, chunks: int) -> Tensor:

@@ -17,6 +17,7 @@ from finetune_api.micro_batch import (
     choose,
     largest_divisor,
     largest_micro_batch,
+    rows_of_rank,
     what_would_fit,
 )
 from finetune_api.training import Batch
@@ -52,7 +53,7 @@ def fit_batch(context: StageContext, batch: Batch, training: TrainingShape | Non
         OutOfMemory: if a GPU is too small for one row at a time.
     """
     room = min(context.ranks.gather(_room(context)))
-    rows = rows_of_rank(context, batch)
+    rows = rows_of_rank(batch, context.ranks.size)
     plan = context.plan
     largest = largest_micro_batch(batch, rows, plan.micro_batch_divisor, plan.micro_batch_limit)
     limit = None if room == _NO_LIMIT else room
@@ -84,12 +85,7 @@ def smaller_micro_batch(context: StageContext, batch: Batch, training: TrainingS
             f"memory is exhausted by a micro-batch of one row of {batch.tokens_per_row:,} tokens",
             what_would_fit(batch, training, whole),
         )
-    return largest_divisor(rows_of_rank(context, batch), micro_batch // 2)
-
-
-def rows_of_rank(context: StageContext, batch: Batch) -> int:
-    """Rows of a rank in one step."""
-    return max(1, batch.global_tokens // (batch.tokens_per_row * context.ranks.size))
+    return largest_divisor(rows_of_rank(batch, context.ranks.size), micro_batch // 2)
 
 
 def _room(context: StageContext) -> int:
