@@ -42,6 +42,7 @@ from finetune_trainer.distributed import Ranks
 from finetune_trainer.models.segment_attention import use_segment_attention
 from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.objectives.next_token import Example
+from finetune_trainer.pod.allocator import keep_freed_memory
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
@@ -110,7 +111,8 @@ class Rows(Dataset[dict[str, Any]]):
 
 
 def ours(kind: str) -> float:
-    """Our loop with the DDP engine, packed."""
+    """Our loop with the DDP engine, packed, with the C library set as in a pod."""
+    keep_freed_memory()
 
     class Examples(list[Example]):
         lengths = np.array([len(text) for text in texts(kind)])

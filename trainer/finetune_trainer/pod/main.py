@@ -24,6 +24,7 @@ from finetune_api.refusals import refusals
 from finetune_api.stage_result import StageResult
 from finetune_api.stages import PIPELINE, STAGES, Stage
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.pod.allocator import keep_freed_memory
 from finetune_trainer.pod.environment import set_defaults
 from finetune_trainer.pod.failures import explain
 from finetune_trainer.pod.launch import leave_result, node_rank, run_pod, run_rank
@@ -119,6 +120,7 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     started = time.monotonic()
     started_at = datetime.now(UTC)
     set_defaults()
+    keep_freed_memory()
     set_up_logs()
     threading.excepthook = _log_thread_error
     parsed = parse_arguments(arguments)
