@@ -20,13 +20,15 @@ BF16_BYTES = 2
 ADAM_BYTES = 8
 """Both moments of a weight, in float32."""
 LOGITS_PER_CHUNK = 2**27
-"""Logits held at once (512 MiB in float32); larger batches compute the output layer in chunks, twice."""
+"""Logits held at once (512 MiB in float32); larger batches compute the output layer in chunks."""
+_LOGITS_ROWS_OF_CPU = 256
+"""On a CPU the matrix products of more rows at once are not faster, and their logits leave the caches."""
 REDUCE_BUCKET = 200_000_000
 """Gradients that ZeRO 1 and 2 reduce at once, at most; two buckets where reducing overlaps with computing."""
 LIVE_WEIGHTS = 1_000_000_000
 """Weights that ZeRO 3 gathers ahead, at most (DeepSpeed's default)."""
 _SCORES = 3
-"""Copies of the logits, in float32, where the backward pass begins."""
+"""Copies of the logits, in float32, where the backward pass begins, unless their gradients come with them."""
 
 Engine = Literal["DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3"]
 
@@ -140,6 +142,20 @@ def training_memory(
     )
 
 
+def fuses_loss(*, partitioned: bool, gpu: bool, bf16: bool) -> bool:
+    """Whether a plain output layer computes the gradients of a chunk with its logits.
+
+    Not where ZeRO-3 partitions it: its weights are there within its own calls only. On a CPU torch does it in float32
+    alone, whatever the type of the weights.
+    """
+    return not partitioned and (gpu or not bf16)
+
+
+def logits_rows(vocabulary: int, *, gpu: bool) -> int:
+    """Positions whose logits are held at once where their gradients are computed with them."""
+    return max(1, LOGITS_PER_CHUNK // vocabulary) if gpu else _LOGITS_ROWS_OF_CPU
+
+
 def kept_activations(training: TrainingShape, tokens: int, kept: KeptActivations) -> int:
     """Bytes that all layers, and the last norm, keep of `tokens`."""
     model, stream = training.model, _stream_width(training) * training.model.hidden
@@ -150,12 +166,23 @@ def kept_activations(training: TrainingShape, tokens: int, kept: KeptActivations
 def _momentary(training: TrainingShape, tokens: int, kept: KeptActivations, activations: int) -> int:
     """Bytes of the worst moment: at the loss, in a layer's backward pass, or in ZeRO's step, without activations."""
     model, stage = training.model, training.stage
-    logits = _SCORES * FP32_BYTES * min(tokens * model.vocabulary, LOGITS_PER_CHUNK)
     whole = layer_bytes(training)
     again = {"None": 0, "Selective": max(0, whole - product_bytes(training)), "Full": whole}[kept]
     backward = tokens * (again + 2 * training.width * model.intermediate)
     in_float32 = training.trained * FP32_BYTES // training.ranks if stage == 1 and training.bf16 else 0
-    return max(logits, backward + (_bucket(training) if stage == 2 else 0), in_float32 - activations)
+    backward += _bucket(training) if stage == 2 else 0
+    return max(_loss_bytes(training, tokens), backward, in_float32 - activations)
+
+
+def _loss_bytes(training: TrainingShape, tokens: int) -> int:
+    """Bytes of logits, their gradients and what these become, in the output layer."""
+    model = training.model
+    if not fuses_loss(partitioned=training.stage == 3, gpu=training.gpu, bf16=training.bf16):
+        return _SCORES * FP32_BYTES * min(tokens * model.vocabulary, LOGITS_PER_CHUNK)
+    rows = min(tokens, logits_rows(model.vocabulary, gpu=training.gpu))
+    logits = rows * model.vocabulary * (FP32_BYTES + (BF16_BYTES if training.bf16 else 0))
+    of_head = 0 if training.lora is not None else model.vocabulary * model.hidden
+    return logits + training.width * (tokens * model.hidden + of_head)
 
 
 def _stream_width(training: TrainingShape) -> int:

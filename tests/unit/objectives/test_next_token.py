@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from finetune_trainer.objectives import Batch, LossSum, next_token
+from finetune_trainer.objectives import Batch, LossSum, fused_loss, next_token
 from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.objectives.next_token import Example
 from tiny import PAD, tiny_model
@@ -74,17 +74,40 @@ def test_first_loss_of_a_new_model_is_the_logarithm_of_the_vocabulary() -> None:
     assert loss / tokens == pytest.approx(math.log(128), abs=0.1)
 
 
-def test_chunked_output_layer_gives_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def loss_and_gradient(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    loss = loss_of(model, batch).loss_sum
+    torch.autograd.backward(loss)
+    return loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("limit", [2**27, 1000])
+def test_a_fused_output_layer_gives_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     batch = collate([examples(17, 9), examples(30)], 32, PAD)
-    results = []
-    for limit in (2**27, 1000):
-        monkeypatch.setattr(next_token, "LOGITS_PER_CHUNK", limit)
-        model = tiny_model()
-        loss = loss_of(model, batch).loss_sum
-        torch.autograd.backward(loss)
-        results.append((loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
-    torch.testing.assert_close(results[0][0], results[1][0])
-    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(fused_loss, "logits_rows", lambda vocabulary, gpu: 7)  # noqa: ARG005
+    fused = loss_and_gradient(tiny_model(), batch)
+    monkeypatch.setattr(next_token, "can_fuse", lambda head: False)  # noqa: ARG005
+    monkeypatch.setattr(next_token, "LOGITS_PER_CHUNK", limit)  # all at once; or in chunks computed twice
+    plain = loss_and_gradient(tiny_model(), batch)
+    torch.testing.assert_close(fused[0], plain[0])
+    torch.testing.assert_close(fused[1], plain[1], atol=1e-5, rtol=1e-5)
+
+
+def test_only_a_plain_output_layer_in_float32_is_fused_on_a_cpu() -> None:
+    head = nn.Linear(4, 8)
+    assert fused_loss.can_fuse(head)
+    assert not fused_loss.can_fuse(nn.Sequential(head))
+    assert not fused_loss.can_fuse(nn.Linear(4, 8, dtype=torch.bfloat16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fused_loss.can_fuse(head)
+    vars(head.weight)["ds_id"] = 0  # as ZeRO-3 marks what it partitions
+    assert not fused_loss.can_fuse(head)
+
+
+def test_a_fused_layer_adds_its_bias() -> None:
+    torch.manual_seed(0)
+    head, hidden, targets = nn.Linear(4, 8), torch.randn(5, 4), torch.arange(5)
+    expected = functional.cross_entropy(head(hidden), targets, reduction="sum")
+    torch.testing.assert_close(fused_loss.fused_loss(head, hidden, targets), expected)
 
 
 def test_a_batch_without_targets_has_no_loss_but_a_gradient() -> None:

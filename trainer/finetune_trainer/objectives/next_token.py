@@ -23,6 +23,7 @@ from finetune_trainer.models.segment_attention import (
     longest_segment,
     segment_inputs,
 )
+from finetune_trainer.objectives.fused_loss import can_fuse, fused_loss
 from finetune_trainer.objectives.interface import Batch, LossSum, Tokens
 
 _FILL_UP = 24
@@ -103,8 +104,8 @@ def next_token_loss(
 ) -> LossSum:
     """Sum of the next-token losses of a batch of `collate_sequences`, with no attention between its segments.
 
-    The output layer sees the positions that carry loss only. The number of its calls depends on `capacity` alone, so
-    that all ranks run the same collectives under ZeRO-3.
+    The output layer sees the positions that carry loss only. The number of its calls depends on `capacity` alone where
+    it is computed by itself, so that all ranks run the same collectives under ZeRO-3.
     """
     causal_lm = base_model(model)
     inputs: dict[str, Any] = {"input_ids": input_ids, "position_ids": position_ids, "use_cache": False}
@@ -118,7 +119,7 @@ def next_token_loss(
         return LossSum(_summed_cross_entropy(_logits(model, causal_lm, inputs, loss_positions), targets), count)
     chunks = -(-capacity * causal_lm.config.vocab_size // LOGITS_PER_CHUNK)
     hidden = causal_lm.get_decoder()(**inputs).last_hidden_state.flatten(0, 1).index_select(0, loss_positions)
-    return LossSum(_chunked_loss(causal_lm.get_output_embeddings(), hidden, targets, chunks), count)
+    return LossSum(_loss_of_head(causal_lm.get_output_embeddings(), hidden, targets, chunks), count)
 
 
 def _logits(model: nn.Module, causal_lm: PreTrainedModel, inputs: Mapping[str, Any], positions: Tensor) -> Tensor:
@@ -147,7 +148,10 @@ def _position_in_rows(flat: Tensor, position_ids: Tensor, runs: Runs) -> Tensor:
     return rows[flat] * longest_segment(runs) + position_ids[0][flat]
 
 
-def _chunked_loss(head: nn.Module, hidden: Tensor, targets: Tensor, chunks: int) -> Tensor:
+def _loss_of_head(head: nn.Module, hidden: Tensor, targets: Tensor, chunks: int) -> Tensor:
+    """Summed loss of the output layer at `hidden`, (targets, size)."""
+    if can_fuse(head):
+        return fused_loss(head, hidden, targets)
     if chunks <= 1:
         return _summed_cross_entropy(head(hidden), targets)
 
