@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def create_engine(context: StageContext, model: nn.Module, losses: Mapping[str, Loss], optimizer: Optimizer) -> Engine:
-    """The engine that the plan asks for, around `model` (on the CPU, same weights on every rank)."""
+    """The engine that the plan asks for, around `model` (same weights on every rank, or partitioned)."""
     parallelism: Parallelism = context.plan.spec.parallelism
     place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
     adapter = any(not parameter.requires_grad for parameter in model.parameters())

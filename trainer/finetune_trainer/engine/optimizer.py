@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune_api.training import Optimizer
+from finetune_trainer.models.placement import full_shape
 
 
 class GuardedAdamW(torch.optim.AdamW):
@@ -55,8 +56,8 @@ class GuardedAdamW(torch.optim.AdamW):
 def build_optimizer(model: nn.Module, settings: Optimizer) -> GuardedAdamW:
     """AdamW over the trainable parameters; weight decay on matrices only (not on biases and norms)."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
-    others = [parameter for parameter in trainable if parameter.ndim < 2]
+    matrices = [parameter for parameter in trainable if len(full_shape(parameter)) >= 2]
+    others = [parameter for parameter in trainable if len(full_shape(parameter)) < 2]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

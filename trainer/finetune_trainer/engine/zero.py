@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +14,13 @@ from torch import Tensor, nn
 from finetune_api.memory import reduce_bucket
 from finetune_api.model import Zero
 from finetune_api.training import Optimizer
-from finetune_trainer.distributed import ensure_process_group
+from finetune_trainer.distributed.deepspeed import start_deepspeed
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer
 from finetune_trainer.engine.state import full_state_dict, trainable_names
+from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
@@ -39,15 +38,14 @@ class ZeroEngine:
         self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place, zero: Zero
     ) -> None:
         device = place.device
-        deepspeed = import_deepspeed(device)
-        ensure_process_group(device)
-        os.environ.setdefault("LOCAL_RANK", "0")
-        deepspeed.init_distributed(auto_mpi_discovery=False)
+        deepspeed = start_deepspeed(device)
         self.model = model.to(device)
+        if place.bf16 and is_partitioned(model):
+            _narrow_the_rest(model)
         self._device = device
         self._ranks = place.ranks
         self._optimizer = build_optimizer(self.model, settings)
-        trained = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+        trained = sum(full_shape(weight).numel() for weight in self.model.parameters() if weight.requires_grad)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._engine, self._wrapped, _, _ = deepspeed.initialize(
@@ -179,27 +177,6 @@ class CapturedFiles:
         return True
 
 
-def import_deepspeed(device: torch.device) -> Any:
-    """Import DeepSpeed for `device`; on a CPU without compiling any of its extensions."""
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed
-    import deepspeed.ops
-
-    logger = logging.getLogger("DeepSpeed")
-    logger.setLevel(logging.WARNING)
-    logger.addFilter(_is_news)
-    if device.type == "cpu":
-        # Otherwise init_distributed builds a shared-memory collective with g++, which torchrun never uses.
-        deepspeed.ops.__compatible_ops__ = {}
-    return deepspeed
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """DeepSpeed calls every optimizer but its own untested; the trainer's is tested at each stage of ZeRO."""
-    return "untested optimizer" not in record.getMessage()
-
-
 def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device, trained: int) -> dict[str, Any]:
     """DeepSpeed's configuration for a model with `trained` weights to train.
 
@@ -208,10 +185,6 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
     need not pass over all of them.
     """
     stage = zero.stage
-    offload: dict[str, Any] = {}
-    if zero.offload == "CPU":
-        in_host_memory = {"device": "cpu", "pin_memory": device.type == "cuda"}
-        offload = {"offload_optimizer": in_host_memory} | ({"offload_param": in_host_memory} if stage == 3 else {})
     return {
         "train_micro_batch_size_per_gpu": 1,  # Only DeepSpeed's own sample counter reads it.
         "gradient_accumulation_steps": 1,
@@ -225,8 +198,18 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
             "reduce_bucket_size": reduce_bucket(trained),
             "overlap_comm": device.type == "cuda" and stage > 1,
         }
-        | offload,
+        | offload_config(zero, device),
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,
     }
+
+
+def _narrow_the_rest(model: nn.Module) -> None:
+    """Let an adapter beside partitioned weights be bfloat16 as they are: DeepSpeed casts no model that is partitioned.
+
+    Its float32 copy of what is trained is made from these, as that of a whole model.
+    """
+    for parameter in model.parameters():
+        if not hasattr(parameter, "ds_id"):
+            parameter.data = parameter.data.to(torch.bfloat16)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
-from finetune_trainer.models import ModelChoice, load_model
+from finetune_trainer.models import ModelChoice, Placement, load_model
 
 
 class Method(Protocol):
@@ -23,9 +22,12 @@ class Method(Protocol):
             BadConfiguration: if they do not.
         """
 
-    def load(self, base: ModelChoice, model_class: str, dtype: torch.dtype) -> PreTrainedModel:
-        """The model to start from, on the CPU; a class of transformers adds the task's head."""
-        return load_model(base.folder, base.field, model_class, dtype)
+    def load(self, base: ModelChoice, model_class: str, placement: Placement) -> PreTrainedModel:
+        """The model to start from, where it is trained; a class of transformers adds the task's head.
+
+        Every rank calls it.
+        """
+        return load_model(base.folder, base.field, model_class, placement)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """The module to train: parameters that are not trained do not ask for gradients.

@@ -12,29 +12,36 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.models.placement import ON_CPU, Placement
 
 READABLE = 0o644
 _CONFIG = "config.json"
 
 
 def load_model(
-    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", dtype: torch.dtype = torch.float32
+    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", placement: Placement = ON_CPU
 ) -> PreTrainedModel:
-    """A model on the CPU, ready to be trained (no cache).
+    """A model, ready to be trained (no cache); collective if its weights are partitioned.
+
+    Weights are read one at a time, each from the pages of its file to its place, which the host's memory never holds as
+    a whole. Of partitioned ones rank 0 reads, and the others get their share.
 
     Args:
         folder: as transformers saves it.
         field: where the manifest names it, for messages.
         model_class: the class of transformers that adds the task's head.
-        dtype: of the weights.
+        placement: where the weights are to be, and in which type.
 
     Raises:
         BadConfiguration: if the folder cannot be loaded.
     """
     try:
-        model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
-            folder, dtype=dtype, local_files_only=True
-        )
+        # Partitioned weights find their device themselves.
+        device_map = {"": placement.device} if placement.zero is None else None
+        with placement.partitioning():
+            model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
+                folder, dtype=placement.dtype, device_map=device_map, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _not_readable(folder, field, model_class, error) from error
     model.config.use_cache = False

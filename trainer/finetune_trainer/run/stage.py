@@ -34,7 +34,7 @@ class TrainingRecipe:
     """What a training stage is, beside all others."""
 
     model: nn.Module
-    """On the CPU, same weights on every rank; parameters that are not trained do not ask for gradients."""
+    """Where `place_weights` has it, the same on every rank; parameters that are not trained ask for no gradients."""
     choice: Choice
     """How many rows at once, and what of their activations is kept."""
     arms: Mapping[str, ArmExamples]

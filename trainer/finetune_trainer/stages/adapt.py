@@ -17,7 +17,7 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model, weights_dtype
+from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model, place_weights
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.run.fit import fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
@@ -44,8 +44,8 @@ def run(context: StageContext) -> StageOutcome:
     is_adapter = METHODS[adapt.method].adapter
     training = training_shape(context, shape_of_model_folder(base.folder), adapt.lora if is_adapter else None)
     choice = fit_batch(context, adapt.batch, training)
-    dtype = weights_dtype(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
-    model = method.load(base, task.model_class, dtype)
+    placement = place_weights(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
+    model = method.load(base, task.model_class, placement)
     check_fit(model, tokenizer, adapt.batch.tokens_per_row)
     check_vocabulary(base.folder, base.field, tokenizer)
 

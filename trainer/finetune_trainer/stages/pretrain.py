@@ -22,11 +22,11 @@ from finetune_trainer.models import (
     context_length,
     load_model,
     newest_model,
+    place_weights,
     save_model,
     saved_dtype,
     scratch_model,
     wants_bf16,
-    weights_dtype,
 )
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
@@ -103,11 +103,11 @@ def _context_length(context: StageContext) -> int | None:
 
 def _model(context: StageContext, tokenizer: PreTrainedTokenizerBase, pretrain: Pretrain) -> PreTrainedModel:
     scratch = context.plan.spec.model.scratch
+    placement = place_weights(context.plan.spec.parallelism, context.ranks.size, context.device, adapter=False)
     if scratch is not None:
-        return scratch_model(scratch, tokenizer, pretrain.seed)
+        return scratch_model(scratch, tokenizer, pretrain.seed, placement)
     base = newest_model(context.plan, context.workspace)
-    dtype = weights_dtype(context.plan.spec.parallelism, context.ranks.size, context.device, adapter=False)
-    model = load_model(base.folder, base.field, dtype=dtype)
+    model = load_model(base.folder, base.field, placement=placement)
     check_fit(model, tokenizer, pretrain.batch.tokens_per_row)
     return model
 
