@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,17 +13,17 @@ from torch.utils._pytree import tree_iter
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made in its context, while they live.
+    """Counts the bytes of all tensors that are made in its context, while they live; of none of `others`.
 
     Pages of a file that was mapped into memory do not count: the kernel takes them back when it needs them. Torch knows
     them as memory that it cannot resize.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, others: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.now = 0
         self.peak = 0
-        self._known: set[int] = set()
+        self._known = {other.untyped_storage()._cdata for other in others}
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))

@@ -31,7 +31,7 @@ def write(folder: Path, shape: str) -> Mapping[str, Any]:
     """A model in BF16."""
     model = new_model(shape, the_device(), bf16=True)
     parameters = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    seconds = elapsed(lambda: save_model(folder, model, parameters))
+    seconds = elapsed(lambda: save_model(folder, model, parameters.items()))
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return {"shape": shape, "model_gb": round(size / GB, 4), "write_seconds": round(seconds, 3)}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from finetune_trainer.models import (
     scratch_config,
     scratch_model,
 )
+from finetune_trainer.models.shards import weight_files
 from finetune_trainer.workspace.storage import model_folder
 from live_bytes import LiveBytes
 from tiny import TinyTokenizer, parameters, tiny_model
@@ -55,7 +57,7 @@ def test_shape_is_as_asked_and_no_cache_in_training() -> None:
 
 def test_saved_models_come_back(tmp_path: Path) -> None:
     model = tiny_model()
-    save_model(tmp_path / "model", model, {name: value.detach() for name, value in model.named_parameters()})
+    save_model(tmp_path / "model", model, model.named_parameters())
     again = load_model(model_folder(f"file://{tmp_path}/model", "spec.model.from.uri"), "spec.model.from")
     assert torch.equal(parameters(model), parameters(again))
     assert '"use_cache": true' in (tmp_path / "model" / "config.json").read_text()
@@ -66,10 +68,31 @@ def test_saved_models_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_a_model_is_saved_in_the_type_asked_for(dtype: torch.dtype, tmp_path: Path) -> None:
     model = tiny_model()
-    save_model(tmp_path, model, {name: value.detach() for name, value in model.named_parameters()}, dtype)
+    save_model(tmp_path, model, model.named_parameters(), dtype)
     assert {value.dtype for value in load_file(tmp_path / "model.safetensors").values()} == {dtype}
     assert saved_dtype(tmp_path) == dtype
     assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_is_written_as_its_weights_come(tied: bool, tmp_path: Path) -> None:
+    spec = ScratchModel(layers=8, hidden=64, heads=4, kv_heads=2, context_length=64, tie_embeddings=tied)
+    model = scratch_model(spec, TinyTokenizer(), 0)
+    size = 2 * sum(parameter.numel() for parameter in model.parameters())
+    with LiveBytes(model.parameters()) as memory:
+        save_model(tmp_path, model, model.named_parameters(), torch.bfloat16, limit=size // 8)
+    assert memory.peak < size / 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json", "generation_config.json", *(f"model-{i:05d}-of-00009.safetensors" for i in range(1, 10)),
+        "model.safetensors.index.json",
+    ]  # fmt: skip
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+    again = load_model(tmp_path, "artifact")
+    assert torch.equal(parameters(again), parameters(model).to(torch.bfloat16).float())
+    assert (again.lm_head.weight is again.model.embed_tokens.weight) is tied
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert index["metadata"] == {"total_size": size}
+    assert weight_files(tmp_path) == sorted(tmp_path.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +144,7 @@ def test_weights_are_read_to_the_device_and_in_the_type_asked_for(tmp_path: Path
 
 def test_another_user_can_read_a_saved_model_as_a_whole(tmp_path: Path) -> None:
     model = tiny_model()
-    save_model(tmp_path, model, {name: value.detach() for name, value in model.named_parameters()})
+    save_model(tmp_path, model, model.named_parameters())
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
 
 

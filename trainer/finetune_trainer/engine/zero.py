@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer
-from finetune_trainer.engine.state import full_state_dict, trainable_names
+from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
@@ -122,6 +122,10 @@ class ZeroEngine:
 
     def _has_frozen_parameters(self) -> bool:
         return len(trainable_names(self.model)) < sum(1 for _ in self.model.named_parameters())
+
+    def weights(self, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """See Engine."""
+        return weights(self.model, trainable_only)
 
     def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
         """See Engine."""

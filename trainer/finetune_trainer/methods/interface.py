@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
-from finetune_trainer.models import ModelChoice, Placement, load_model
+from finetune_trainer.models import ModelChoice, Placement, Weights, load_model
 
 
 class Method(Protocol):
@@ -37,13 +37,13 @@ class Method(Protocol):
         """
         ...
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """Write a whole model in transformers' format, and beside it what the method adds; rank 0 only.
 
         Args:
             folder: of the artifact.
             model: what `wrap` returned.
-            weights: in full shape: the trained ones of an adapter, else all.
+            weights: in full shape, one at a time: the trained ones of an adapter, else all.
             base: what the model was made from.
         """
         ...

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +15,7 @@ from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.adapt import Lora as LoraSettings
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, load_model, make_readable, model_outline, save_model, saved_dtype
+from finetune_trainer.models import ModelChoice, Weights, make_readable, model_outline, quiet, write_merged
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
@@ -36,11 +33,12 @@ class Lora(Method):
         """See Method."""
         return add_lora(model, adapt.lora, adapt.seed, base.path)
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """See Method: the merged model, and the adapter in a folder of its own."""
-        save_adapter(folder / ADAPTER, cast("PeftModel", model), weights)
-        merged = merged_model(base, folder / ADAPTER)
-        save_model(folder, merged, merged.state_dict(), saved_dtype(base.folder))
+        adapted = cast("PeftModel", model)
+        adapter = {name: value.detach().to("cpu", copy=True) for name, value in weights}
+        save_adapter(folder / ADAPTER, adapted, adapter)
+        write_merged(folder, base, adapted.peft_config["default"], adapter)
 
 
 def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: str) -> PeftModel:
@@ -66,7 +64,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         bias="none",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         return get_peft_model(model, config)
 
@@ -108,7 +106,7 @@ def _has_transposed_layers(model: PreTrainedModel) -> bool:
 
 
 def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> None:
-    """Write the adapter in peft's format; `weights` are those of `Engine.full_state_dict(trainable_only=True)`.
+    """Write the adapter in peft's format; `weights` are those of `Engine.weights(trainable_only=True)`.
 
     Raises:
         RuntimeError: if a weight is missing or not in its full shape: a bug, to be noticed before the run is called
@@ -122,19 +120,3 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
     model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     make_readable(folder)
-
-
-def merged_model(base: ModelChoice, adapter: Path) -> PreTrainedModel:
-    """`base` with the adapter of folder `adapter` added to its weights; on the CPU, in float32."""
-    with _quiet():
-        model = load_model(base.folder, base.field)
-        merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return merged
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep quiet: peft still asks transformers for a property by its old name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        yield

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.micro_batch import Choice
 from finetune_api.training import Batch
@@ -18,6 +19,7 @@ from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
+from finetune_trainer.models import Weights
 from finetune_trainer.models.activation_checkpointing import checkpoint_activations
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
 from finetune_trainer.run.loop import train
@@ -42,8 +44,8 @@ class TrainingRecipe:
     """Start weight by arm."""
     validation: Mapping[str, ArmExamples]
     settings: TrainSettings
-    save: Callable[[Path, nn.Module, dict[str, Tensor]], None]
-    """Write the artifact: (folder, model, weights in full shape); on rank 0."""
+    save: Callable[[Path, nn.Module, Weights], None]
+    """Write the artifact: (folder, model, weights in full shape, one at a time); on rank 0."""
     describe: Callable[[TrainOutcome], str]
     """One line for the terminal."""
     figures: Callable[[TrainOutcome], dict[str, float]] = TrainOutcome.summary
@@ -83,10 +85,13 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
 
     context.progress.update(phase="Writing")
     weights = outcome.weights(engine, settings.trains_adapter)
-    if context.ranks.is_main:
-        with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
-            recipe.save(folder, engine.model, weights)
-            shutil.copyfile(outcome.history, folder / HISTORY)
+    try:
+        if context.ranks.is_main:
+            with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
+                recipe.save(folder, engine.model, weights)
+                shutil.copyfile(outcome.history, folder / HISTORY)
+    finally:
+        deque(weights, maxlen=0)  # every rank takes part in gathering each of them, whatever became of the files
     context.ranks.barrier()
     checkpointer.clear()
     return StageOutcome(

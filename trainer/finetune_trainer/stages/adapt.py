@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.adapt import Adapt
 from finetune_api.registries import METHODS
@@ -17,7 +17,7 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model, place_weights
+from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.run.fit import fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
@@ -56,7 +56,7 @@ def run(context: StageContext) -> StageOutcome:
         context.progress.update(message=few_steps(steps))
     objective = find_objective(examples.objective)
 
-    def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    def save(folder: Path, model: nn.Module, weights: Weights) -> None:
         method.save(folder, model, weights, base)
         tokenizer.save_pretrained(folder)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.figures import count
@@ -18,6 +18,7 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import (
+    Weights,
     check_fit,
     context_length,
     load_model,
@@ -65,7 +66,7 @@ def run(context: StageContext) -> StageOutcome:
     tokenizer = data.tokenizer()
     dtype = _artifact_dtype(context)
 
-    def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    def save(folder: Path, model: nn.Module, weights: Weights) -> None:
         save_model(folder, model, weights, dtype)  # type: ignore[arg-type]  # what `_model` made
         tokenizer.save_pretrained(folder)
 
