@@ -18,7 +18,7 @@ from finetune_api.adapt import Lora
 from finetune_api.model import Parallelism, ScratchModel, Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.engine import Engine, create_engine
+from finetune_trainer.engine import Engine, HostBuffers, create_engine
 from finetune_trainer.methods.lora import add_lora
 from finetune_trainer.models import Placement, load_model, place_weights, scratch_model
 from finetune_trainer.objectives.causal_lm import CausalLM
@@ -74,8 +74,17 @@ def _whole(context: StageContext, load: Callable[[Placement], PreTrainedModel]) 
         "kept": memory.now,
         "width": placement.dtype.itemsize,
         "wrong": _wrong(context, engine, placement, {}),
+        "snapshot": _snapshot_bytes(context, engine),
         "buffers": _different(dict(MODEL.named_buffers()), dict(model.named_buffers())),
     }
+
+
+def _snapshot_bytes(context: StageContext, engine: Engine) -> int:
+    """Bytes of this rank's copy for a checkpoint, after a step."""
+    _step(context, engine)
+    buffers = HostBuffers()
+    engine.snapshot(buffers)
+    return buffers.nbytes
 
 
 def _adapter(context: StageContext, folder: Path) -> dict[str, Any]:
@@ -85,12 +94,16 @@ def _adapter(context: StageContext, folder: Path) -> dict[str, Any]:
     engine = _engine(context, model)
     prefix = "base_model.model."
     renamed = {name: name.removeprefix(prefix).replace(".base_layer", "") for name, _ in model.named_parameters()}
-    result = {"wrong": _wrong(context, engine, placement, renamed), "figures": []}
-    rows = [[Example(np.arange(3 + context.ranks.rank, 23, dtype=np.int32), 1)]]
-    for _ in range(2):
-        loss = engine.accumulate([CausalLM().collate(rows, 32, 0)], 20)
-        result["figures"] += [float(context.ranks.sum(loss.loss_sum)), engine.step(1e-2).gradient_norm]
+    result: dict[str, Any] = {"wrong": _wrong(context, engine, placement, renamed)}
+    result["figures"] = [*_step(context, engine), *_step(context, engine)]
     return result
+
+
+def _step(context: StageContext, engine: Engine) -> list[float]:
+    """Loss and gradient norm of a step."""
+    rows = [[Example(np.arange(3 + context.ranks.rank, 23, dtype=np.int32), 1)]]
+    loss = engine.accumulate([CausalLM().collate(rows, 32, 0)], 20)
+    return [float(context.ranks.sum(loss.loss_sum)), engine.step(1e-2).gradient_norm]
 
 
 def _engine(context: StageContext, model: nn.Module) -> Engine:

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from finetune_api.host_memory import snapshot_bytes
+from finetune_api.memory import TrainingShape
+from finetune_api.transformer import shape_of_scratch
+from tiny import TinyTokenizer
 from training.conftest import GangRun
-from training.loading_recipe import ADAPTED, MODEL, RESULTS
+from training.loading_recipe import ADAPTED, CASES, MODEL, RESULTS, SPEC
 from training.prepared import make_plan, pretrain_spec
 from training.programs import recipe
 
@@ -74,3 +78,11 @@ def test_an_adapter_beside_partitioned_weights_learns_the_same(results: Results)
     for name in ADAPTED:
         tolerance = 0.02 if "BF16" in name else 1e-4
         assert results[0][name]["adapter"]["figures"] == pytest.approx(reference, rel=tolerance), name
+
+
+def test_copies_for_checkpoints_take_what_the_plan_says(results: Results) -> None:
+    shape = shape_of_scratch(SPEC, len(TinyTokenizer()))
+    for rank, found in enumerate(results):
+        for name, case in found.items():
+            training = TrainingShape(shape, CASES[name], bf16="BF16" in name, gpu=False)
+            assert snapshot_bytes(training, rank) == pytest.approx(case["read"]["snapshot"], rel=0.01, abs=2000), name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_api.fit import misfits
+from finetune_api.fit import host_misfits, misfits
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
 from finetune_api.refusals import refusals
@@ -26,7 +26,8 @@ def find_problems(
     problems = [*refusals(job.spec), *_workspace_problems(job, settings)]
     if runtime is None:
         return [*problems, _no_runtime(job, settings, runtime_error)]
-    return [*problems, *misfits(job.spec.parallelism, runtime, job.spec.runtime_ref.name)]
+    name = job.spec.runtime_ref.name
+    return [*problems, *misfits(job.spec.parallelism, runtime, name), *host_misfits(job.spec, runtime, name)]
 
 
 def _no_runtime(job: FineTuneJob, settings: Settings, runtime_error: str) -> Problem:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_api.fit import accelerators, misfits
-from finetune_api.job import FineTuneJob
-from finetune_api.model import Parallelism
+from finetune_api.fit import accelerators, bytes_of, host_misfits, misfits
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.model import Model, Parallelism
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime, RuntimeSpec, pod_runtime
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
@@ -46,6 +46,52 @@ def test_every_process_has_an_accelerator(processes: int, gpus: str, fits: bool)
     assert [problem.reason for problem in found] == ([] if fits else ["RuntimeTooSmall"])
 
 
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [("64Gi", 64 * 2**30), ("1.5G", 1_500_000_000), ("2e9", 2_000_000_000), ("128974848", 128974848), ("3Ki", 3072)],
+)
+def test_quantities_are_bytes(quantity: str, expected: int) -> None:
+    assert bytes_of(quantity) == expected
+
+
+def new_7b(**changes: Any) -> FineTuneJobSpec:
+    scratch = {"layers": 32, "hidden": 4096, "heads": 32, "kvHeads": 8, "tieEmbeddings": False}
+    spec = {
+        "runtimeRef": {"name": "cuda"},
+        "model": {"scratch": scratch, "tokenizer": {"train": {"vocabularySize": 32000}}},
+        "parallelism": {"nodes": 1, "processesPerNode": 2, "zero": {"stage": 3, "offload": "CPU"}},
+        "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
+        "pretrain": {
+            "budget": {"tokens": 1000000},
+            "objectives": [{"name": "en", "type": "CausalLM", "source": "ui", "language": "en"}],
+        },
+    }
+    return FineTuneJobSpec.from_json_object(spec | changes)
+
+
+def test_a_pod_has_the_memory_that_offloading_and_copies_for_checkpoints_take() -> None:
+    """Weights in BF16, float32 copies and both moments of all weights, twice: in use and in the copies."""
+    small = runtime(**{"nvidia.com/gpu": "2", "memory": "64Gi"})
+    (problem,) = host_misfits(new_7b(), small, "cuda")
+    assert (problem.field, problem.reason) == ("spec.pretrain", "RuntimeTooSmall")
+    assert "takes about 189.8 GiB" in problem.message
+    assert "offloaded 94.4 GiB, checkpoint 94.4 GiB" in problem.message
+    assert "limits it to 64.0 GiB: raise resources.limits.memory" in problem.message
+    assert host_misfits(new_7b(), runtime(**{"nvidia.com/gpu": "2", "memory": "192Gi"}), "cuda") == []
+    assert (
+        host_misfits(new_7b(checkpoint={"async": False}), runtime(**{"nvidia.com/gpu": "2", "memory": "98Gi"}), "")
+        == []
+    )
+
+
+def test_what_is_not_known_is_not_refused() -> None:
+    spec = new_7b()
+    assert host_misfits(spec, runtime(**{"nvidia.com/gpu": "2"}), "cuda") == []
+    assert host_misfits(spec, runtime(memory="1Gi"), "cpu") == []
+    other = spec.model_copy(update={"model": Model.from_json_object({"from": {"uri": "file:///m"}})})
+    assert host_misfits(other, runtime(**{"nvidia.com/gpu": "2", "memory": "1Gi"}), "cuda") == []
+
+
 def documents(folder: str) -> list[dict[str, Any]]:
     files = sorted((MANIFESTS / folder).glob("*.yaml"))
     return [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
@@ -64,4 +110,5 @@ def test_every_sample_fits_the_runtime_that_it_names() -> None:
         reference = job.spec.runtime_ref
         named = runtimes[reference.kind, reference.name]
         assert misfits(job.spec.parallelism, named, reference.name) == []
+        assert host_misfits(job.spec, named, reference.name) == []
         assert accelerators(named) is not None, "the samples are for GPUs"

@@ -19,7 +19,7 @@ from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
 from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
 from finetune_trainer.objectives import find_objective
-from finetune_trainer.run.fit import fit_batch, training_shape
+from finetune_trainer.run.fit import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -42,7 +42,9 @@ def run(context: StageContext) -> StageOutcome:
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     tokenizer = data.tokenizer()
     is_adapter = METHODS[adapt.method].adapter
-    training = training_shape(context, shape_of_model_folder(base.folder), adapt.lora if is_adapter else None)
+    shape = shape_of_model_folder(base.folder)
+    check_host_memory(context, shape)
+    training = training_shape(context, shape, adapt.lora if is_adapter else None)
     choice = fit_batch(context, adapt.batch, training)
     placement = place_weights(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
     model = method.load(base, task.model_class, placement)

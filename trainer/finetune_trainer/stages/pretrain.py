@@ -31,7 +31,7 @@ from finetune_trainer.models import (
 )
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
-from finetune_trainer.run.fit import fit_batch, training_shape
+from finetune_trainer.run.fit import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -70,7 +70,9 @@ def run(context: StageContext) -> StageOutcome:
         save_model(folder, model, weights, dtype)  # type: ignore[arg-type]  # what `_model` made
         tokenizer.save_pretrained(folder)
 
-    choice = fit_batch(context, pretrain.batch, training_shape(context, _shape(context, len(tokenizer)), None))
+    shape = _shape(context, len(tokenizer))
+    check_host_memory(context, shape)
+    choice = fit_batch(context, pretrain.batch, training_shape(context, shape, None))
     recipe = TrainingRecipe(
         model=_model(context, tokenizer, pretrain),
         choice=choice,
