@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from finetune_api.model import Zero
 from finetune_api.training import Optimizer
 from finetune_trainer.distributed.deepspeed import start_deepspeed
 from finetune_trainer.engine.host_buffers import HostBuffers
-from finetune_trainer.engine.interface import Place, StepInfo, Write
+from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import build_optimizer
+from finetune_trainer.engine.partitioned_gradients import PartitionedGradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
 from finetune_trainer.objectives import Batch, LossSum
@@ -55,28 +57,65 @@ class ZeroEngine:
             )
         # Its only source before the step.
         self._optimizer.gradient_norm = lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001
+        self._gradients = PartitionedGradients(self._wrapped, zero.stage) if zero.stage < 3 else None
         self._files = CapturedFiles(map_weights=True)
         self._engine.checkpoint_engine = self._files
 
     def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
-        """See Engine; DeepSpeed takes the mean over ranks, hence the factor."""
+        """See Engine; DeepSpeed takes the mean over ranks, hence the factor.
+
+        Under ZeRO-3 each layer gathers weights, in an order that DeepSpeed learns as it goes: there is no way to go on.
+        """
+        losses: list[LossSum] = []
+        try:
+            self._accumulate(micro_batches, self._ranks.size / max(loss_units, 1), losses)
+        except torch.OutOfMemoryError:
+            if self._gradients is None or not self._gradients.can_complete:
+                raise
+        else:
+            return LossSum(
+                torch.stack([loss.loss_sum for loss in losses]).sum(),
+                torch.stack([loss.loss_units for loss in losses]).sum(),
+            )
+        # After its handler, which holds what its traceback holds.
+        self._gradients.complete(len(micro_batches) - len(losses))
+        raise StepExhausted
+
+    def _accumulate(self, micro_batches: Sequence[Batch], scale: float, losses: list[LossSum]) -> None:
+        """Add to `losses` what each micro-batch had, when it is done."""
         self._engine.train()
-        scale = self._ranks.size / max(loss_units, 1)
-        losses, counts = [], []
         for batch in micro_batches:
-            loss, count = self._engine(batch.objective, **batch.to(self._device).inputs)
+            if self._gradients is not None:
+                self._gradients.begin()
+            loss, count = self._forward(batch)
             self._engine.backward(loss * scale, scale_wrt_gas=False)
-            losses.append(loss.detach())
-            counts.append(count)
-        return LossSum(torch.stack(losses).sum(), torch.stack(counts).sum())
+            if self._gradients is not None:
+                self._gradients.end()
+            losses.append(LossSum(loss.detach(), count))
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Before the first backward pass nobody knows what it will reduce; so all ranks see whether all come to it."""
+        result: tuple[Tensor, Tensor] | None = None
+        is_first = self._gradients is not None and not self._gradients.is_known
+        with suppress(torch.OutOfMemoryError) if is_first else nullcontext():
+            result = self._engine(batch.objective, **batch.to(self._device).inputs)
+        if (is_first and self._ranks.any(result is None)) or result is None:
+            raise StepExhausted
+        return result
 
     def recover(self) -> None:
-        """See Engine. Never needed: out of memory, DeepSpeed's ranks cannot go on together."""
+        """See Engine."""
+        if self._gradients is not None and self._gradients.recover():
+            self.step(0.0, apply=False)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
         """See Engine."""
         self._optimizer.prepare(learning_rate, apply=apply)
         self._engine.step()
+        if self._gradients is not None:
+            self._gradients.stepped()
         return StepInfo(self._optimizer.last_norm, self._optimizer.applied)
 
     @torch.no_grad()
