@@ -84,8 +84,8 @@ def snapshot_bytes(training: TrainingShape, rank: int) -> int:
         return trained * (FP32_BYTES + ADAM_BYTES) if rank == 0 else 0
     partition = trained * (FP32_BYTES + ADAM_BYTES) // training.ranks
     weights = trained * training.width
-    if stage == 3:
-        return partition + weights // training.ranks
+    if stage == 3:  # whose weights in FP32 are their own float32 copies
+        return partition + (weights // training.ranks if training.bf16 else 0)
     return partition + (weights if rank == 0 else 0)
 
 

@@ -18,7 +18,7 @@ from finetune_trainer.engine.state import full_state_dict, weights
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods import find_method
 from finetune_trainer.methods.lora import add_lora, linear_layers, save_adapter
-from finetune_trainer.models import ModelChoice, merging, quiet
+from finetune_trainer.models import ModelChoice, Placement, merging, quiet
 from finetune_trainer.models import load_model as load
 from finetune_trainer.models.merging import write_merged
 from live_bytes import LiveBytes
@@ -117,8 +117,7 @@ def test_embeddings_stay_tied_or_untied_in_the_merged_model(base: Path, tmp_path
 def test_files_are_merged_one_by_one_as_peft_merges_the_whole(
     base: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    model = load_model(base).to(torch.bfloat16)
-    model.save_pretrained(tmp_path / "narrow", max_shard_size="20KB")
+    load(base, "base", placement=Placement(torch.bfloat16)).save_pretrained(tmp_path / "narrow", max_shard_size="20KB")
     settings = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], **change)
     with quiet():
         adapted = get_peft_model(load_model(tmp_path / "narrow"), settings)

@@ -102,7 +102,7 @@ def test_what_an_earlier_attempt_learned_bounds_the_choice(
 
 def test_partitioned_weights_are_not_tried_without_their_engine(context: StageContext) -> None:
     model = tiny_model()
-    next(model.parameters()).ds_id = 0
+    setattr(next(model.parameters()), "ds_id", 0)  # noqa: B010 - of DeepSpeed's parameters alone
     context.device = torch.device("cuda")
     layout = make_layout(BATCH, context.ranks, 4, PAD)
     assert try_micro_batch(context, model, {}, layout, SETTINGS) == layout.micro_batch

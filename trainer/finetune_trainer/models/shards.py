@@ -67,7 +67,8 @@ def _name(folder: Path, parts: Sequence[Path]) -> None:
         parts[0].rename(folder / WHOLE)
     else:
         names = [f"model-{number:05d}-of-{len(parts):05d}.safetensors" for number in range(1, len(parts) + 1)]
-        places, size = {}, 0
+        places: dict[str, str] = {}
+        size = 0
         for part, name in zip(parts, names, strict=True):
             part.rename(folder / name)
             with safe_open(folder / name, framework="pt") as file:
