@@ -75,18 +75,15 @@ def host_memory(training: TrainingShape, processes: int, checkpoint: Checkpoint,
 
 
 def snapshot_bytes(training: TrainingShape, rank: int) -> int:
-    """Bytes of a checkpoint that a rank writes: trained weights, their float32 copies, and both moments.
+    """Bytes of a checkpoint that a rank writes: both moments and float32 weights of what it updates.
 
-    Rank 0 alone writes what all ranks have.
+    Rank 0 alone writes what all ranks have: under ZeRO 1 and 2 the weights in the type of matrix products, too.
     """
     trained, stage = training.trained, training.stage
     if stage == 0:
         return trained * (FP32_BYTES + ADAM_BYTES) if rank == 0 else 0
-    partition = trained * (FP32_BYTES + ADAM_BYTES) // training.ranks
-    weights = trained * training.width
-    if stage == 3:  # whose weights in FP32 are their own float32 copies
-        return partition + (weights // training.ranks if training.bf16 else 0)
-    return partition + (weights if rank == 0 else 0)
+    whole = trained * training.width if rank == 0 and stage < 3 else 0
+    return trained * (FP32_BYTES + ADAM_BYTES) // training.ranks + whole
 
 
 def host_memory_of_stages(spec: FineTuneJobSpec, shape: TransformerShape, *, bf16: bool) -> dict[str, HostMemory]:

@@ -70,14 +70,14 @@ def new_7b(**changes: Any) -> FineTuneJobSpec:
 
 
 def test_a_pod_has_the_memory_that_offloading_and_copies_for_checkpoints_take() -> None:
-    """Weights in BF16, float32 copies and both moments of all weights, twice: in use and in the copies."""
+    """Float32 copies and both moments of all weights are there twice; weights in BF16 are offloaded only."""
     small = runtime(**{"nvidia.com/gpu": "2", "memory": "64Gi"})
     (problem,) = host_misfits(new_7b(), small, "cuda")
     assert (problem.field, problem.reason) == ("spec.pretrain", "RuntimeTooSmall")
-    assert "takes about 189.8 GiB" in problem.message
-    assert "offloaded 94.4 GiB, checkpoint 94.4 GiB" in problem.message
+    assert "takes about 176.4 GiB" in problem.message
+    assert "offloaded 94.4 GiB, checkpoint 80.9 GiB" in problem.message
     assert "limits it to 64.0 GiB: raise resources.limits.memory" in problem.message
-    assert host_misfits(new_7b(), runtime(**{"nvidia.com/gpu": "2", "memory": "192Gi"}), "cuda") == []
+    assert host_misfits(new_7b(), runtime(**{"nvidia.com/gpu": "2", "memory": "180Gi"}), "cuda") == []
     assert (
         host_misfits(new_7b(checkpoint={"async": False}), runtime(**{"nvidia.com/gpu": "2", "memory": "98Gi"}), "")
         == []
