@@ -169,6 +169,7 @@ def test_weights_that_are_in_no_safetensors_file_are_merged_as_a_whole(base: Pat
     (base / "model.safetensors").unlink()
     save(tmp_path / "merged", model, base)
     assert logits(load_model(tmp_path / "merged")) == pytest.approx(logits(model), abs=1e-5)
+    assert ("lm_head.weight" in files(tmp_path / "merged")) is not load_model(base).config.tie_word_embeddings
 
 
 def test_no_model_is_in_memory_while_files_are_merged(tmp_path: Path) -> None:

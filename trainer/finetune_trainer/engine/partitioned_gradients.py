@@ -40,12 +40,8 @@ class PartitionedGradients:
         """Whether what the other ranks wait for is known: not in the first backward pass, nor within a reduction."""
         if not self._reduces:
             return True
-        expected = self._order[: len(self._given)]
-        return (
-            self.is_known
-            and not self._is_reducing
-            and all(ours is theirs for (ours, _), (theirs, _) in zip(self._given, expected, strict=True))
-        )
+        given, expected = ([id(parameter) for parameter, _ in pairs] for pairs in (self._given, self._order))
+        return self.is_known and not self._is_reducing and given == expected[: len(given)]
 
     def begin(self) -> None:
         """A micro-batch begins."""

@@ -111,7 +111,9 @@ def _merge_in_memory(folder: Path, base: ModelChoice, adapter: PeftConfig, weigh
     model = _adapted(load_model(base.folder, base.field), adapter)
     _layers(model, weights)
     merged = model.merge_and_unload()
-    save_model(folder, merged, merged.state_dict().items(), saved_dtype(base.folder))
+    shared = dict(merged.named_parameters(remove_duplicate=False)).keys() - dict(merged.named_parameters()).keys()
+    own = ((name, value) for name, value in merged.state_dict().items() if name not in shared)
+    save_model(folder, merged, own, saved_dtype(base.folder))
 
 
 @contextmanager
