@@ -20,6 +20,7 @@ from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
 from finetune_trainer.models.activation_checkpointing import checkpoint_activations
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
+from finetune_trainer.run.compilation import compile_where_it_pays
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.trial import try_micro_batch
@@ -65,6 +66,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     settings = replace(settings, training=recipe.choice.training)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
+    compile_where_it_pays(context, recipe.model, recipe.arms, layout, settings)
     engine = create_engine(
         context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
     )
