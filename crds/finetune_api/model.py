@@ -155,6 +155,9 @@ class Parallelism(ApiModel):
     compile: Compile = "Auto"
     """Layers: each decoder layer is compiled by torch.compile; training goes on without where that fails. Auto: on
     accelerators, up to zero.stage 2."""
+    fused_kernels: Literal["Auto", "None"] = "Auto"
+    """Auto: where layers are not compiled, liger-kernel's norms, MLPs and rotary embeddings on NVIDIA GPUs, if it is
+    installed and knows the model."""
 
 
 class Elastic(ApiModel):

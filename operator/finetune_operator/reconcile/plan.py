@@ -13,7 +13,7 @@ from finetune_api.stages import PIPELINE, STAGES, Stage, reusable_stages
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile.settings import Settings
 
-_OF_PARALLELISM = frozenset({"compile"})
+_OF_PARALLELISM = frozenset({"compile", "fusedKernels"})
 _OF_BATCH = frozenset({"activationCheckpointing"})
 """Settings that change memory and time alone."""
 

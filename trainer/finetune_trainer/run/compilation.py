@@ -47,10 +47,12 @@ def compile_where_it_pays(
     reason = next(filter(None, context.ranks.gather(failure)), None)
     if reason is not None:
         run_eagerly(model)
-        message = f"layers are not compiled, training takes longer: {reason}"
-        context.progress.update(message=message)
+        context.progress.update(message=f"layers are not compiled: {reason[:60]}")
         if context.ranks.is_main:
-            _log.warning("%s; parallelism.compile: None skips the attempt", message)
+            _log.warning(
+                "layers are not compiled, training takes longer: %s; parallelism.compile: None skips the attempt",
+                reason,
+            )
         return False
     # What a later batch would compile anew, such as layers without gradients, may fail without ending the run.
     torch._dynamo.config.suppress_errors = True  # noqa: SLF001 - its public name
