@@ -68,8 +68,8 @@ def test_a_gang_of_different_cards_says_which_and_what_follows() -> None:
     said = compare_devices([A100, A100, L4, A100], "Auto")
     assert said == (
         "the cards of this gang differ: ranks 0–1 NVIDIA A100-SXM4-80GB (80 GiB), rank 2 NVIDIA L4 (24 GiB), "
-        "rank 3 NVIDIA A100-SXM4-80GB (80 GiB); the micro-batch is what fits NVIDIA L4 (24 GiB), and steps wait for the "
-        "slowest"
+        "rank 3 NVIDIA A100-SXM4-80GB (80 GiB); the micro-batch is what fits NVIDIA L4 (24 GiB), and steps wait "
+        "for the slowest"
     )
 
 

@@ -116,11 +116,14 @@ def compare_devices(facts: Sequence[DeviceFacts], precision: str) -> str | None:
         raise BadConfiguration(
             "MixedDevices",
             f"the gang has cards with bfloat16 and cards without ({without}): {kinds}",
-            "Let all pods of the runtime run on nodes of one kind (its nodeSelector), or set spec.parallelism.precision "
-            "to FP32.",
+            "Let all pods of the runtime run on nodes of one kind (its nodeSelector), or set "
+            "spec.parallelism.precision to FP32.",
         )
     smallest = min(facts, key=lambda fact: fact.memory)
-    return f"the cards of this gang differ: {kinds}; the micro-batch is what fits {smallest}, and steps wait for the slowest"
+    return (
+        f"the cards of this gang differ: {kinds}; the micro-batch is what fits {smallest}, "
+        "and steps wait for the slowest"
+    )
 
 
 def _kinds(facts: Iterable[DeviceFacts]) -> str:

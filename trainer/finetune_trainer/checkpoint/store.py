@@ -157,8 +157,8 @@ def verify(path: Path, identity: str, ranks: Ranks, world_size: int | None = Non
     """The checkpoint in `path` if each byte is what was written; otherwise what is wrong with it; collective.
 
     Every rank hashes the files that a rank of its number wrote, so it takes as long as the largest share. Files that
-    the manifest does not list are refused as well: they may be pickles that someone put there. So is what another number
-    of ranks than `world_size` wrote, before a byte of it is read.
+    the manifest does not list are refused as well: they may be pickles that someone put there. So is what another
+    number of ranks than `world_size` wrote, before a byte of it is read.
     """
     manifest = ranks.from_main(lambda: _plausible_manifest(path, identity, world_size))
     if isinstance(manifest, str):
@@ -203,7 +203,7 @@ def _plausible_manifest(path: Path, identity: str, world_size: int | None) -> Ch
 
 
 def newest_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEntry | None:
-    """The newest checkpoint of as many ranks that verifies; collective. Each one passed over is logged with the reason."""
+    """The newest checkpoint of as many ranks that verifies; collective. The log says why others are passed over."""
     newest_first = ranks.from_main(lambda: sorted(root.glob("step-*"), reverse=True))
     return _first_valid(newest_first, identity, ranks, ranks.size)
 
