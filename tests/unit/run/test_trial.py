@@ -14,7 +14,7 @@ from finetune_trainer.batching import make_layout
 from finetune_trainer.context import StageContext
 from finetune_trainer.errors import OutOfMemory
 from finetune_trainer.models.segment_attention import use_segment_attention
-from finetune_trainer.run import fit
+from finetune_trainer.run import micro_batch
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
 from finetune_trainer.run.trial import largest_that_fits, longest_batch, pass_once
@@ -83,14 +83,14 @@ def test_the_memory_of_a_container_is_its_limit(
         (tmp_path / "max").write_text(f"{limit}\n")
     (tmp_path / "current").write_text(used)
     (tmp_path / "memory.stat").write_text("anon 350\ninactive_file 30\nactive_file 20\n")
-    monkeypatch.setattr(fit, "_CGROUPS", ((str(tmp_path), "max", "current"),))
-    assert fit.free_container_memory() == expected
+    monkeypatch.setattr(micro_batch, "_CGROUPS", ((str(tmp_path), "max", "current"),))
+    assert micro_batch.free_container_memory() == expected
 
 
 def test_what_an_earlier_attempt_learned_bounds_the_choice(
     context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_CGROUPS", ())
-    assert fit.fit_batch(context, BATCH, None) == choose(BATCH, 12, 12, None, None)
+    monkeypatch.setattr(micro_batch, "_CGROUPS", ())
+    assert micro_batch.fit_batch(context, BATCH, None) == choose(BATCH, 12, 12, None, None)
     context.plan = context.plan.model_copy(update={"micro_batch_limit": 5})
-    assert fit.fit_batch(context, BATCH, None).micro_batch == 4
+    assert micro_batch.fit_batch(context, BATCH, None).micro_batch == 4

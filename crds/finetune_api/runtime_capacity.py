@@ -1,4 +1,4 @@
-"""Whether a job and the runtime of its pods go together."""
+"""Whether the runtime of a job gives its processes the accelerators that they take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def accelerators(runtime: CommonRuntimeSpec) -> tuple[str, int] | None:
     return None
 
 
-def misfits(parallelism: Parallelism, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
+def lacking_accelerators(parallelism: Parallelism, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
     """What of a job its runtime `name` cannot hold: every process takes an accelerator of its own."""
     found = accelerators(runtime)
     processes = parallelism.processes_per_node

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_api.fit import accelerators, misfits
 from finetune_api.job import FineTuneJob
 from finetune_api.model import Parallelism
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime, RuntimeSpec, pod_runtime
+from finetune_api.runtime_capacity import accelerators, lacking_accelerators
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
 KINDS: dict[str, type[FineTuneRuntime | ClusterFineTuneRuntime]] = {
@@ -42,7 +42,7 @@ def test_accelerators_of_a_pod(limits: dict[str, str], expected: tuple[str, int]
     ("processes", "gpus", "fits"), [(1, "1", True), (2, "8", True), (8, "8", True), (8, "1", False)]
 )
 def test_every_process_has_an_accelerator(processes: int, gpus: str, fits: bool) -> None:
-    found = misfits(Parallelism(processes_per_node=processes), runtime(**{"nvidia.com/gpu": gpus}), "cuda")
+    found = lacking_accelerators(Parallelism(processes_per_node=processes), runtime(**{"nvidia.com/gpu": gpus}), "cuda")
     assert [problem.reason for problem in found] == ([] if fits else ["RuntimeTooSmall"])
 
 
@@ -63,5 +63,5 @@ def test_every_sample_fits_the_runtime_that_it_names() -> None:
     for job in jobs:
         reference = job.spec.runtime_ref
         named = runtimes[reference.kind, reference.name]
-        assert misfits(job.spec.parallelism, named, reference.name) == []
+        assert lacking_accelerators(job.spec.parallelism, named, reference.name) == []
         assert accelerators(named) is not None, "the samples are for GPUs"
