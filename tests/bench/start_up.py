@@ -7,6 +7,7 @@ machine. One thread a rank; a model and a corpus so small that all but the start
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import resource
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parent.parent
 IN_PARTS = "--in-parts"
@@ -33,9 +35,9 @@ def measured(plan: Path) -> None:
     def mark() -> None:
         marks.append((time.process_time(), time.clock_gettime(time.CLOCK_MONOTONIC) - born()))
 
-    from finetune_trainer.pod import main
+    from finetune_trainer.pod import environment, main
 
-    main.set_defaults()
+    environment.set_defaults()
     mark()
     import torch  # noqa: F401
 
@@ -43,39 +45,38 @@ def measured(plan: Path) -> None:
     from transformers import AttentionInterface, MistralForCausalLM  # noqa: F401
 
     mark()
-    from finetune_trainer.run import stage as training
-    from finetune_trainer.stages import pretrain
+    training: Any = importlib.import_module("finetune_trainer.run.stage")
+    pretrain: Any = importlib.import_module("finetune_trainer.stages.pretrain")
 
     mark()
     from torch.distributed.launcher.api import elastic_launch  # noqa: F401
 
     mark()
     from finetune_trainer.context import StageContext
-    from finetune_trainer.engine import Engine, StepInfo
 
     build, create = pretrain._model, training.create_engine
 
-    def model(*given: object) -> object:
+    def model(*given: Any) -> Any:
         mark()  # the data are there
-        built = build(*given)  # type: ignore[arg-type]
+        built = build(*given)
         mark()
         return built
 
-    def engine(*given: object) -> Engine:
-        made = create(*given)  # type: ignore[arg-type]
+    def engine(*given: Any) -> Any:
+        made = create(*given)
         mark()
         step = made.step
 
-        def first(rate: float, apply: bool = True) -> StepInfo:
-            done = step(rate, apply)
+        def first(*given: Any, **options: Any) -> Any:
+            done = step(*given, **options)
             mark()
-            made.step = step  # type: ignore[method-assign]
+            made.step = step
             return done
 
-        made.step = first  # type: ignore[method-assign]
+        made.step = first
         return made
 
-    pretrain._model, training.create_engine = model, engine  # type: ignore[assignment]
+    training.create_engine, pretrain._model = engine, model
     pretrain.run(StageContext.single(main.load_plan(plan, "pretrain")))
     for (cpu, clock), (cpu_before, clock_before) in zip(marks[1:], marks, strict=False):
         print(f"{cpu - cpu_before:.3f} {clock - clock_before:.3f}")

@@ -27,7 +27,7 @@ class Norm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
-    def to(self, *_: Any) -> Norm:  # type: ignore[override]
+    def to(self, *_: Any) -> Norm:
         return self
 
     def forward(self, _: torch.Tensor) -> torch.Tensor:
