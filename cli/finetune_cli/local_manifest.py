@@ -15,7 +15,7 @@ from finetune_api import labels
 from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
-from finetune_api.pretrained import misfits, read_pretrained
+from finetune_api.pretrained import conflicts_with_model, read_pretrained
 from finetune_api.problems import Problem
 
 FILE_SCHEME = "file://"
@@ -48,7 +48,7 @@ def without_parents(job: Object, manifest_folder: Path) -> Object:
     return resolved
 
 
-def misfits_of_local_model(job: Object, folder: Path) -> list[Problem]:
+def conflicts_with_local_model(job: Object, folder: Path) -> list[Problem]:
     """Settings of a job as written that do not fit the model it starts from, where the model's folder is here."""
     try:
         spec = FineTuneJob.from_manifest(job).spec
@@ -56,7 +56,7 @@ def misfits_of_local_model(job: Object, folder: Path) -> list[Problem]:
         return []
     path = local_model_folder(spec, folder)
     model = read_pretrained(path, and_tokenizer=True) if path is not None else None
-    return misfits(spec, model) if model is not None else []
+    return conflicts_with_model(spec, model) if model is not None else []
 
 
 def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:

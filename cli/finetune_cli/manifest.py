@@ -12,8 +12,8 @@ from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_cli.local_manifest import (
+    conflicts_with_local_model,
     make_paths_absolute,
-    misfits_of_local_model,
     missing_files,
     missing_local_files,
     without_parents,
@@ -74,7 +74,7 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        return (missing(job, folder) if missing else []) + misfits_of_local_model(job, folder)
+        return (missing(job, folder) if missing else []) + conflicts_with_local_model(job, folder)
 
     return check, partial(without_parents, manifest_folder=folder)
 

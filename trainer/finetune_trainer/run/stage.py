@@ -15,13 +15,16 @@ from torch import nn
 from finetune_api.micro_batch import Choice
 from finetune_api.training import Batch
 from finetune_trainer.batching import ArmExamples, MixtureSource, draw_ahead, make_layout, validation_batches
+from finetune_trainer.batching.layout import Layout
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
 from finetune_trainer.models import Weights
 from finetune_trainer.models.activation_checkpointing import checkpoint_activations
+from finetune_trainer.models.fused_kernels import use_fused_kernels
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
+from finetune_trainer.run.compilation import compile_where_it_pays
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.trial import try_micro_batch
@@ -67,6 +70,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     settings = replace(settings, training=recipe.choice.training)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
+    _fuse(context, recipe, layout, settings)
     engine = create_engine(
         context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
     )
@@ -100,6 +104,16 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         message=recipe.describe(outcome),
         productive_seconds=context.progress.productive_seconds,
     )
+
+
+def _fuse(context: StageContext, recipe: TrainingRecipe, layout: Layout, settings: TrainSettings) -> None:
+    """Small operations become fewer: by the compiler, or else by kernels that somebody wrote."""
+    if compile_where_it_pays(context, recipe.model, recipe.arms, layout, settings):
+        return
+    if context.device.type == "cuda" and context.plan.spec.parallelism.fused_kernels == "Auto":
+        found = use_fused_kernels(recipe.model, context.device)
+        if context.ranks.is_main:
+            _log.info("%s", found)
 
 
 def _batch(batch: Batch, model: nn.Module) -> Batch:

@@ -16,7 +16,7 @@ from finetune_trainer.batching.layout import Layout
 from finetune_trainer.context import StageContext
 from finetune_trainer.models import is_partitioned, wants_bf16
 from finetune_trainer.objectives import Batch
-from finetune_trainer.run.fit import smaller_micro_batch
+from finetune_trainer.run.micro_batch import smaller_micro_batch
 from finetune_trainer.run.settings import TrainSettings
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
 from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
 from finetune_trainer.objectives import find_objective
-from finetune_trainer.run.fit import check_host_memory, fit_batch, training_shape
+from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage

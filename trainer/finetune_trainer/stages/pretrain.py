@@ -31,7 +31,7 @@ from finetune_trainer.models import (
 )
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
-from finetune_trainer.run.fit import check_host_memory, fit_batch, training_shape
+from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage

@@ -1,4 +1,4 @@
-"""Whether a job and the runtime of its pods go together."""
+"""Whether the runtime of a job gives its processes the accelerators that they take."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bytes_of(quantity: str) -> int:
     return int(Decimal(number) * Decimal(10) ** _POWERS[unit])
 
 
-def host_misfits(spec: FineTuneJobSpec, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
+def lacking_host_memory(spec: FineTuneJobSpec, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
     """Training stages that the memory limit of runtime `name` cannot hold beside its GPUs.
 
     Of a new model only: the sizes of another one are known where its files are. Its stages check themselves.
@@ -56,7 +56,7 @@ def host_misfits(spec: FineTuneJobSpec, runtime: CommonRuntimeSpec, name: str) -
     ]
 
 
-def misfits(parallelism: Parallelism, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
+def lacking_accelerators(parallelism: Parallelism, runtime: CommonRuntimeSpec, name: str) -> list[Problem]:
     """What of a job its runtime `name` cannot hold: every process takes an accelerator of its own."""
     found = accelerators(runtime)
     processes = parallelism.processes_per_node

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_api.fit import accelerators, bytes_of, host_misfits, misfits
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.model import Model, Parallelism
 from finetune_api.runtime import ClusterFineTuneRuntime, FineTuneRuntime, RuntimeSpec, pod_runtime
+from finetune_api.runtime_capacity import accelerators, bytes_of, lacking_accelerators, lacking_host_memory
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
 KINDS: dict[str, type[FineTuneRuntime | ClusterFineTuneRuntime]] = {
@@ -42,7 +42,7 @@ def test_accelerators_of_a_pod(limits: dict[str, str], expected: tuple[str, int]
     ("processes", "gpus", "fits"), [(1, "1", True), (2, "8", True), (8, "8", True), (8, "1", False)]
 )
 def test_every_process_has_an_accelerator(processes: int, gpus: str, fits: bool) -> None:
-    found = misfits(Parallelism(processes_per_node=processes), runtime(**{"nvidia.com/gpu": gpus}), "cuda")
+    found = lacking_accelerators(Parallelism(processes_per_node=processes), runtime(**{"nvidia.com/gpu": gpus}), "cuda")
     assert [problem.reason for problem in found] == ([] if fits else ["RuntimeTooSmall"])
 
 
@@ -72,24 +72,26 @@ def new_7b(**changes: Any) -> FineTuneJobSpec:
 def test_a_pod_has_the_memory_that_offloading_and_copies_for_checkpoints_take() -> None:
     """Float32 copies and both moments of all weights are there twice; weights in BF16 are offloaded only."""
     small = runtime(**{"nvidia.com/gpu": "2", "memory": "64Gi"})
-    (problem,) = host_misfits(new_7b(), small, "cuda")
+    (problem,) = lacking_host_memory(new_7b(), small, "cuda")
     assert (problem.field, problem.reason) == ("spec.pretrain", "RuntimeTooSmall")
     assert "takes about 176.4 GiB" in problem.message
     assert "offloaded 94.4 GiB, checkpoint 80.9 GiB" in problem.message
     assert "limits it to 64.0 GiB: raise resources.limits.memory" in problem.message
-    assert host_misfits(new_7b(), runtime(**{"nvidia.com/gpu": "2", "memory": "180Gi"}), "cuda") == []
+    assert lacking_host_memory(new_7b(), runtime(**{"nvidia.com/gpu": "2", "memory": "180Gi"}), "cuda") == []
     assert (
-        host_misfits(new_7b(checkpoint={"async": False}), runtime(**{"nvidia.com/gpu": "2", "memory": "98Gi"}), "")
+        lacking_host_memory(
+            new_7b(checkpoint={"async": False}), runtime(**{"nvidia.com/gpu": "2", "memory": "98Gi"}), ""
+        )
         == []
     )
 
 
 def test_what_is_not_known_is_not_refused() -> None:
     spec = new_7b()
-    assert host_misfits(spec, runtime(**{"nvidia.com/gpu": "2"}), "cuda") == []
-    assert host_misfits(spec, runtime(memory="1Gi"), "cpu") == []
+    assert lacking_host_memory(spec, runtime(**{"nvidia.com/gpu": "2"}), "cuda") == []
+    assert lacking_host_memory(spec, runtime(memory="1Gi"), "cpu") == []
     other = spec.model_copy(update={"model": Model.from_json_object({"from": {"uri": "file:///m"}})})
-    assert host_misfits(other, runtime(**{"nvidia.com/gpu": "2", "memory": "1Gi"}), "cuda") == []
+    assert lacking_host_memory(other, runtime(**{"nvidia.com/gpu": "2", "memory": "1Gi"}), "cuda") == []
 
 
 def documents(folder: str) -> list[dict[str, Any]]:
@@ -109,6 +111,6 @@ def test_every_sample_fits_the_runtime_that_it_names() -> None:
     for job in jobs:
         reference = job.spec.runtime_ref
         named = runtimes[reference.kind, reference.name]
-        assert misfits(job.spec.parallelism, named, reference.name) == []
-        assert host_misfits(job.spec, named, reference.name) == []
+        assert lacking_accelerators(job.spec.parallelism, named, reference.name) == []
+        assert lacking_host_memory(job.spec, named, reference.name) == []
         assert accelerators(named) is not None, "the samples are for GPUs"
