@@ -90,7 +90,7 @@ class ModelReference(ApiModel):
     cel_rules = URI_RULES
 
     uri: Uri
-    """hf:// pvc:// file:// s3://"""
+    """hf:// pvc:// file:// s3://: a folder as transformers saves it, or one GGUF file (Llama, Qwen2, Qwen3)."""
     revision: str | None = Field(default=None, max_length=128, pattern=REVISION)
     """Commit of a hub model; pin it."""
 

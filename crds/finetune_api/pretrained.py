@@ -1,14 +1,16 @@
-"""What the folder of a pretrained model says of it, read without loading it, and which settings do not fit it."""
+"""What the files of a pretrained model say of it, read without loading it, and which settings do not fit it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
+from finetune_api.gguf_file import GgufError, is_gguf, read_gguf
+from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import LINEAR_LAYERS
 from finetune_api.problems import Problem
@@ -58,6 +60,8 @@ class PretrainedModel:
     """Rows of the embedding matrix."""
     tokens: tuple[str, ...] = ()
     """Of its tokenizer, by number, added ones included."""
+    unreadable: tuple[str, ...] = ()
+    """Why this version cannot read its file; of a GGUF file."""
 
     @property
     def linear_layers(self) -> tuple[str, ...] | None:
@@ -65,23 +69,49 @@ class PretrainedModel:
         return LAYERS.get(self.architecture or "")
 
 
-def read_pretrained(folder: Path, *, and_tokenizer: bool = False) -> PretrainedModel | None:
-    """What the files of a model folder say, or None if it has no readable config.json.
+def read_pretrained(path: Path, *, and_tokenizer: bool = False) -> PretrainedModel | None:
+    """What the files of a model say, or None if it has no readable config.json.
 
     Args:
-        folder: as transformers saves a model.
+        path: of a folder as transformers saves a model, or of one GGUF file.
         and_tokenizer: also read tokenizer.json, which takes up to half a second.
     """
-    config = _read_object(folder / "config.json")
+    if is_gguf(path):
+        return _read_gguf_model(path)
+    config = read_config(path)
     if config is None:
         return None
+    return _model_of_config(config, _tokens(_read_object(path / "tokenizer.json") or {}) if and_tokenizer else ())
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """The config.json of a model's folder, or what it would be for a GGUF file; None if there is none to read."""
+    if not is_gguf(path):
+        return _read_object(path / "config.json")
+    try:
+        return config_of_gguf(read_gguf(path))
+    except (OSError, GgufError):
+        return None
+
+
+def _read_gguf_model(path: Path) -> PretrainedModel | None:
+    try:
+        file = read_gguf(path)
+    except GgufError as error:
+        return PretrainedModel(unreadable=(str(error),))
+    except OSError:
+        return None
+    return replace(_model_of_config(config_of_gguf(file), tokens_of_gguf(file)), unreadable=tuple(unreadable(file)))
+
+
+def _model_of_config(config: Mapping[str, Any], tokens: tuple[str, ...]) -> PretrainedModel:
     text = config.get("text_config")
     sizes = text if isinstance(text, dict) else config
     return PretrainedModel(
         architecture=str(config["model_type"]) if "model_type" in config else None,
         context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
         embeddings=_size(sizes, "vocab_size"),
-        tokens=_tokens(_read_object(folder / "tokenizer.json") or {}) if and_tokenizer else (),
+        tokens=tokens,
     )
 
 
@@ -127,12 +157,21 @@ def fit_to_context(spec: FineTuneJobSpec, context_length: int | None) -> FineTun
 
 def conflicts_with_model(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
     """Settings of `spec` that the pretrained model which it starts from cannot have; as far as its files say."""
-    return [
+    return list(_unreadable_file(model)) or [
         *_too_long(spec, model),
         *_undivided(spec, model),
         *_unknown_targets(spec, model),
         *_too_many_tokens(model),
     ]
+
+
+def _unreadable_file(model: PretrainedModel) -> Iterator[Problem]:
+    for reason in model.unreadable:
+        yield Problem(
+            "spec.model.from.uri",
+            f"this GGUF file cannot be read: {reason}. Give the model as a folder with config.json and safetensors",
+            "ModelNotReadable",
+        )
 
 
 def _batches(spec: FineTuneJobSpec) -> Iterator[tuple[str, Batch]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
 from finetune_api.model import LINEAR_LAYERS, Model, ScratchModel, TrainTokenizer
-from finetune_api.pretrained import LAYERS
+from finetune_api.pretrained import LAYERS, read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,10 @@ def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:
     )
 
 
-def shape_of_model_folder(folder: Path) -> TransformerShape | None:
-    """Sizes of a model on disk, or None where they are not known without loading it."""
+def shape_of_model(path: Path) -> TransformerShape | None:
+    """Sizes of a model on disk, a folder or a GGUF file; None where they are not known without loading it."""
+    config = read_config(path)
     try:
-        return shape_of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return shape_of_config(config) if config is not None else None
+    except (ValueError, KeyError, TypeError):
         return None

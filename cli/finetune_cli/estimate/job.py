@@ -15,7 +15,7 @@ from finetune_api.model import LINEAR_LAYERS
 from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
 from finetune_api.training import Batch, KeptActivations
-from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_new_model
+from finetune_api.transformer import TransformerShape, shape_of_model, shape_of_new_model
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.steps import step_notes
 from finetune_cli.local_manifest import local_model_folder
@@ -144,7 +144,7 @@ def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
     if spec.model.scratch is not None:
         return shape_of_new_model(spec.model)
     folder = local_model_folder(spec)
-    return shape_of_model_folder(folder) if folder is not None else None
+    return shape_of_model(folder) if folder is not None else None
 
 
 def _stage(

@@ -43,7 +43,7 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
     newest, models = newest_model(plan, workspace), models_of_job(plan, workspace)
     named = plan.spec.evaluate.baseline.model if plan.spec.evaluate else None
     if named is not None:
-        return Comparison(newest, referenced_model(named, "spec.evaluate.baseline.model"))
+        return Comparison(newest, referenced_model(named, "spec.evaluate.baseline.model", workspace))
     if len(models) > 1:
         return Comparison(newest, models[-2])
     is_trained = plan.spec.model.from_ is None

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_api.common import ModelReference
+from finetune_api.gguf_file import is_gguf
 from finetune_api.plan import Plan
 from finetune_api.stages import PIPELINE, model_stages
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.workspace.storage import model_folder
+from finetune_trainer.models.gguf import gguf_folder
+from finetune_trainer.workspace.storage import local_path, model_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def models_of_job(plan: Plan, workspace: Path) -> list[ModelChoice]:
         BadConfiguration: if spec.model.from leads nowhere.
     """
     given = plan.spec.model.from_
-    original = [] if given is None else [referenced_model(given, "spec.model.from")]
+    original = [] if given is None else [referenced_model(given, "spec.model.from", workspace)]
     trained = [
         ModelChoice(PIPELINE[stage].result, plan.inputs[stage], workspace / plan.inputs[stage], f"the {stage} stage")
         for stage in model_stages()
@@ -58,10 +60,15 @@ def newest_model(plan: Plan, workspace: Path) -> ModelChoice:
     return models[-1]
 
 
-def referenced_model(reference: ModelReference, field: str) -> ModelChoice:
-    """The model that a field of the spec names.
+def referenced_model(reference: ModelReference, field: str, workspace: Path) -> ModelChoice:
+    """The model that a field of the spec names; that of a GGUF file becomes a folder in the workspace.
 
     Raises:
         BadConfiguration: if it leads nowhere.
     """
-    return ModelChoice(reference.uri, reference.uri, model_folder(reference.uri, f"{field}.uri"), field)
+    path = local_path(reference.uri, f"{field}.uri")
+    if is_gguf(path):
+        folder = gguf_folder(path, f"{field}.uri", workspace)
+    else:
+        folder = model_folder(reference.uri, f"{field}.uri")
+    return ModelChoice(reference.uri, reference.uri, folder, field)

@@ -11,7 +11,7 @@ from finetune_api.adapt import Adapt
 from finetune_api.registries import METHODS
 from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_api.training import Curriculum
-from finetune_api.transformer import shape_of_model_folder
+from finetune_api.transformer import shape_of_model
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageOutcome:
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     tokenizer = data.tokenizer()
     is_adapter = METHODS[adapt.method].adapter
-    shape = shape_of_model_folder(base.folder)
+    shape = shape_of_model(base.folder)
     check_host_memory(context, shape)
     training = training_shape(context, shape, adapt.lora if is_adapter else None)
     choice = fit_batch(context, adapt.batch, training)

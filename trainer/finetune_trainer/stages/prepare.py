@@ -37,7 +37,7 @@ def run(context: StageContext) -> StageOutcome:
     began = time.monotonic()
     plan, data = context.plan, context.plan.spec.data
     artifact = artifact_path(plan)
-    pretrained = _pretrained_tokenizer(plan.spec)
+    pretrained = _pretrained_tokenizer(plan.spec, context.workspace)
     digests = source_digests(plan)
     with (
         write_artifact(context.workspace, artifact, plan, digests) as folder,
@@ -76,7 +76,7 @@ def _report(context: StageContext, *, phase: Phase | None = None, step: int | No
         raise Preempted(None, "stopped on request; prepare starts anew")
 
 
-def _pretrained_tokenizer(spec: FineTuneJobSpec) -> PreTrainedTokenizerFast | None:
+def _pretrained_tokenizer(spec: FineTuneJobSpec, workspace: Path) -> PreTrainedTokenizerFast | None:
     """The tokenizer of the pretrained model, if there is one; settings that do not fit the model are refused here.
 
     That is first of all: later stages would find the same, after hours.
@@ -85,7 +85,7 @@ def _pretrained_tokenizer(spec: FineTuneJobSpec) -> PreTrainedTokenizerFast | No
         return None
     from finetune_trainer.models import check_pretrained, referenced_model  # they import torch
 
-    base = referenced_model(spec.model.from_, "spec.model.from")
+    base = referenced_model(spec.model.from_, "spec.model.from", workspace)
     tokenizer = check_pretrained(spec, base)
     if spec.adapt is not None:
         from finetune_trainer.methods import find_method

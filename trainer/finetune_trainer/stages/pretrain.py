@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.figures import count
 from finetune_api.training import Pretrain
-from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_scratch
+from finetune_api.transformer import TransformerShape, shape_of_model, shape_of_scratch
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
@@ -119,7 +119,7 @@ def _shape(context: StageContext, tokens: int) -> TransformerShape | None:
     scratch = context.plan.spec.model.scratch
     if scratch is not None:
         return shape_of_scratch(scratch, tokens)
-    return shape_of_model_folder(newest_model(context.plan, context.workspace).folder)
+    return shape_of_model(newest_model(context.plan, context.workspace).folder)
 
 
 def _artifact_dtype(context: StageContext) -> torch.dtype:

@@ -42,7 +42,7 @@ def model_folder(uri: str, field: str) -> Path:
         raise BadConfiguration(
             "ModelNotFound",
             f"{field}: {folder} is not a model folder: it has no config.json",
-            "Name a folder with config.json, model.safetensors and the tokenizer's files.",
+            "Name a folder with config.json, model.safetensors and the tokenizer's files, or one GGUF file.",
         )
     for path in sorted(folder.iterdir()):
         if path.is_file() and not os.access(path, os.R_OK):
