@@ -14,7 +14,10 @@ from finetune_api.job import FineTuneJob
 from finetune_api.stages import model_stages
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
+from finetune_cli.segments import segments_view
 from finetune_cli.stopped import print_stopped, stopped_lines
+from finetune_cli.translating import choose_direction
+from finetune_cli.workspace import find_run, name_of_run
 
 
 def print_outcome(job: dict[str, Any], workspace: Path, folder: Path, manifest: Path, code: CliExitCode) -> None:
@@ -27,6 +30,9 @@ def print_outcome(job: dict[str, Any], workspace: Path, folder: Path, manifest: 
         return
     if status.evaluation is not None:
         console.print()
+        if (segments := segments_view(status.evaluation, workspace)) is not None:
+            console.print(segments)
+            console.print()
         console.print(score_table(status.evaluation))
         console.print(Text(status.evaluation.verdict, style="bold"))
         console.print(f"Report: {folder / 'reports' / 'report.html'}", soft_wrap=True)
@@ -36,6 +42,8 @@ def print_outcome(job: dict[str, Any], workspace: Path, folder: Path, manifest: 
         console.print(f"Succeeded. Results: {folder}", soft_wrap=True)
     if code is CliExitCode.SUCCEEDED and (model := _trained_model(status)) is not None:
         _print_model(console, workspace / model)
+        if choose_direction(ended.spec) is not None:
+            console.print(Text(f"  {_command(folder)} < text", style="dim"), soft_wrap=True)
 
 
 def _trained_model(status: FineTuneJobStatus) -> str | None:
@@ -52,6 +60,14 @@ def _print_model(console: Console, folder: Path) -> None:
         f"tokenizer = AutoTokenizer.from_pretrained({str(folder)!r})",
     ):
         console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
+
+
+def _command(folder: Path) -> str:
+    """The command that translates with the run in `folder`."""
+    name = name_of_run(folder)
+    if name is not None and find_run(name) == folder.resolve():
+        return f"finetune translate {name}"
+    return f"finetune translate --workspace {shlex.quote(str(folder))}"
 
 
 def _print_failure(console: Console, status: FineTuneJobStatus, folder: Path, manifest: Path) -> None:

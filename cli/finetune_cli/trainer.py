@@ -6,7 +6,20 @@ import re
 from collections.abc import Iterator
 from importlib import metadata
 
+from finetune_cli.refusal import refuse
+
 PACKAGE = "finetune-operator"
+
+
+def refuse_without_trainer(what: str) -> None:
+    """Refuse where the trainer is not installed; `what` this installation cannot do then."""
+    if missing := missing_packages():
+        refuse(
+            [
+                f"this installation cannot {what}: it has no {', '.join(missing)}",
+                "Install the extra `trainer`: make install in a checkout, pip install 'FILE.whl[trainer]' of a wheel",
+            ]
+        )
 
 
 def missing_packages() -> list[str]:

@@ -33,12 +33,17 @@ def workspace_of(job: Object, option: Path | None) -> Path:
     if found is None:
         missing = f"spec.lineage.parent: no run of {parent} under {RUNS.resolve()}"
         refuse([f"{missing}. Run it first, or give the folder of its run with --workspace"])
-    return found.parent.parent if found.parent.name == VARIANTS_FOLDER else found
+    return root_of(found)
 
 
 def folder_of(job: Object, workspace: Path) -> Path:
     """Where a job's own files are: the workspace, or `jobs/<name>` in it if the job has a parent."""
     return workspace if _parent_of(job) is None else workspace / VARIANTS_FOLDER / str(job["metadata"]["name"])
+
+
+def root_of(folder: Path) -> Path:
+    """The workspace that a run's own folder is in: where paths of artifacts begin."""
+    return folder.parent.parent if folder.parent.name == VARIANTS_FOLDER else folder
 
 
 def _parent_of(job: Object) -> str | None:

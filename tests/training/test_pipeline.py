@@ -210,6 +210,8 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     folder = finished.resolve() / "runs/tiny/models/adapt"
     assert f"Model: {folder} (a Hugging Face folder)" in out
     assert AutoModelForCausalLM.from_pretrained(folder) is not None
+    assert "  finetune translate tiny < text\n" in out
+    assert "en-es zero-shot, the first 3 of 40 segments\n" in out
     code, out, _ = finish(start("run", "job.yaml", "--output", "json", folder=finished))
     assert code == 0
     *changes, last = [json.loads(line) for line in out.splitlines()]
@@ -217,6 +219,23 @@ def test_one_manifest_runs_the_whole_pipeline_and_a_second_run_is_a_no_op(
     code, out, _ = finish(start("report", "tiny", folder=finished))
     assert code == 0
     assert "chrF++" in out
+
+
+@pytest.mark.parametrize("shots", [0, 1])
+def test_the_model_of_a_run_translates_lines_as_its_evaluation_did(shots: int, finished: Path) -> None:
+    with (finished / f"runs/tiny/reports/en-es.{shots}shot.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    text = "".join(f"{row['source']}\n" for row in rows[:20]) + "\n"
+    command = [str(FINETUNE), "translate", "tiny", *(["--shots", "0"] if shots == 0 else [])]
+    result = subprocess.run(
+        command, cwd=finished, input=text.encode(), capture_output=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    assert (result.returncode, result.stderr.decode()) == (0, "")
+    *answers, last, end = result.stdout.decode().split("\n")
+    assert (last, end) == ("", "")
+    assert len(answers) == 20
+    # Sums of another batch differ in their last bits, and may decide between two tokens that are alike to the model.
+    assert sum(answer == row["hypothesis"] for answer, row in zip(answers, rows, strict=False)) >= 18
 
 
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (rank \d )?(?!(WARNING|ERROR|CRITICAL) )\S.*")

@@ -31,18 +31,11 @@ def run(
     from finetune_cli.manifest import load_manifest
     from finetune_cli.outcome import print_outcome
     from finetune_cli.output import write_json
-    from finetune_cli.refusal import refuse
-    from finetune_cli.trainer import missing_packages
+    from finetune_cli.trainer import refuse_without_trainer
     from finetune_cli.workspace import folder_of, make_workspace, workspace_of
 
     loaded = load_manifest(manifest, check_files=True)
-    if missing := missing_packages():
-        refuse(
-            [
-                f"this installation cannot train: it has no {', '.join(missing)}",
-                "Install the extra `trainer`: make install in a checkout, pip install 'FILE.whl[trainer]' of a wheel",
-            ]
-        )
+    refuse_without_trainer("train")
     place = workspace_of(loaded.job, workspace)
     parents = check_parent(loaded.job, place)
     folder = folder_of(loaded.job, place)

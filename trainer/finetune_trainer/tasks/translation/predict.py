@@ -19,25 +19,43 @@ _SPARE = 16
 """Tokens: short sources may have longer translations."""
 
 
+Pair = tuple[str, str]
+"""A source and its translation."""
+
+
 def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
     """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
-    model, tokenizer = system.model, system.tokenizer
-    prompt = create_prompt(test_set.template, tokenizer, test_set.direction)
-    limits = DecodingLimits(
-        stop_ids=frozenset(int(i) for i in prompt.stop_ids),
-        max_new_tokens=test_set.task.max_new_tokens,
-        context_length=int(getattr(model.config, "max_position_embeddings", None) or _UNLIMITED),
-    )
-    prompts, without_example = _build_prompts(prompt, tokenizer, test_set, shots, limits)
-    by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
-    decoded = system.ranks.map(
-        lambda share: greedy_decode(model, share, limits, system.batch_size, system.on_batch),
-        [prompts[i] for i in by_length],
-    )
-    texts = [""] * len(prompts)
-    for row, output in zip(by_length, decoded, strict=True):
-        texts[row] = _text(tokenizer, output)
-    return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
+    translator = Translator(system, test_set.template, test_set.direction, test_set.task.max_new_tokens)
+    examples = None if shots == 0 or test_set.examples is None else test_set.examples.pairs
+    return translator.translate(test_set.sources, examples)
+
+
+class Translator:
+    """One system, one direction."""
+
+    def __init__(self, system: System, template: str, direction: str, max_new_tokens: int) -> None:
+        """`direction` is source first; `max_new_tokens` is for each text."""
+        self._system = system
+        self._prompt = create_prompt(template, system.tokenizer, direction)
+        self._limits = DecodingLimits(
+            stop_ids=frozenset(int(i) for i in self._prompt.stop_ids),
+            max_new_tokens=max_new_tokens,
+            context_length=int(getattr(system.model.config, "max_position_embeddings", None) or _UNLIMITED),
+        )
+
+    def translate(self, sources: Sequence[str], examples: Sequence[Pair | None] | None = None) -> Predictions:
+        """Translate texts, each after its example if it has one; a collective, as `translate`."""
+        system, limits = self._system, self._limits
+        prompts, without_example = _build_prompts(self._prompt, system.tokenizer, sources, examples, limits)
+        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
+        decoded = system.ranks.map(
+            lambda share: greedy_decode(system.model, share, limits, system.batch_size, system.on_batch),
+            [prompts[i] for i in by_length],
+        )
+        texts = [""] * len(prompts)
+        for row, output in zip(by_length, decoded, strict=True):
+            texts[row] = _text(system.tokenizer, output)
+        return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
 
 
 def _notes(without_example: int, without_room: int) -> list[str]:
@@ -52,19 +70,17 @@ def _notes(without_example: int, without_room: int) -> list[str]:
 def _build_prompts(
     prompt: Prompt,
     tokenizer: PreTrainedTokenizerBase,
-    test_set: TranslationTestSet,
-    shots: int,
+    texts: Sequence[str],
+    examples: Sequence[Pair | None] | None,
     limits: DecodingLimits,
 ) -> tuple[list[TokenIds], int]:
     """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
-    sources = _encode(tokenizer, test_set.sources)
+    sources = _encode(tokenizer, texts)
     prompts = [prompt.prompt(tokens) for tokens in sources]
-    if shots == 0 or test_set.examples is None:
-        return prompts, 0
-    matched = [(row, pair) for row, pair in enumerate(test_set.examples.pairs) if pair is not None]
-    examples = zip(*(_encode(tokenizer, [pair[side] for _, pair in matched]) for side in (0, 1)), strict=True)
+    matched = [(row, pair) for row, pair in enumerate(examples or ()) if pair is not None]
+    encoded = zip(*(_encode(tokenizer, [pair[side] for _, pair in matched]) for side in (0, 1)), strict=True)
     too_long = 0
-    for (row, _), example in zip(matched, examples, strict=True):
+    for (row, _), example in zip(matched, encoded, strict=True):
         longer = prompt.prompt(sources[row], example)
         needed = min(limits.max_new_tokens, 2 * len(sources[row]) + _SPARE)
         if limits.room(len(longer)) >= needed:

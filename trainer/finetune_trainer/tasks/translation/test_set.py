@@ -75,7 +75,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         )
     rows = fixed_sample(split.keys, task.max_segments)
     sources, references = (_lines(split.text(language), rows) for language in languages)
-    pool = _example_pool(spec, data, source, languages)
+    pool = example_pool(spec, data, source, languages)
     learn_from = [split.text(language) for language in languages] if pool is None else pool
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
     examples = None
@@ -86,7 +86,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
                 f"{field}.shots has 1, but no Train source holds {' and '.join(languages)} to take examples from",
                 "use shots: [0], or add a Parallel source with role: Train in these languages",
             )
-        examples = _find_examples(pool, sources, prompts.retrieval)
+        examples = ExampleIndex(pool, prompts.retrieval).find(sources)
     return TranslationTestSet(
         task=task,
         direction=direction,
@@ -104,7 +104,7 @@ def _lines(texts: Sequence[str], rows: npt.NDArray[np.int64]) -> list[str]:
     return [one_line(texts[int(row)]) for row in rows]
 
 
-def _example_pool(
+def example_pool(
     spec: FineTuneJobSpec, data: PreparedData, source: DataSource, languages: tuple[str, str]
 ) -> Sequence[Sequence[str]] | None:
     """Both sides of the training split to take examples from.
@@ -137,9 +137,20 @@ def _columns(source: DataSource, languages: tuple[str, str]) -> tuple[str, str] 
     return next(iter(sorted(orders, key=lambda columns: columns != languages)), None)
 
 
-def _find_examples(pool: Sequence[Sequence[str]], sources: Sequence[str], retrieval: Retrieval) -> Examples:
-    """Always by the source side: who has the target side to compare already has the reference."""
-    index = FuzzyIndex.build(pool[0], retrieval)
-    matches = index.search(sources, exclude_self=False)
-    pairs = [(one_line(pool[0][row]), one_line(pool[1][row])) if row >= 0 else None for row in matches.rows.tolist()]
-    return Examples(pairs, np.asarray(matches.similarity, np.float32))
+class ExampleIndex:
+    """Finds the pair of the training split to put before a source.
+
+    Always by the source side: who has the target side to compare already has the reference.
+    """
+
+    def __init__(self, pool: Sequence[Sequence[str]], retrieval: Retrieval) -> None:
+        """`pool` is both sides of the training split, source first."""
+        self._pool = pool
+        self._index = FuzzyIndex.build(pool[0], retrieval)
+
+    def find(self, sources: Sequence[str]) -> Examples:
+        """The best match of each source."""
+        matches = self._index.search(sources, exclude_self=False)
+        first, second = self._pool
+        pairs = [(one_line(first[row]), one_line(second[row])) if row >= 0 else None for row in matches.rows.tolist()]
+        return Examples(pairs, np.asarray(matches.similarity, np.float32))
