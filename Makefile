@@ -17,18 +17,23 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench gpu gpu-bundle tools cluster image clean
+.PHONY: help install demo demo-pretrain corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench gpu gpu-bundle tools cluster image clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Build .venv with finetune and finetune-trainer in it (6 GB)
 
-demo: $(STAMP) corpora ## Run the quickstart: prepare, pre-train, adapt, evaluate, report (about 5 minutes)
+demo: $(STAMP) corpora ## Adapt a pretrained model of 135M parameters to software localisation (about 10 minutes)
+	@$(BIN)/python manifests/fetch.py model
+	@$(BIN)/finetune run manifests/demo/job.yaml
+
+demo-pretrain: $(STAMP) corpora ## Train a small model from nothing, adapt it, evaluate, report (about 5 minutes)
 	@$(BIN)/finetune run manifests/quickstart/job.yaml
 
-corpora: $(STAMP) ## Fetch the corpora of the quickstart
-	@$(BIN)/python manifests/quickstart/fetch_corpora.py
+# What both demos read.
+corpora: $(STAMP)
+	@$(BIN)/python manifests/fetch.py corpora
 
 test: $(STAMP) ## Run every check and test (REQUIRE_ALL=1: a tier that cannot run is a failure)
 	@$(BIN)/python tests/tiers.py lint unit training cluster chart monitoring node $(if $(REQUIRE_ALL),--require-all)
