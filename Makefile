@@ -24,7 +24,7 @@ help: ## Show this list
 
 install: $(STAMP) ## Build .venv with finetune and finetune-trainer in it (6 GB)
 
-demo: $(STAMP) corpora ## Adapt a pretrained model of 135M parameters to software localisation (about 10 minutes)
+demo: $(STAMP) corpora ## Adapt a pretrained model of 135M parameters to software localisation (under 10 minutes)
 	@$(BIN)/python manifests/fetch.py model
 	@$(BIN)/finetune run manifests/demo/job.yaml
 
