@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from finetune_api.common import ModelReference
 from finetune_api.gguf_file import GgufError, read_gguf
 from finetune_api.job import FineTuneJob
-from finetune_api.pretrained import PretrainedModel, misfits, read_pretrained
+from finetune_api.pretrained import PretrainedModel, conflicts_with_model, read_pretrained
 from finetune_api.transformer import shape_of_model
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import gguf as converter
@@ -152,6 +152,5 @@ def refusals(file: Path) -> list[str]:
     }
     model = read_pretrained(file)
     assert model is not None
-    return [
-        p.message for p in misfits(FineTuneJob.from_json_object({"metadata": {"name": "x"}, "spec": spec}).spec, model)
-    ]
+    job = FineTuneJob.from_json_object({"metadata": {"name": "tiny"}, "spec": spec})
+    return [problem.message for problem in conflicts_with_model(job.spec, model)]

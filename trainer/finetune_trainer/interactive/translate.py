@@ -21,7 +21,7 @@ from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.errors import BadConfiguration, BadData, StageFailure
-from finetune_trainer.pod.environment import set_defaults
+from finetune_trainer.pod.environment import set_defaults, share_cores
 from finetune_trainer.pod.logs import take_over_libraries
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def parse_request(arguments: Sequence[str] | None) -> Request:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Translate until standard input ends; returns the exit code of the command."""
     request = parse_request(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
     set_defaults()
+    share_cores(nodes=1, processes=1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(capture=True)
     try:
@@ -157,16 +157,15 @@ def _load_system(request: Request, spec: FineTuneJobSpec) -> System:
 
     from finetune_trainer.devices import rank_device
     from finetune_trainer.distributed import Ranks
-    from finetune_trainer.models import check_fit, load_model, load_tokenizer, wants_bf16
+    from finetune_trainer.models import Placement, check_fit, load_model, load_tokenizer, wants_bf16
     from finetune_trainer.tasks.interface import System
 
     take_over_libraries()
     device = rank_device(0, 1)
     dtype = torch.bfloat16 if wants_bf16(spec.parallelism.precision, device) else torch.float32
     tokenizer = load_tokenizer(request.model, "the run's model")
-    model = load_model(request.model, "the run's model", dtype=dtype)
+    model = load_model(request.model, "the run's model", placement=Placement(dtype, device))
     check_fit(model, tokenizer)
-    model.to(device)  # type: ignore[arg-type]
     return System(model.eval(), tokenizer, Ranks(), request.batch_size)
 
 
