@@ -53,6 +53,16 @@ class Task(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RivalType(Entry):
+    """A system that the job's model is compared with, beside its baseline."""
+
+    needs: Literal["model", "hypotheses", ""] = ""
+    """Field of the rival that must be given."""
+    tasks: tuple[str, ...] = ("Translation",)
+    """Task types that it can answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Entry):
     """A score of a task."""
 
@@ -211,6 +221,13 @@ asked for reaches BLEU 4.1. chrF stays at 15, for in Chinese and Japanese its sc
 edits as the reference has words, so writing anew is no more work. The others depend on the questions, the classes or
 the tokenizer.
 """
+
+RIVALS: Mapping[str, RivalType] = {
+    "Model": RivalType(implementation=".model:open_model", needs="model"),
+    "Hypotheses": RivalType(implementation=".hypotheses:open_hypotheses", needs="hypotheses"),
+    "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
+}
+"""Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
 
 TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:History")}
 """Where curves go, in `finetune_trainer.run.trackers`; no field of the API names them."""

@@ -16,6 +16,7 @@ from finetune_api.registries import (
     METRICS,
     OBJECTIVES,
     PROMPTS,
+    RIVALS,
     SOURCE_FORMATS,
     STORES,
     TASKS,
@@ -93,10 +94,13 @@ def _may_be_on_hub(source: DataSource) -> bool:
 def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     baseline = spec.evaluate.baseline.model if spec.evaluate else None
     encoder = spec.adapt.prompts.retrieval.encoder if spec.adapt else None
+    rivals = (spec.evaluate.rivals if spec.evaluate else None) or []
     for field, reference in (
         ("model.from", spec.model.from_),
         ("evaluate.baseline.model", baseline),
         ("adapt.prompts.retrieval.encoder", encoder),
+        *((f"evaluate.rivals[{i}].model", rival.model) for i, rival in enumerate(rivals)),
+        *((f"evaluate.rivals[{i}].base", rival.base) for i, rival in enumerate(rivals)),
     ):
         if reference is not None:
             yield from _store(f"{field}.uri", reference.uri, "the model")
@@ -151,6 +155,12 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             instead = f"use {_either(counted)}" if counted else "use a metric"
             what = f"{need.diagnostic} of {types[need.task]}"
             yield _problem(f"evaluate.gate.require[{index}].diagnostic", what, instead)
+    for index, rival in enumerate(evaluate.rivals or ()):
+        field = f"evaluate.rivals[{index}]"
+        if rival.type is not None:
+            yield from _name(f"{field}.type", rival.type, RIVALS)
+        for place, hypotheses in enumerate(rival.hypotheses or ()):
+            yield from _store(f"{field}.hypotheses[{place}].uri", hypotheses.uri, "the hypotheses")
     yield from _flags(
         (
             (

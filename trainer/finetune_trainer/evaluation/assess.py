@@ -9,11 +9,11 @@ import numpy as np
 
 from finetune_api.evaluate import Significance
 from finetune_api.registries import TASKS
-from finetune_api.report import TaskReport
+from finetune_api.report import RivalReport, TaskReport
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
-from finetune_trainer.evaluation.scores import score_metrics
+from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import Statistics, create_metric
 from finetune_trainer.tasks import TestSet, find_task
 
@@ -54,6 +54,7 @@ def assess(
     baseline: SystemOutputs | None,
     significance: Significance,
     hypotheses_path: str,
+    rivals: Mapping[str, SystemOutputs] | None = None,
 ) -> TaskReport:
     """Scores, diagnostics, buckets and examples. Pure."""
     settings, task = test_set.task, find_task(test_set.task.type)
@@ -65,6 +66,14 @@ def assess(
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],
     )
+    rivals = rivals or {}
+    scores, against = score_systems(
+        _asked(test_set, model),
+        None if baseline is None else _asked(test_set, baseline),
+        {name: _asked(test_set, rival) for name, rival in rivals.items()},
+        test_set.language,
+        significance,
+    )
     return TaskReport(
         name=settings.name,
         type=settings.type,
@@ -72,12 +81,11 @@ def assess(
         shots=shots,
         segments=len(test_set.sources),
         hypotheses=hypotheses_path,
-        scores=score_metrics(
-            _asked(test_set, model),
-            None if baseline is None else _asked(test_set, baseline),
-            test_set.language,
-            significance,
-        ),
+        scores=scores,
+        rivals=[
+            RivalReport(name=name, scores=against[name], diagnostics=task.diagnose(test_set, rival.texts))
+            for name, rival in rivals.items()
+        ],
         diagnostics=task.diagnose(test_set, model.texts),
         baseline_diagnostics=None if baseline is None else task.diagnose(test_set, baseline.texts),
         buckets={

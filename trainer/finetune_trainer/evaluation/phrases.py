@@ -93,6 +93,24 @@ def contradictions(tasks: Sequence[TaskReport]) -> str:
     return f" {listed(found[:_MOST])} {_verb(found, 'contradict')}." if found else ""
 
 
+def against_rivals(tasks: Sequence[TaskReport]) -> str:
+    """Such as: Against agency: worse in every test. Against paste: better zero-shot and not different one-shot."""
+    names = dict.fromkeys(rival.name for task in tasks for rival in task.rivals)
+    return "".join(f" Against {name}: {_against(name, tasks)}." for name in list(names)[:_MOST])
+
+
+def _against(name: str, tasks: Sequence[TaskReport]) -> str:
+    leads = [(task, rival.scores[0]) for task in tasks for rival in task.rivals if rival.name == name]
+    verdicts = [_RELATION[score.verdict or "NoDifference"] for _, score in leads]
+    if len(leads) == 1:
+        ((task, score),) = leads
+        return f"{verdicts[0]} ({score.metric} {score.score:.1f} against {task.scores[0].score:.1f})"
+    if len(set(verdicts)) == 1:
+        return f"{verdicts[0]} in every test"
+    parts = [f"{verdict} {label(task, tasks)}" for (task, _), verdict in zip(leads, verdicts, strict=True)]
+    return listed(parts[:_MOST]) + (" and more in the table" if len(parts) > _MOST else "")
+
+
 _MOST = 4
 
 

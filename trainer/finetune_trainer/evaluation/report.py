@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from finetune_api.evaluate import Evaluate
 from finetune_api.plan import Plan
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_trainer.context import StageContext
-from finetune_trainer.evaluation.answers import SystemAnswers, count_answers, task_keys
+from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.gate import check_gate
@@ -34,16 +34,15 @@ class Evaluated:
     baseline: SystemAnswers | None
     notes: list[str]
     """Known before anything was answered."""
+    rivals: list[SystemAnswers] = field(default_factory=list)
+    """Other systems."""
+    decoded: int = 0
+    """Segments that models answered, of all systems."""
 
     @property
     def systems(self) -> list[SystemAnswers]:
         """Those there are, the model first."""
-        return [self.model] if self.baseline is None else [self.model, self.baseline]
-
-    @property
-    def answers(self) -> int:
-        """Of all systems."""
-        return count_answers(self.test_sets) * len(self.systems)
+        return [self.model, *([] if self.baseline is None else [self.baseline]), *self.rivals]
 
 
 def make_report(
@@ -77,6 +76,7 @@ def make_report(
         notes=[*note_too_few_resamples(concluded.tasks, settings.significance), *_notes(plan, evaluated)],
         model=model,
         baseline=None if baseline is None else baseline.description,
+        rivals=[rival.description for rival in evaluated.rivals],
         tasks=concluded.tasks,
         gate=gate,
         cost=stage_costs(plan, manifests),
@@ -90,7 +90,8 @@ def make_report(
 def _task_report(settings: Evaluate, test_set: TestSet, shots: int, evaluated: Evaluated, tsv_path: str) -> TaskReport:
     key = (test_set.task.name, shots)
     baseline = None if evaluated.baseline is None else evaluated.baseline.outputs[key]
-    return assess(test_set, shots, evaluated.model.outputs[key], baseline, settings.significance, tsv_path)
+    rivals = {rival.description.name: rival.outputs[key] for rival in evaluated.rivals if key in rival.outputs}
+    return assess(test_set, shots, evaluated.model.outputs[key], baseline, settings.significance, tsv_path, rivals)
 
 
 def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
@@ -112,9 +113,9 @@ def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:
     decoding = sum(system.seconds for system in evaluated.systems)
     cost = {
         "evaluate.seconds": seconds,
-        "evaluate.translations": float(evaluated.answers),
+        "evaluate.translations": float(evaluated.decoded),
         "evaluate.decodingSeconds": decoding,
     }
     if decoding > 0:
-        cost["evaluate.translationsPerSecond"] = evaluated.answers / decoding
+        cost["evaluate.translationsPerSecond"] = evaluated.decoded / decoding
     return cost

@@ -8,6 +8,7 @@ from finetune_api.report import Finding, GateResult, Outcome, TaskReport
 from finetune_trainer.evaluation.findings import of_test
 from finetune_trainer.evaluation.outcome import Conclusion
 from finetune_trainer.evaluation.phrases import (
+    against_rivals,
     beside,
     both_unusable,
     brief,
@@ -34,6 +35,7 @@ def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None)
         sentence = _one_test(called, tasks[0], findings)
     else:
         sentence = _several_tests(called, tasks, findings, concluded.outcome)
+    sentence += against_rivals(tasks)
     if gate is None:
         return sentence
     failed = sum(not check.passed for check in gate.checks)

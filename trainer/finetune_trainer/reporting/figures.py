@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from finetune_api.figures import p_text, signed
-from finetune_api.report import Score
+from finetune_api.report import RivalScore, Score
 
 VERDICT_MARKS = {"Better": "▲", "Worse": "▼", "NoDifference": "="}
 VERDICT_WORDS = {"Better": "better", "Worse": "worse", "NoDifference": "no difference"}
 UNUSABLE_MARK, WARNING_MARK = "✖", "⚠"
 
 
-def difference_cell(score: Score) -> str:
+def difference_cell(score: Score | RivalScore) -> str:
     """`+12.85 (+11.50 to +14.20)`: the difference and its 95 % interval."""
     if score.delta_low is None or score.delta_high is None:
         return signed(score.delta)

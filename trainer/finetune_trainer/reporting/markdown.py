@@ -15,6 +15,8 @@ from finetune_trainer.reporting.sections import (
     diagnostics_table,
     finding_lines,
     repeat_commands,
+    rival_lines,
+    rivals_table,
     significance_test,
 )
 
@@ -31,8 +33,10 @@ def render_markdown(report: EvaluationReport) -> str:
     blocks.append(
         f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
         f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
-        f"{f' {significance_test(report)}.' if report.baseline else ''}"
+        f"{f' {significance_test(report)}.' if report.baseline or report.rivals else ''}"
     )
+    if report.rivals:
+        blocks.append("Rivals:\n\n" + "\n".join(f"- {_escape(line)}" for line in rival_lines(report)))
     if report.gate is not None:
         blocks.append("## Gate")
         rows = [[c.requirement, "met" if c.passed else "**not met**", c.detail] for c in report.gate.checks]
@@ -58,6 +62,8 @@ def _task(task: TaskReport) -> list[str]:
         "Signature",
     ]
     blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
+    against = rivals_table([task])
+    blocks += [] if against is None else ["### Against rivals", _table(against)]
     blocks.append(_table(diagnostics_table(task)))
     for title, table in bucket_tables(task):
         blocks += [f"### {title}", _table(table)]

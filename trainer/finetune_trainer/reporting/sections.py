@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_api.figures import duration
+from finetune_api.figures import duration, shots_name
 from finetune_api.registries import DIAGNOSTICS
-from finetune_api.report import EvaluationReport, TaskReport
+from finetune_api.report import EvaluationReport, ModelDescription, TaskReport
 from finetune_trainer.metrics import create_metric
-from finetune_trainer.reporting.figures import UNUSABLE_MARK, WARNING_MARK, number
+from finetune_trainer.reporting.figures import (
+    UNUSABLE_MARK,
+    VERDICT_MARKS,
+    VERDICT_WORDS,
+    WARNING_MARK,
+    difference_cell,
+    number,
+    p_cell,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +47,50 @@ def finding_lines(report: EvaluationReport) -> list[str]:
 
 def significance_test(report: EvaluationReport) -> str:
     """How the p-values came about."""
-    count = sum(score.p_value is not None for task in report.tasks for score in task.scores)
+    count = sum(len(task.p_values) for task in report.tasks)
     return f"p: paired bootstrap (Koehn 2004), two-sided, corrected for {count} comparisons (Holm 1979)"
+
+
+def rivals_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What the model gains over each rival in each of some tests; None where there are no rivals."""
+    rows = [
+        [
+            rival.name,
+            shots_name(task.shots),
+            score.metric,
+            f"{score.score:.2f}",
+            f"{score.low:.2f} to {score.high:.2f}",
+            f"{own.score:.2f}",
+            f"{VERDICT_MARKS[score.verdict]} {VERDICT_WORDS[score.verdict]}" if score.verdict else "–",
+            difference_cell(score),
+            p_cell(score.p_adjusted),
+        ]
+        for name in dict.fromkeys(rival.name for task in tasks for rival in task.rivals)
+        for task in tasks
+        for rival in task.rivals
+        if rival.name == name
+        for own, score in zip(task.scores, rival.scores, strict=True)
+    ]
+    header = ["Rival", "Prompt", "Metric", "Rival's score", "95 % interval", "Model", "Model is", "Difference", "p"]
+    return Table(header, rows) if rows else None
+
+
+def rival_lines(report: EvaluationReport) -> list[str]:
+    """What each rival is: `paste: the target of the most similar training pair`."""
+    return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]
+
+
+def _rival(rival: ModelDescription) -> str:
+    if rival.type == "FuzzyMatch":
+        return "the target of the most similar training pair, unchanged"
+    size = f", {rival.parameters:,} parameters" if rival.parameters else ""
+    return f"{'hypotheses of ' if rival.type == 'Hypotheses' else ''}{rival.path}{size}"
 
 
 def diagnostics_table(task: TaskReport) -> Table:
     """One row per way to fail."""
-    systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
+    rivals = [(rival.name, rival.diagnostics) for rival in task.rivals]
+    systems = [("Baseline", task.baseline_diagnostics), *rivals, ("Model", task.diagnostics)]
     shown = [(name, values) for name, values in systems if values is not None]
     rows = [
         [

@@ -62,7 +62,7 @@ def run(context: StageContext) -> StageOutcome:
             )
             for source in data.sources
         }
-        write_index(folder, data.sources, sizes, tokenizer)
+        write_index(folder, staged, sizes, tokenizer)
         write_report(folder, sources_report(staged, sizes, tokens, digests, folder))
     seconds = time.monotonic() - began
     summary = summary_figures(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}

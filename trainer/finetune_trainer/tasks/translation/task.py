@@ -39,6 +39,11 @@ class TranslationTask(Task[TranslationTestSet]):
         """See Task."""
         return translate(system, test_set, shots)
 
+    def nearest_answers(self, test_set: TranslationTestSet) -> list[str | None]:
+        """See Task: the target of each fuzzy match."""
+        pairs = [None] * len(test_set.sources) if test_set.examples is None else test_set.examples.pairs
+        return [None if pair is None else pair[1] for pair in pairs]
+
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
         unit = unit_of(test_set.language)
