@@ -135,16 +135,23 @@ class Rival(ApiModel):
 
 
 class Significance(ApiModel):
-    """Significance test against the baseline."""
+    """Significance test against the baseline and rivals."""
 
-    method: Literal["PairedBootstrap"] = "PairedBootstrap"
-    """Koehn 2004."""
+    method: Literal["PairedBootstrap", "ApproximateRandomisation"] = "PairedBootstrap"
+    """PairedBootstrap (Koehn 2004) resamples segments; ApproximateRandomisation (Riezler and Maxwell 2005) swaps the
+    outputs of the two systems. Intervals are the bootstrap's in either case."""
     samples: int = Field(default=1000, ge=100, le=100_000)
-    """Resamples of the test set. The smallest p is 2 / (samples + 1), times the comparisons of the report."""
+    """Resamples, or trials. The smallest p is 2 / (samples + 1) of the bootstrap and 1 / (samples + 1) of
+    randomisation, times the comparisons of the report."""
     level: Ratio = 0.05
     """Two-sided p-value, after Holm's correction for all comparisons of the report, below which a difference counts."""
     seed: int = Field(default=12345, ge=0, le=2**31 - 1)
     """Seed of the resampling."""
+
+    @property
+    def smallest_p_value(self) -> float:
+        """Of a difference that no resample, or no trial, contradicts."""
+        return (2 if self.method == "PairedBootstrap" else 1) / (self.samples + 1)
 
 
 class Bias(ApiModel):

@@ -12,7 +12,7 @@ from finetune_trainer.evaluation.rivals.interface import OnBatch, OpenRival
 from finetune_trainer.tasks import Predictions, TestSet
 
 
-def open_parrot(context: StageContext, rival: Rival, field: str, test_sets: Sequence[TestSet]) -> OpenRival:  # noqa: ARG001
+def open_parrot(context: StageContext, rival: Rival, field: str, test_sets: Sequence[TestSet]) -> OpenRival:
     description = ModelDescription(name=rival.name, path="", type=rival.kind)
 
     def answer(_: OnBatch) -> SystemAnswers:

@@ -157,6 +157,8 @@ def test_too_few_resamples_for_the_family_are_told() -> None:
     assert "too few for 32 comparisons" in note
     assert "samples to 2,000 or more" in note
     assert note_too_few_resamples([task] * 4, Significance(samples=2000)) == []
+    randomised = Significance(method="ApproximateRandomisation", samples=100)
+    assert "100 trials are too few for 8 comparisons" in note_too_few_resamples([task], randomised)[0]
 
 
 def test_the_level_decides() -> None:

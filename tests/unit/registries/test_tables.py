@@ -33,7 +33,7 @@ HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "next_token", "pairs"},
     "prompts": {"languages", "segments"},
-    "metrics": {"bootstrap"},
+    "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""
 

@@ -9,7 +9,6 @@ from typing import TypeVar
 from finetune_api.evaluate import Significance
 from finetune_api.registries import METRICS
 from finetune_api.report import RivalScore, Score, TaskReport, Verdict
-from finetune_trainer.metrics.bootstrap import smallest_p_value
 
 Compared = TypeVar("Compared", Score, RivalScore)
 
@@ -65,11 +64,13 @@ def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
 def note_too_few_resamples(tasks: Sequence[TaskReport], significance: Significance) -> list[str]:
     """A note where no difference, however clear, can count: the smallest p there is, times the family, is too large."""
     family = sum(len(task.p_values) for task in tasks)
-    if family * smallest_p_value(significance.samples) < significance.level or significance.level == 0:
+    smallest = significance.smallest_p_value
+    if family * smallest < significance.level or significance.level == 0:
         return []
-    needed = math.ceil(2 * family / significance.level / 1000) * 1000
+    needed = math.ceil(smallest * (significance.samples + 1) * family / significance.level / 1000) * 1000
+    called = "resamples" if significance.method == "PairedBootstrap" else "trials"
     note = (
-        f"{significance.samples:,} resamples are too few for {family} comparisons at p < {significance.level:g}: no "
+        f"{significance.samples:,} {called} are too few for {family} comparisons at p < {significance.level:g}: no "
         f"difference can count. Set spec.evaluate.significance.samples to {needed:,} or more."
     )
     return [note]

@@ -30,6 +30,10 @@ class Table:
 
 
 _MOST_ITEMS = 8
+_TESTS = {
+    "PairedBootstrap": "paired bootstrap (Koehn 2004)",
+    "ApproximateRandomisation": "approximate randomisation (Riezler and Maxwell 2005)",
+}
 
 
 def tone(report: EvaluationReport) -> str:
@@ -48,7 +52,8 @@ def finding_lines(report: EvaluationReport) -> list[str]:
 def significance_test(report: EvaluationReport) -> str:
     """How the p-values came about."""
     count = sum(len(task.p_values) for task in report.tasks)
-    return f"p: paired bootstrap (Koehn 2004), two-sided, corrected for {count} comparisons (Holm 1979)"
+    method = report.spec.get("evaluate", {}).get("significance", {}).get("method", "PairedBootstrap")
+    return f"p: {_TESTS[method]}, two-sided, corrected for {count} comparisons (Holm 1979)"
 
 
 def rivals_table(tasks: Sequence[TaskReport]) -> Table | None:
