@@ -13,11 +13,14 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric as SacrebleuMetric
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import Result, _paired_ar_test, _paired_bs_test
 
 from finetune_api.evaluate import Significance
@@ -63,7 +66,7 @@ def theirs(method: str, statistics: list[dict[str, Statistics]], samples: int) -
         def __getattr__(self, name: str) -> object:
             return getattr(self._metric, name)
 
-    metrics = {name: Ready(name) for name in OWN}
+    metrics: Any = {name: Ready(name) for name in OWN}
     before = {
         name: (
             statistics[1][name].tolist(),
@@ -86,12 +89,12 @@ def main(segments: int = 10_000, samples: int = 1_000) -> None:
     print("|---|---|---|---|---|")
     for method in METHODS:
         settings = Significance(samples=samples, method=method)  # type: ignore[arg-type]
-        own_seconds, (scores, _) = timed(lambda s=settings: score_systems(*statistics, {}, "en", s))  # type: ignore[misc]
-        their_seconds, results = timed(lambda m=method: theirs(m, statistics, samples))  # type: ignore[misc]
+        own_seconds, (scores, _) = timed(partial(score_systems, statistics[0], statistics[1], {}, "en", settings))
+        their_seconds, results = timed(partial(theirs, method, statistics, samples))
         if method == "PairedBootstrap":
-            gaps = [abs((score.high - score.low) / 2 - results[score.metric].ci) for score in scores]
+            gaps = [abs((score.high - score.low) / 2 - (results[score.metric].ci or 0.0)) for score in scores]
         else:
-            gaps = [abs((score.p_value or 0) - results[score.metric].p_value) for score in scores]
+            gaps = [abs((score.p_value or 0) - (results[score.metric].p_value or 0.0)) for score in scores]
         times = their_seconds / own_seconds
         print(f"| {method} | {their_seconds:.2f} | {own_seconds:.2f} | {times:.1f} | {np.max(gaps):.2g} |")
 

@@ -84,6 +84,8 @@ FAILING: list[Case] = [
     ("must leave at least a tenth", {"data.split": {"validation": 0.5, "test": 0.5}}, "spec.data.split"),
     ("names of sources must be unique", {"data.sources.1.name": "ui"}, "spec.data.sources|[0].name,[1].name"),
     ("must have role Train", {"data.sources.0.role": "Test", "data.sources.1.role": "Test"}, "spec.data.sources"),
+    ("must have role Train", {"data.sources.0.role": "Test", "data.sources.1.role": "Validation", "adapt": NOT_GIVEN},
+     "spec.data.sources"),
     ("needs tokens, seconds or both", {"pretrain.budget": {}}, "spec.pretrain.budget"),
     ("needs directions", {"pretrain.objectives.1.directions": NOT_GIVEN}, "spec.pretrain.objectives[1].directions"),
     ("belong to Translation", {"pretrain.objectives.0.directions": ["en-es"]},

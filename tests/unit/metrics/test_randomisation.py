@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.significance import PairedTest
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+from sacrebleu.significance import PairedTest, Result
 
 from finetune_api.evaluate import Significance
 from finetune_trainer.evaluation.scores import score_systems
@@ -33,6 +35,7 @@ def test_p_values_are_those_of_sacrebleu(damaged: float, baseline_damaged: float
     scores, rivals = score_systems(statistics[0], statistics[1], {"again": statistics[1]}, "es", settings)
     for score, rival in zip(scores, rivals["again"], strict=True):
         result = theirs[NAMES[score.metric]][1]
+        assert isinstance(result, Result)
         assert score.score == pytest.approx(result.score)
         assert score.p_value == rival.p_value == pytest.approx(result.p_value, abs=1e-12)
 
