@@ -176,10 +176,10 @@ class GateRequirement(ApiModel):
         CelRule(
             rule=(
                 "has(self.metric) || (!self.atLeastBaseline && !self.betterThanBaseline && !has(self.betterThan) && "
-                "!has(self.notWorseThan))"
+                "!has(self.notWorseThan) && !has(self.atMostWorseBy))"
             ),
             message=(
-                "atLeastBaseline, betterThanBaseline, betterThan and notWorseThan are for metrics; "
+                "atLeastBaseline, betterThanBaseline, betterThan, notWorseThan and atMostWorseBy are for metrics; "
                 "give a diagnostic a maximum"
             ),
         ),
@@ -206,6 +206,9 @@ class GateRequirement(ApiModel):
     """Must be significantly better than this rival; `baseline` is the baseline."""
     not_worse_than: Name | None = None
     """Must not be significantly worse than this rival; `baseline` is the baseline."""
+    at_most_worse_by: float | None = Field(default=None, ge=0.0, le=10_000.0)
+    """Must not be worse than the baseline by more than this, in the metric's unit, even at the worse end of the
+    difference's 95 % interval: how much may be forgotten."""
     minimum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
     """Score must reach this (TER: must not exceed it); a diagnostic must not be below it."""
     maximum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)

@@ -18,7 +18,7 @@ METRIC_WITHOUT_WORDS = "MetricWithoutWords"
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_examples(spec)]
+    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_examples(spec), *_texts(spec)]
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
@@ -91,3 +91,14 @@ def _examples(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
     trained = [s.languages for s in spec.data.sources if s.role == "Train" and s.type == "Parallel"]
     return any(all(matching_codes(language, of_source) for language in languages) for of_source in trained)
+
+
+def _texts(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Language modelling is tested on running text."""
+    types = {source.name: source.type for source in spec.data.sources}
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        if task.type == "LanguageModelling" and types.get(task.source, "Text") != "Text":
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].source",
+                f"'{task.source}' is {types[task.source]}: a LanguageModelling task needs a source of type Text",
+            )

@@ -50,6 +50,12 @@ class Task(Entry):
     """Row of METRICS that chooses the segments that are shown."""
     diagnostics: tuple[str, ...] = ()
     """Ways to fail that its evaluation counts; rows of DIAGNOSTICS."""
+    trains: bool = True
+    """Whether a model can be adapted to it; else it is a test only."""
+    has_shots: bool = True
+    """Whether its prompts have examples."""
+    leads: bool = True
+    """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,8 @@ class Metric(Entry):
     tasks: tuple[str, ...]
     """Task types that it fits."""
     lower_is_better: bool = False
+    digits: int = 2
+    """After the point, in tables; sentences have one less."""
     unusable_at: float | None = None
     """At this score, or a worse one, no reader is served; None where nobody can say for all languages and data."""
 
@@ -219,6 +227,13 @@ TASKS: Mapping[str, Task] = {
             "tagsLost",
         ),
     ),
+    "LanguageModelling": Task(
+        implementation=".language_modelling:LanguageModellingTask",
+        segment_metric="BitsPerByte",
+        trains=False,
+        has_shots=False,
+        leads=False,
+    ),
     "Generation": Task(),
     "QuestionAnswering": Task(),
     "Classification": Task(),
@@ -230,6 +245,9 @@ METRICS: Mapping[str, Metric] = {
     "chrF++": Metric(implementation=".sacrebleu:ChrFPlusPlus", tasks=("Translation",), unusable_at=15.0),
     "chrF": Metric(implementation=".sacrebleu:ChrF", tasks=("Translation",), unusable_at=15.0),
     "TER": Metric(implementation=".sacrebleu:Ter", tasks=("Translation",), lower_is_better=True, unusable_at=100.0),
+    "BitsPerByte": Metric(
+        implementation=".bits_per_byte:BitsPerByte", tasks=("LanguageModelling",), lower_is_better=True, digits=4
+    ),
     "EM": Metric(tasks=("QuestionAnswering",)),
     "F1": Metric(tasks=("QuestionAnswering", "Classification")),
     "Accuracy": Metric(tasks=("Classification",)),
@@ -246,7 +264,7 @@ the tokenizer.
 """
 
 RIVALS: Mapping[str, RivalType] = {
-    "Model": RivalType(implementation=".model:open_model", needs="model"),
+    "Model": RivalType(implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling")),
     "Hypotheses": RivalType(implementation=".hypotheses:open_hypotheses", needs="hypotheses"),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }

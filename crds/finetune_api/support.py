@@ -128,6 +128,9 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
         return
     yield from _name("adapt.method", adapt.method, METHODS)
     yield from _name("adapt.task.type", adapt.task.type, TASKS)
+    if not TASKS[adapt.task.type].trains:
+        usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
+        yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
     yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
     yield from _flags(
         (
@@ -145,7 +148,7 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
-        yield from _shots(f"{field}.shots", task.shots)
+        yield from _shots(f"{field}.shots", task.shots, most=1 if TASKS[task.type].has_shots else 0)
         for place, metric in enumerate(task.metrics):
             yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}
@@ -174,10 +177,11 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     )
 
 
-def _shots(field: str, shots: Sequence[int]) -> Iterator[Problem]:
-    return _flags(
-        (shot not in (0, 1), f"{field}[{i}]", "more than one shot", "use 0 and 1") for i, shot in enumerate(shots)
+def _shots(field: str, shots: Sequence[int], most: int = 1) -> Iterator[Problem]:
+    what, instead = (
+        ("more than one shot", "use 0 and 1") if most else ("an example in the prompt of this task", "use 0")
     )
+    return _flags((not 0 <= shot <= most, f"{field}[{i}]", what, instead) for i, shot in enumerate(shots))
 
 
 def _metric(field: str, metric: str, task: str) -> Iterator[Problem]:

@@ -56,6 +56,14 @@ def make_plan(
         ranks,
         evaluate={"tasks": [TASK | (task or {})], "batchSize": 16, **changes},
     )
+    general = {
+        "name": "general",
+        "type": "Text",
+        "languages": ["en"],
+        "uri": str(workspace / "general.txt"),
+        "role": "Test",
+    }
+    spec["data"]["sources"].append(general)
     return prepared.make_plan(
         workspace,
         stage,
@@ -70,6 +78,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with prepared data, a random model, and one that has learnt a little to translate."""
     workspace = tmp_path_factory.mktemp("template")
     write_tsv(workspace / "ui.tsv", 800)
+    (workspace / "general.txt").write_text("".join(f"Rain fell on town {i}.\n" for i in range(40)), "utf-8")
     prepare.run(StageContext.single(make_plan(workspace, "prepare")))
     data = PreparedData.open(workspace, DATA)
     tokenizer = data.tokenizer()
@@ -272,6 +281,33 @@ def test_rivals_of_every_kind_stand_beside_the_baseline(workspace: Path) -> None
     before = input_digests(plan, workspace)
     (workspace / "agency.es").write_text("otro\n" * 6, "utf-8")
     assert input_digests(plan, workspace) != before
+
+
+def test_what_was_forgotten_is_measured_on_general_text(workspace: Path) -> None:
+    changes: dict[str, Any] = {
+        "gate": {"require": [{"metric": "BitsPerByte", "task": "general", "atMostWorseBy": 50.0}]},
+    }
+    general = {
+        "name": "general", "type": "LanguageModelling", "source": "general", "direction": None, "shots": [0],
+        "metrics": ["BitsPerByte"], "maxSegments": 20,
+    }  # fmt: skip
+    plan = make_plan(workspace, task=general, **changes)
+    evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    (task,) = report.tasks
+    (score,) = task.scores
+    assert (score.metric, task.segments, task.diagnostics) == ("BitsPerByte", 20, {})
+    lines = (workspace / "reports/general.0shot.tsv").read_text("utf-8").splitlines()[1:]
+    costs = [[float(word) for word in line.split("\t")[2].split() if word[0].isdigit()] for line in lines]
+    assert score.score == pytest.approx(sum(bits for bits, _ in costs) / sum(size for _, size in costs), rel=1e-3)
+    assert score.baseline is not None
+    assert score.verdict == ("Worse" if score.score > score.baseline else "Better")
+    assert score.low < score.score < score.high
+    worst = [example.score for example in task.worst]
+    assert worst == sorted(worst, reverse=True)
+    assert report.gate is not None
+    assert report.gate.passed
+    assert f"{score.score:.4f}" in (workspace / "reports/report.html").read_text("utf-8")
 
 
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:

@@ -69,7 +69,9 @@ def answer_all(
                 predictions = task.predict(system, test_set, key[1])
                 answers.seconds += time.monotonic() - started
                 answers.notes += [f"{key[0]} ({key[1]}-shot), {choice.name} model: {n}" for n in predictions.notes]
-                statistics = task_statistics(test_set, predictions.texts, context.ranks)
+                statistics = predictions.statistics
+                if statistics is None:
+                    statistics = task_statistics(test_set, predictions.texts, context.ranks)
                 answers.outputs[key] = SystemOutputs(predictions.texts, statistics)
         del system
         gc.collect()

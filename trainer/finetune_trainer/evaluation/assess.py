@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finetune_api.evaluate import Significance
-from finetune_api.registries import TASKS
+from finetune_api.registries import METRICS, TASKS
 from finetune_api.report import RivalReport, TaskReport
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.evaluation.buckets import score_buckets
@@ -65,6 +65,7 @@ def assess(
         create_metric(shown_by, test_set.language),
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],
+        lower_is_better=METRICS[shown_by].lower_is_better,
     )
     rivals = rivals or {}
     scores, against = score_systems(

@@ -20,12 +20,12 @@ def refuse_empty_requirements(gate: Gate | None) -> None:
         BadConfiguration: with the field path.
     """
     for index, need in enumerate(gate.require if gate else []):
-        compares = need.must_beat or need.must_hold
+        compares = need.must_beat or need.must_hold or need.at_most_worse_by is not None
         if not compares and need.minimum is None and need.maximum is None:
             raise BadConfiguration(
                 "EmptyRequirement",
                 f"spec.evaluate.gate.require[{index}] requires nothing of {need.name} of {need.task}",
-                "give atLeastBaseline, betterThanBaseline, betterThan, notWorseThan or minimum"
+                "give atLeastBaseline, betterThanBaseline, betterThan, notWorseThan, atMostWorseBy or minimum"
                 if need.metric
                 else "give minimum, maximum or both",
             )
@@ -77,6 +77,10 @@ def _check_score(need: GateRequirement, metric: str, task: TaskReport | None) ->
         words.append(f"{'at most' if lower_is_better else 'at least'} {need.minimum:g}")
         met = score is not None and (score.score <= need.minimum if lower_is_better else score.score >= need.minimum)
         failures += [] if met else [words[-1]]
+    if need.at_most_worse_by is not None:
+        words.append(f"at most {need.at_most_worse_by:g} worse than the baseline")
+        loss = _largest_loss(score, lower_is_better=lower_is_better)
+        failures += [] if loss is not None and loss <= need.at_most_worse_by else [words[-1]]
     details = []
     for relation, accepted, systems in (
         ("better than", ("Better",), need.must_beat),
@@ -89,6 +93,13 @@ def _check_score(need: GateRequirement, metric: str, task: TaskReport | None) ->
             details.append(_detail(score, system, other))
     detail = "; ".join(dict.fromkeys(details)) or _detail(score, BASELINE, score)
     return GateCheck(requirement=_requirement(need, metric, words), passed=not failures, detail=detail[:256])
+
+
+def _largest_loss(score: Score | None, *, lower_is_better: bool) -> float | None:
+    """Against the baseline, at the worse end of the interval; None where there is none."""
+    if score is None or score.delta_low is None or score.delta_high is None:
+        return None
+    return score.delta_high if lower_is_better else -score.delta_low
 
 
 def _of_rival(task: TaskReport | None, name: str, metric: str) -> RivalScore | None:
@@ -118,7 +129,8 @@ def _detail(score: Score | None, system: str, other: Score | RivalScore | None) 
         return "this was not scored"
     if other is None or other.p_adjusted is None:
         missing = "there is no baseline to compare with" if system == BASELINE else f"{system} did not answer this test"
-        return f"{score.score:.2f}; {missing}"
+        return f"{score.score:.{METRICS[score.metric].digits}f}; {missing}"
     before = other.score if isinstance(other, RivalScore) else other.baseline
     named = "" if system == BASELINE else f" of {system}"
-    return f"{score.score:.2f} against {before:.2f}{named}, {p_text(other.p_adjusted)}"
+    digits = METRICS[score.metric].digits
+    return f"{score.score:.{digits}f} against {before:.{digits}f}{named}, {p_text(other.p_adjusted)}"

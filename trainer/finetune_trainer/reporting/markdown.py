@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from finetune_api.figures import shots_name
 from finetune_api.registries import TASKS
 from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
-from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell
+from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell, score_cell, segment_score
 from finetune_trainer.reporting.sections import (
     Table,
     bucket_tables,
@@ -64,7 +64,7 @@ def _task(task: TaskReport) -> list[str]:
     blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
     against = rivals_table([task])
     blocks += [] if against is None else ["### Against rivals", _table(against)]
-    blocks.append(_table(diagnostics_table(task)))
+    blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
     for title, table in bucket_tables(task):
         blocks += [f"### {title}", _table(table)]
     for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
@@ -80,9 +80,9 @@ def _task(task: TaskReport) -> list[str]:
 def _score_row(score: Score) -> list[str]:
     return [
         score.metric,
-        "–" if score.baseline is None else f"{score.baseline:.2f}",
-        f"**{score.score:.2f}**",
-        f"{score.low:.2f} to {score.high:.2f}",
+        score_cell(score.baseline, score.metric),
+        f"**{score_cell(score.score, score.metric)}**",
+        f"{score_cell(score.low, score.metric)} to {score_cell(score.high, score.metric)}",
         difference_cell(score),
         p_cell(score.p_adjusted),
         p_cell(score.p_value),
@@ -93,7 +93,7 @@ def _score_row(score: Score) -> list[str]:
 
 def _example(example: SegmentExample, metric: str) -> str:
     lines = [
-        f"- {metric} {example.baseline_score:.0f} → {example.score:.0f}",
+        f"- {metric} {segment_score(example.baseline_score, metric)} → {segment_score(example.score, metric)}",
         f"  - source: {_escape(example.source)}",
         f"  - reference: {_escape(example.reference)}",
         f"  - baseline: {_escape(example.baseline) or '(empty)'}",

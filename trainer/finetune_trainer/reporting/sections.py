@@ -18,6 +18,7 @@ from finetune_trainer.reporting.figures import (
     difference_cell,
     number,
     p_cell,
+    score_cell,
 )
 
 
@@ -63,9 +64,9 @@ def rivals_table(tasks: Sequence[TaskReport]) -> Table | None:
             rival.name,
             shots_name(task.shots),
             score.metric,
-            f"{score.score:.2f}",
-            f"{score.low:.2f} to {score.high:.2f}",
-            f"{own.score:.2f}",
+            score_cell(score.score, score.metric),
+            f"{score_cell(score.low, score.metric)} to {score_cell(score.high, score.metric)}",
+            score_cell(own.score, score.metric),
             f"{VERDICT_MARKS[score.verdict]} {VERDICT_WORDS[score.verdict]}" if score.verdict else "–",
             difference_cell(score),
             p_cell(score.p_adjusted),

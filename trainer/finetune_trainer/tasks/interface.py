@@ -16,6 +16,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.distributed import Ranks
+from finetune_trainer.metrics import Statistics
 from finetune_trainer.objectives import ExampleSet
 
 
@@ -57,6 +58,8 @@ class Predictions:
     """One line each, in the order of the test set."""
     notes: list[str] = field(default_factory=list)
     """What the figures do not show: prompts that were shortened, outputs that found no room."""
+    statistics: Mapping[str, Statistics] | None = None
+    """By metric, (segments, K), of a task whose metrics are not computed from texts."""
 
 
 @dataclass(frozen=True, slots=True)
