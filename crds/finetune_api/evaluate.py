@@ -9,10 +9,11 @@ from pydantic import Field
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri
-from finetune_api.registries import DIAGNOSTICS, METRICS, RIVALS
+from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
 DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
+NoiseName = Annotated[str, OneOf(NOISES)]
 RivalTypeName = Annotated[str, OneOf(RIVALS)]
 
 BASELINE = "baseline"
@@ -44,6 +45,9 @@ class EvaluationTask(ApiModel):
     """0 = without example, 1 = with the best fuzzy match from the training split."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
     """What is computed; the first leads: the verdict is about it."""
+    robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
+    """Answer the same test again with noised sources, and tell what the first metric loses. Case: small letters alone;
+    Typos: a mistake in each tenth word; Diacritics: none."""
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
@@ -146,7 +150,7 @@ class Significance(ApiModel):
     level: Ratio = 0.05
     """Two-sided p-value, after Holm's correction for all comparisons of the report, below which a difference counts."""
     seed: int = Field(default=12345, ge=0, le=2**31 - 1)
-    """Seed of the resampling."""
+    """Seed of the resampling, and of noise."""
 
     @property
     def smallest_p_value(self) -> float:

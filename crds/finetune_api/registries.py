@@ -270,6 +270,13 @@ RIVALS: Mapping[str, RivalType] = {
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
 
+NOISES: Mapping[str, Entry] = {
+    "Case": Entry(implementation=".case:small_letters"),
+    "Typos": Entry(implementation=".typos:with_typos"),
+    "Diacritics": Entry(implementation=".diacritics:without_diacritics"),
+}
+"""What robustness is tested with, in `finetune_trainer.evaluation.noises`."""
+
 TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:History")}
 """Where curves go, in `finetune_trainer.run.trackers`; no field of the API names them."""
 

@@ -78,6 +78,34 @@ class RivalReport(ApiModel):
     """Its ways to fail."""
 
 
+class NoisedScore(ApiModel):
+    """The leading metric of the same test with noised sources."""
+
+    noise: str = Field(max_length=32)
+    """Case, Typos, Diacritics."""
+    changed: float = Field(ge=0.0, le=1.0)
+    """Share of the sources that the noise changed."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    metric: str = Field(max_length=32)
+    score: float
+    """Of the model, with noise."""
+    low: float
+    """Lower end of its 95 % bootstrap interval."""
+    high: float
+    """Upper end."""
+    delta: float
+    """Score with noise - score without."""
+    delta_low: float
+    """Lower end of the 95 % bootstrap interval of delta."""
+    delta_high: float
+    """Upper end."""
+    baseline: float | None = None
+    """Of the baseline, with noise."""
+    baseline_delta: float | None = None
+    """Of the baseline: score with noise - score without."""
+
+
 class Bucket(ApiModel):
     """Scores of a part of the test set."""
 
@@ -141,6 +169,8 @@ class TaskReport(ApiModel):
     diagnostics: dict[str, float] = Field(default_factory=dict)
     """Ways to fail by name: rows of `registries.DIAGNOSTICS` that the task counts."""
     baseline_diagnostics: dict[str, float] | None = None
+    robustness: list[NoisedScore] = Field(default_factory=list)
+    """The same test with noised sources."""
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
     most_improved: list[SegmentExample] = Field(default_factory=list)

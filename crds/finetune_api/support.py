@@ -149,6 +149,8 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
         yield from _shots(f"{field}.shots", task.shots, most=1 if TASKS[task.type].has_shots else 0)
+        if task.robustness and not TASKS[task.type].has_shots:
+            yield _problem(f"{field}.robustness", f"noise in {task.type}", "remove it")
         for place, metric in enumerate(task.metrics):
             yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}

@@ -310,6 +310,24 @@ def test_what_was_forgotten_is_measured_on_general_text(workspace: Path) -> None
     assert f"{score.score:.4f}" in (workspace / "reports/report.html").read_text("utf-8")
 
 
+def test_noise_in_the_sources_is_answered_beside_the_clean_test(workspace: Path) -> None:
+    plan = make_plan(workspace, task={"maxSegments": 8, "shots": [0], "robustness": ["Case", "Diacritics"]})
+    evaluate.run(StageContext.single(plan))
+    (task,) = read_report(workspace).tasks
+    case, diacritics = task.robustness
+    lines = [line.split("\t") for line in (workspace / case.hypotheses).read_text("utf-8").splitlines()[1:]]
+    assert case.hypotheses == "reports/en-es.case.0shot.tsv"
+    assert [line[0] for line in lines] == [source.lower() for source in read_tsv(workspace, 0)[0]]
+    score = sacrebleu.corpus_chrf([line[2] for line in lines], [[line[1] for line in lines]], word_order=2).score
+    assert case.score == pytest.approx(score)
+    assert case.delta == pytest.approx(case.score - task.scores[0].score)
+    assert case.baseline is not None
+    assert case.changed == 1.0
+    assert (diacritics.changed, diacritics.delta) == (0.0, 0.0)  # English has none
+    assert len(task.p_values) == 3
+    assert "With noised sources" in (workspace / "reports/report.html").read_text("utf-8")
+
+
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
     plan = make_plan(workspace)
     data = PreparedData.open(workspace, DATA)

@@ -25,6 +25,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "PROMPTS": ("prompts", registries.PROMPTS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
+    "NOISES": ("evaluation.noises", registries.NOISES),
     "RIVALS": ("evaluation.rivals", registries.RIVALS),
     "TRACKERS": ("run.trackers", registries.TRACKERS),
     "PIPELINE": ("stages", {str(name): stage for name, stage in PIPELINE.items()}),

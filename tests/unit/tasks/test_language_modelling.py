@@ -28,7 +28,8 @@ WORDS = {word: i for i, word in enumerate(["<s>", "</s>", "<unk>", *"abcdefghijk
 def tokenizer() -> PreTrainedTokenizerFast:
     core = Tokenizer(models.WordLevel(WORDS, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=core, **marks)  # type: ignore[no-untyped-call]
 
 
 TEXTS = ["a b c d e", "ñ", "p o n", "a b c d e f g h i j k l m n o p", "b"]

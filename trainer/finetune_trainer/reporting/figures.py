@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from finetune_api.figures import p_text, signed
 from finetune_api.registries import METRICS
-from finetune_api.report import RivalScore, Score
+from finetune_api.report import NoisedScore, RivalScore, Score
 
 VERDICT_MARKS = {"Better": "▲", "Worse": "▼", "NoDifference": "="}
 VERDICT_WORDS = {"Better": "better", "Worse": "worse", "NoDifference": "no difference"}
 UNUSABLE_MARK, WARNING_MARK = "✖", "⚠"
 
 
-def difference_cell(score: Score | RivalScore) -> str:
+def difference_cell(score: Score | RivalScore | NoisedScore) -> str:
     """`+12.85 (+11.50 to +14.20)`: the difference and its 95 % interval."""
     delta, low, high = (
         signed(value, METRICS[score.metric].digits) for value in (score.delta, score.delta_low, score.delta_high)

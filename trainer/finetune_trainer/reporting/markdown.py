@@ -17,6 +17,7 @@ from finetune_trainer.reporting.sections import (
     repeat_commands,
     rival_lines,
     rivals_table,
+    robustness_table,
     significance_test,
 )
 
@@ -64,6 +65,8 @@ def _task(task: TaskReport) -> list[str]:
     blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
     against = rivals_table([task])
     blocks += [] if against is None else ["### Against rivals", _table(against)]
+    noised = robustness_table([task])
+    blocks += [] if noised is None else ["### With noised sources", _table(noised)]
     blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
     for title, table in bucket_tables(task):
         blocks += [f"### {title}", _table(table)]

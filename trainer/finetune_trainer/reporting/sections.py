@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_api.figures import duration, shots_name
-from finetune_api.registries import DIAGNOSTICS
+from finetune_api.figures import duration, percent, shots_name, signed
+from finetune_api.registries import DIAGNOSTICS, METRICS
 from finetune_api.report import EvaluationReport, ModelDescription, TaskReport
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.figures import (
@@ -79,6 +79,32 @@ def rivals_table(tasks: Sequence[TaskReport]) -> Table | None:
     ]
     header = ["Rival", "Prompt", "Metric", "Rival's score", "95 % interval", "Model", "Model is", "Difference", "p"]
     return Table(header, rows) if rows else None
+
+
+def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What noise in the sources costs in each of some tests; None where nobody asked."""
+    noised = [(task, task.scores[0], score) for task in tasks for score in task.robustness]
+    if not noised:
+        return None
+    compared = any(score.baseline is not None for _, _, score in noised)
+    metric = noised[0][2].metric
+    baselines = ["Baseline, noised", "Baseline loses"] if compared else []
+    header = ["Noise", "Prompt", "Sources changed", *baselines, f"{metric}, clean", "Noised", "Difference"]
+    rows = []
+    for task, clean, score in noised:
+        before = [score_cell(score.baseline, metric), signed(score.baseline_delta, METRICS[metric].digits)]
+        rows.append(
+            [
+                score.noise,
+                shots_name(task.shots),
+                percent(score.changed),
+                *(before if compared else []),
+                score_cell(clean.score, metric),
+                score_cell(score.score, metric),
+                difference_cell(score),
+            ]
+        )
+    return Table(header, rows)
 
 
 def rival_lines(report: EvaluationReport) -> list[str]:

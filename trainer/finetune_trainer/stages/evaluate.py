@@ -15,6 +15,7 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
+from finetune_trainer.evaluation.noises import noised_test_sets
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
@@ -43,17 +44,20 @@ def run(context: StageContext) -> StageOutcome:
     test_sets = [find_task(task.type).test_set(plan.spec, data, i) for i, task in enumerate(settings.tasks)]
 
     rivals = open_rivals(context, settings.rivals or (), test_sets)
+    noised = noised_test_sets(test_sets, settings.significance.seed)
+    answered = [*test_sets, *(variant.test_set for variant in noised)]
 
-    decoded = count_answers(test_sets) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
+    decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
-    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, test_sets, on_batch)
-    model = answer_all(context, systems.model, test_sets, on_batch)
+    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, answered, on_batch)
+    model = answer_all(context, systems.model, answered, on_batch)
     evaluated = Evaluated(
         test_sets,
         model,
         baseline,
         [systems.note] if systems.note else [],
         [rival.answer(on_batch) for rival in rivals],
+        noised,
         decoded,
     )
 
@@ -89,7 +93,7 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
         if (path := workspace / artifact / HISTORY).is_file()
     }
     columns: dict[str, dict[str, list[str]]] = {}
-    for test_set in evaluated.test_sets:
+    for test_set in (*evaluated.test_sets, *(noised.test_set for noised in evaluated.noised)):
         for key in task_keys(test_set):
             texts = evaluated.model.outputs[key].texts
             before = [""] * len(texts) if evaluated.baseline is None else evaluated.baseline.outputs[key].texts
