@@ -123,8 +123,9 @@ class Rival(ApiModel):
     name: Name
     """What the report and the gate call it."""
     type: RivalTypeName | None = None
-    """Model: a causal language model with the job's prompts. Hypotheses: what a system answered elsewhere. FuzzyMatch:
-    the target of the most similar training pair, unchanged. Default: Model where a model is given, else Hypotheses."""
+    """Model: a causal language model with the job's prompts. EncoderDecoder: Marian, M2M100, NLLB or mBART, given the
+    source alone. Hypotheses: what a system answered elsewhere. FuzzyMatch: the target of the most similar training
+    pair, unchanged. Default: Model where a model is given, else Hypotheses."""
     model: ModelReference | None = None
     """Folder of a model, or of an adapter as PEFT saves it."""
     base: ModelReference | None = None

@@ -265,6 +265,7 @@ the tokenizer.
 
 RIVALS: Mapping[str, RivalType] = {
     "Model": RivalType(implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling")),
+    "EncoderDecoder": RivalType(implementation=".encoder_decoder:open_encoder_decoder", needs="model"),
     "Hypotheses": RivalType(implementation=".hypotheses:open_hypotheses", needs="hypotheses"),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }

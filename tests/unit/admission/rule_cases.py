@@ -129,7 +129,7 @@ FAILING: list[Case] = [
     ("a rival cannot be called baseline", {"evaluate.rivals.1": {"name": "baseline", "type": "FuzzyMatch"}},
      "spec.evaluate.rivals[1].name"),
     ("give the rival a model, hypotheses", {"evaluate.rivals.2": {"name": "other"}}, "spec.evaluate.rivals[2]"),
-    ("model is for rivals of type Model, which need it",
+    ("model is for rivals of type Model and EncoderDecoder, which need it",
      {"evaluate.rivals.1": {"name": "paste", "type": "FuzzyMatch", "model": {"uri": "file:///m"}},},
      "spec.evaluate.rivals[1].model"),
     ("hypotheses is for rivals of type Hypotheses, which need it",
