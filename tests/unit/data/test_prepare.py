@@ -282,6 +282,28 @@ def test_a_job_that_only_tests_needs_no_text_to_train_on(tmp_path: Path) -> None
     assert [a.places.tolist() for a in (by_row, by_segment, by_sample)] == [[3, 31], [3, 30], [0, 1]]
 
 
+def test_hypotheses_that_do_not_fit_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 200)
+    (tmp_path / "bench.tsv").write_text("".join(f"{en}\t{es}\n" for en, es in pairs(30, seed=5)), "utf-8")
+    (tmp_path / "agency.es").write_text("hola\n" * 29, "utf-8")
+    (tmp_path / "other.es").write_bytes(b"\xe9\n" * 30)
+    sources = [ui(tmp_path / "ui.tsv"), ui(tmp_path / "bench.tsv", name="bench", role="Test")]
+    evaluate = {
+        "tasks": [{"name": "en-es", "source": "bench", "direction": "en-es"}],
+        "rivals": [
+            {"name": name, "hypotheses": [{"task": "en-es", "uri": f"file://{tmp_path / name}.es"}]}
+            for name in ("agency", "other")
+        ],
+    }
+    given = plan(tmp_path, sources)
+    spec = FineTuneJobSpec.from_json_object(given.spec.to_json_object() | {"evaluate": evaluate})
+    with pytest.raises(BadData) as caught:
+        run(StageContext.single(given.model_copy(update={"spec": spec})))
+    for words in ("rivals[0].hypotheses[0].uri", "has 29 lines, task 'en-es' expects 30", "other.es:1 is not UTF-8"):
+        assert words in caught.value.message
+    assert not list(tmp_path.glob("data/*"))
+
+
 def test_what_looks_like_a_special_token_in_a_corpus_is_text(tmp_path: Path) -> None:
     lines = [f"{en} </s> <pad>\t{es} </s> <pad>\n" for en, es in pairs(60)]
     (tmp_path / "ui.tsv").write_text("".join(lines), encoding="utf-8")

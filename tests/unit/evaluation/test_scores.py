@@ -14,11 +14,11 @@ import pytest
 
 from finetune_api.evaluate import Significance
 from finetune_api.report import Score, TaskReport
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.evaluation.comparisons import holm, judge, judge_tasks, note_too_few_resamples
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.tsv import TSV_COLUMNS, write_tsv
-from finetune_trainer.tasks.translation.text import one_line
 from unit.evaluation.samples import corpus, damage
 
 METRICS = ["chrF++", "BLEU", "TER"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from finetune_trainer.metrics.bootstrap import Floats
+Floats = npt.NDArray[np.float64]
 
 _CHUNK_ELEMENTS = 8_000_000
 """Choices held at one time."""

@@ -88,7 +88,7 @@ def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
         return None
     compared = any(score.baseline is not None for _, _, score in noised)
     metric = noised[0][2].metric
-    baselines = ["Baseline, noised", "Baseline loses"] if compared else []
+    baselines = ["Baseline, noised", "Its difference"] if compared else []
     header = ["Noise", "Prompt", "Sources changed", *baselines, f"{metric}, clean", "Noised", "Difference"]
     rows = []
     for task, clean, score in noised:

@@ -16,13 +16,13 @@ from finetune_api.evaluate import Rival
 from finetune_api.languages import matching_codes
 from finetune_api.report import ModelDescription
 from finetune_trainer.context import StageContext
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import SystemAnswers, repeat_answers
 from finetune_trainer.evaluation.rivals.interface import OnBatch, OpenRival
 from finetune_trainer.models import ModelChoice, load_model, referenced_model
 from finetune_trainer.tasks import Predictions, TestSet
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
-from finetune_trainer.tasks.translation.text import one_line
 
 _BATCH = 32
 """Sources translated together where spec.evaluate.batchSize does not say."""

@@ -14,14 +14,14 @@ from finetune_api.evaluate import Evaluate, EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import canonical_language, same_language
-from finetune_trainer.data.alignment import find_alignments
+from finetune_trainer.data.hypotheses import alignments_of
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TestSet
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
-from finetune_trainer.tasks.translation.text import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         references=references,
         profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
         examples=examples,
-        alignments=find_alignments(split, rows, task.source, data.rows_read(task.source)),
+        alignments=alignments_of(task, data),
     )
 
 
