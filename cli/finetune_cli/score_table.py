@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
+from finetune_api.evaluation_summary import EvaluationSummary, RivalSummary, ScoreSummary
 from finetune_api.figures import p_text, shots_name, signed
+from finetune_api.registries import METRICS
+
+_ARROWS = {"Better": (" ▲", "green"), "Worse": (" ▼", "red"), "NoDifference": (" =", "dim")}
 
 
 def score_table(evaluation: EvaluationSummary) -> RenderableType:
@@ -29,7 +34,28 @@ def score_table(evaluation: EvaluationSummary) -> RenderableType:
             difference = (_difference(score), _p(score.p_adjusted)) if compared else ()
             table.add_row(prompt, score.metric, _cell(score), *difference)
         blocks.append(table)
+        blocks += _against_rivals(task, evaluation.rivals)
     return Group(*blocks)
+
+
+def _against_rivals(task: str, rivals: Sequence[RivalSummary]) -> list[Table]:
+    """One line a rival and shot count, by the first metric; none where there are no rivals."""
+    here = [rival for rival in rivals if rival.task == task]
+    if not here:
+        return []
+    table = Table(box=None, padding=(0, 3, 0, 0), title_justify="left")
+    for title in ("against", "", "", "difference (95 %)", "p"):
+        table.add_column(
+            title, style="bold" if title == "against" else "", justify="right" if title[:1] in "dp" else "left"
+        )
+    for rival in here:
+        digits = _digits(rival.metric)
+        scores = f"{rival.score:.{digits}f} → {rival.score + rival.delta:.{digits}f}"
+        cell = Text(scores).append(*_ARROWS[rival.verdict]) if rival.verdict else Text(scores)
+        delta, low, high = (signed(value, digits) for value in (rival.delta, rival.delta_low, rival.delta_high))
+        prompt = f"{shots_name(rival.shots)}  {rival.metric}"
+        table.add_row(rival.name, prompt, cell, f"{delta} ({low} to {high})", _p(rival.p_adjusted))
+    return [table]
 
 
 def _difference(score: ScoreSummary) -> str:
@@ -37,7 +63,8 @@ def _difference(score: ScoreSummary) -> str:
     if score.baseline is None or score.delta_low is None or score.delta_high is None:
         return "–"
     delta, low, high = (
-        signed(value, digits=1) for value in (score.score - score.baseline, score.delta_low, score.delta_high)
+        signed(value, _digits(score.metric))
+        for value in (score.score - score.baseline, score.delta_low, score.delta_high)
     )
     return f"{delta} ({low} to {high})"
 
@@ -48,11 +75,15 @@ def _p(value: float | None) -> str:
 
 def _cell(score: ScoreSummary) -> Text:
     """`14.1 → 23.9 ±0.8 ▲`: baseline, score, half of the confidence interval, arrow where significant."""
-    half = (score.high - score.low) / 2
-    text = Text(f"{score.score:.1f} ±{half:.1f}")
+    half, digits = (score.high - score.low) / 2, _digits(score.metric)
+    text = Text(f"{score.score:.{digits}f} ±{half:.{digits}f}")
     if score.baseline is not None:
-        text = Text.assemble((f"{score.baseline:.1f} → ", "dim"), text)
-    arrow = {"Better": (" ▲", "green"), "Worse": (" ▼", "red"), "NoDifference": (" =", "dim")}
+        text = Text.assemble((f"{score.baseline:.{digits}f} → ", "dim"), text)
     if score.verdict is not None:
-        text.append(*arrow[score.verdict])
+        text.append(*_ARROWS[score.verdict])
     return text
+
+
+def _digits(metric: str) -> int:
+    """After the point; a status of another version may name a metric that this one does not know."""
+    return METRICS[metric].digits - 1 if metric in METRICS else 1

@@ -135,11 +135,6 @@ class Data(ApiModel):
             "names of sources must be unique",
             field=".name",
         ),
-        CelRule(
-            rule="self.sources.exists(s, s.role == 'Train')",
-            message="at least one source must have role Train",
-            field_path=".sources",
-        ),
     )
 
     sources: list[DataSource] = Field(min_length=1, max_length=64)

@@ -8,11 +8,18 @@ from pydantic import Field
 
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
-from finetune_api.common import Direction, ModelReference, Name, Ratio
-from finetune_api.registries import DIAGNOSTICS, METRICS
+from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri
+from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
 DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
+NoiseName = Annotated[str, OneOf(NOISES)]
+RivalTypeName = Annotated[str, OneOf(RIVALS)]
+
+BASELINE = "baseline"
+"""What a requirement of the gate calls the baseline."""
+_COLUMNS = (BASELINE, "model", "source", "reference", "hypothesis")
+"""Names that mean something else in the report and its tables."""
 
 
 class EvaluationTask(ApiModel):
@@ -38,6 +45,9 @@ class EvaluationTask(ApiModel):
     """0 = without example, 1 = with the best fuzzy match from the training split."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
     """What is computed; the first leads: the verdict is about it."""
+    robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
+    """Answer the same test again with noised sources, and tell what the first metric loses. Case: small letters alone;
+    Typos: a mistake in each tenth word; Diacritics: none."""
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
@@ -67,17 +77,86 @@ class Baseline(ApiModel):
     """The result of another job."""
 
 
-class Significance(ApiModel):
-    """Significance test against the baseline."""
+class HypothesesFile(ApiModel):
+    """What a system answered to one task."""
 
-    method: Literal["PairedBootstrap"] = "PairedBootstrap"
-    """Koehn 2004."""
+    cel_rules = URI_RULES
+
+    task: Name
+    """Task by name."""
+    uri: Uri
+    """A text file, a hypothesis a line: a line for each segment of the test set, or for each row of its source."""
+
+
+def _needing(field: str) -> list[str]:
+    return [name for name, row in RIVALS.items() if row.needs == field]
+
+
+class Rival(ApiModel):
+    """A system that the job's model is compared with beside its baseline."""
+
+    cel_rules = (
+        CelRule(
+            rule=f"!(self.name in {list(_COLUMNS)})",
+            message=f"a rival cannot be called {', '.join(_COLUMNS[:-1])} or {_COLUMNS[-1]}: the report means these",
+            field_path=".name",
+        ),
+        CelRule(
+            rule="has(self.type) || has(self.model) != has(self.hypotheses)",
+            message="give the rival a model, hypotheses, or type: FuzzyMatch",
+        ),
+        *(
+            CelRule(
+                rule=f"!has(self.type) || (self.type in {_needing(field)}) == has(self.{field})",
+                message=f"{field} is for rivals of type {' and '.join(_needing(field))}, which need it",
+                field_path=f".{field}",
+            )
+            for field in ("model", "hypotheses")
+        ),
+        CelRule(
+            rule="!has(self.base) || has(self.model)",
+            message="base is the model below an adapter: give the adapter's folder in model",
+            field_path=".base",
+        ),
+    )
+
+    name: Name
+    """What the report and the gate call it."""
+    type: RivalTypeName | None = None
+    """Model: a causal language model with the job's prompts. EncoderDecoder: Marian, M2M100, NLLB or mBART, given the
+    source alone. Hypotheses: what a system answered elsewhere. FuzzyMatch: the target of the most similar training
+    pair, unchanged. Default: Model where a model is given, else Hypotheses."""
+    model: ModelReference | None = None
+    """Folder of a model, or of an adapter as PEFT saves it."""
+    base: ModelReference | None = None
+    """The model below an adapter; default: the one that the adapter's files name."""
+    hypotheses: list[HypothesesFile] | None = Field(default=None, min_length=1, max_length=16)
+    """A file a task; tasks without one are not compared."""
+
+    @property
+    def kind(self) -> str:
+        """Its type, with the default filled in."""
+        return self.type or ("Model" if self.model is not None else "Hypotheses")
+
+
+class Significance(ApiModel):
+    """Significance test against the baseline and rivals."""
+
+    method: Literal["PairedBootstrap", "ApproximateRandomisation"] = "PairedBootstrap"
+    """PairedBootstrap (Koehn 2004) resamples segments; ApproximateRandomisation (Riezler and Maxwell 2005) swaps the
+    outputs of the two systems. Intervals are the bootstrap's in either case."""
     samples: int = Field(default=1000, ge=100, le=100_000)
-    """Resamples of the test set. The smallest p is 2 / (samples + 1), times the comparisons of the report."""
+    """Resamples, or trials. The smallest p is 2 / (samples + 1) of the bootstrap and 1 / (samples + 1) of
+    randomisation, times the comparisons of the report."""
     level: Ratio = 0.05
     """Two-sided p-value, after Holm's correction for all comparisons of the report, below which a difference counts."""
     seed: int = Field(default=12345, ge=0, le=2**31 - 1)
-    """Seed of the resampling."""
+    """Seed of the resampling, and of noise."""
+
+    @property
+    def smallest_p_value(self) -> float:
+        """Of a difference that no resample, or no trial, contradicts."""
+        return (2 if self.method == "PairedBootstrap" else 1) / (self.samples + 1)
 
 
 class Bias(ApiModel):
@@ -100,8 +179,14 @@ class GateRequirement(ApiModel):
             message="a diagnostic needs minimum, maximum or both",
         ),
         CelRule(
-            rule="has(self.metric) || (!self.atLeastBaseline && !self.betterThanBaseline)",
-            message="atLeastBaseline and betterThanBaseline are for metrics; give a diagnostic a maximum",
+            rule=(
+                "has(self.metric) || (!self.atLeastBaseline && !self.betterThanBaseline && !has(self.betterThan) && "
+                "!has(self.notWorseThan) && !has(self.atMostWorseBy))"
+            ),
+            message=(
+                "atLeastBaseline, betterThanBaseline, betterThan, notWorseThan and atMostWorseBy are for metrics; "
+                "give a diagnostic a maximum"
+            ),
         ),
         CelRule(
             rule="!has(self.maximum) || has(self.diagnostic)",
@@ -122,6 +207,13 @@ class GateRequirement(ApiModel):
     """Must not be significantly worse than the baseline."""
     better_than_baseline: bool = False
     """Must be significantly better than the baseline."""
+    better_than: Name | None = None
+    """Must be significantly better than this rival; `baseline` is the baseline."""
+    not_worse_than: Name | None = None
+    """Must not be significantly worse than this rival; `baseline` is the baseline."""
+    at_most_worse_by: float | None = Field(default=None, ge=0.0, le=10_000.0)
+    """Must not be worse than the baseline by more than this, in the metric's unit, even at the worse end of the
+    difference's 95 % interval: how much may be forgotten."""
     minimum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
     """Score must reach this (TER: must not exceed it); a diagnostic must not be below it."""
     maximum: float | None = Field(default=None, ge=-10_000.0, le=10_000.0)
@@ -133,6 +225,20 @@ class GateRequirement(ApiModel):
     def name(self) -> str:
         """Of the metric or the diagnostic."""
         return self.metric or self.diagnostic or ""
+
+    @property
+    def must_beat(self) -> list[str]:
+        """Systems that the model must be significantly better than, without repetition."""
+        return _named(self.better_than, BASELINE if self.better_than_baseline else None)
+
+    @property
+    def must_hold(self) -> list[str]:
+        """Systems that the model must not be significantly worse than."""
+        return _named(self.not_worse_than, BASELINE if self.at_least_baseline else None)
+
+
+def _named(*names: str | None) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 class Gate(ApiModel):
@@ -160,12 +266,40 @@ class Evaluate(ApiModel):
             "each requirement of the gate must name a task, and a metric and a shot that this task has",
             unless="!has(self.gate)",
         ),
+        each(
+            ".rivals",
+            "self.rivals.exists_one(r, r.name == x.name)",
+            "names of rivals must be unique",
+            unless="!has(self.rivals)",
+            field=".name",
+        ),
+        each(
+            ".rivals",
+            "!has(x.hypotheses) || x.hypotheses.all(h, self.tasks.exists(t, t.name == h.task) && "
+            "x.hypotheses.exists_one(g, g.task == h.task))",
+            "hypotheses of a rival name each a task of its own",
+            unless="!has(self.rivals)",
+            field=".hypotheses",
+        ),
+        *(
+            each(
+                ".gate.require",
+                f"!has(x.{field}) || x.{field} == '{BASELINE}' || "
+                f"(has(self.rivals) && self.rivals.exists(r, r.name == x.{field}))",
+                f"{field} must name one of rivals, or {BASELINE}",
+                unless="!has(self.gate)",
+                field=f".{field}",
+            )
+            for field in ("betterThan", "notWorseThan")
+        ),
     )
 
     tasks: list[EvaluationTask] = Field(min_length=1, max_length=16)
     """Test sets."""
     baseline: Baseline = Baseline()
     """What to compare with."""
+    rivals: list[Rival] | None = Field(default=None, min_length=1, max_length=8)
+    """Other systems to compare with, beside the baseline."""
     significance: Significance = Significance()
     """Significance test."""
     bias: Bias | None = None

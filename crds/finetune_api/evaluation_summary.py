@@ -13,6 +13,7 @@ from finetune_api.report import EvaluationReport, Outcome, Verdict
 MAX_VERDICT = 512
 MAX_WARNINGS = 8
 MAX_FAILED_CHECKS = 32
+MAX_RIVALS = 32
 
 
 class ScoreSummary(ApiModel):
@@ -36,6 +37,28 @@ class ScoreSummary(ApiModel):
     verdict: Verdict | None = None
 
 
+class RivalSummary(ApiModel):
+    """The leading score of a rival in the status."""
+
+    name: str = Field(max_length=63)
+    task: str = Field(max_length=63)
+    shots: int = Field(ge=0)
+    """Of the model that it is compared with."""
+    metric: str = Field(max_length=32)
+    score: float
+    """Of the rival."""
+    delta: float
+    """Score of the model - score of the rival."""
+    delta_low: float
+    """Lower end of the 95 % interval of delta."""
+    delta_high: float
+    """Upper end."""
+    p_adjusted: float | None = None
+    """After Holm's correction for all comparisons of the report."""
+    verdict: Verdict | None = None
+    """Of the model against the rival."""
+
+
 class EvaluationSummary(ApiModel):
     """`status.evaluation`."""
 
@@ -47,6 +70,8 @@ class EvaluationSummary(ApiModel):
     """Failures, scores beyond use, too few segments; the worst first."""
     scores: list[ScoreSummary] = Field(default_factory=list, max_length=64)
     """Task by task, headline metric first."""
+    rivals: list[RivalSummary] = Field(default_factory=list, max_length=MAX_RIVALS)
+    """Task by task, by the headline metric."""
     gate: Literal["Passed", "Failed", "None"] = "None"
     """Acceptance."""
     failed_checks: list[str] = Field(default_factory=list, max_length=MAX_FAILED_CHECKS)
@@ -65,6 +90,12 @@ def summarise(report: EvaluationReport, path: str) -> EvaluationSummary:
         for task in report.tasks
         for score in task.scores
     ]
+    of_rival = set(RivalSummary.model_fields) - {"name", "task", "shots"}
+    rivals = [
+        RivalSummary(name=rival.name, task=task.name, shots=task.shots, **rival.scores[0].model_dump(include=of_rival))
+        for task in report.tasks
+        for rival in task.rivals
+    ]
     gate: Literal["Passed", "Failed", "None"] = "None"
     if report.gate is not None:
         gate = "Passed" if report.gate.passed else "Failed"
@@ -74,6 +105,7 @@ def summarise(report: EvaluationReport, path: str) -> EvaluationSummary:
         outcome=report.outcome,
         warnings=[finding.text for finding in report.findings[:MAX_WARNINGS]],
         scores=scores[:64],
+        rivals=rivals[:MAX_RIVALS],
         gate=gate,
         failed_checks=[f"{check.requirement}: {check.detail}" for check in failed[:MAX_FAILED_CHECKS]],
         reported_at=report.created_at,

@@ -177,6 +177,14 @@ class FineTuneJobSpec(ApiModel):
             rule="has(self.pretrain) || has(self.fuse) || has(self.adapt) || has(self.align) || has(self.evaluate)",
             message="give at least one of pretrain, fuse, adapt, align and evaluate",
         ),
+        CelRule(
+            rule=(
+                "!(has(self.pretrain) || has(self.fuse) || has(self.adapt) || has(self.align)) || "
+                "self.data.sources.exists(s, s.role == 'Train')"
+            ),
+            message="at least one source must have role Train, for this job trains a model",
+            field_path=".data.sources",
+        ),
         _names_source("pretrain", "objectives"),
         _names_source("evaluate", "tasks"),
         CelRule(

@@ -12,12 +12,13 @@ from finetune_api.problems import Problem
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
+NO_EXAMPLES = "NoExamples"
 METRIC_WITHOUT_WORDS = "MetricWithoutWords"
 
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec)]
+    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_examples(spec), *_texts(spec)]
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
@@ -67,4 +68,37 @@ def _ter(spec: FineTuneJobSpec) -> Iterator[Problem]:
                 f"TER counts words, and {target} is written without blanks between them: "
                 f"leave it out, write metrics: [{others or 'chrF++, BLEU'}]",
                 METRIC_WITHOUT_WORDS,
+            )
+
+
+def _examples(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Fuzzy matches are taken from training pairs, so there must be a source of these in the languages."""
+    evaluate = spec.evaluate
+    pastes = (
+        next((i for i, r in enumerate(evaluate.rivals or ()) if r.kind == "FuzzyMatch"), None) if evaluate else None
+    )
+    for index, task in enumerate(evaluate.tasks if evaluate else ()):
+        wanted = direction_languages(task.direction) if task.direction else ()
+        if not wanted or _has_pairs(spec, wanted):
+            continue
+        lacking = f"no source with role Train holds pairs of {' and '.join(wanted)} to take examples from"
+        if 1 in task.shots:
+            yield Problem(f"spec.evaluate.tasks[{index}].shots", f"{lacking}: use [0], or add one", NO_EXAMPLES)
+        if pastes is not None:
+            yield Problem(f"spec.evaluate.rivals[{pastes}].type", f"{lacking}: leave it out, or add one", NO_EXAMPLES)
+
+
+def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
+    trained = [s.languages for s in spec.data.sources if s.role == "Train" and s.type == "Parallel"]
+    return any(all(matching_codes(language, of_source) for language in languages) for of_source in trained)
+
+
+def _texts(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Language modelling is tested on running text."""
+    types = {source.name: source.type for source in spec.data.sources}
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        if task.type == "LanguageModelling" and types.get(task.source, "Text") != "Text":
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].source",
+                f"'{task.source}' is {types[task.source]}: a LanguageModelling task needs a source of type Text",
             )

@@ -44,6 +44,68 @@ class Score(ApiModel):
     """By p_adjusted, the significance level asked for, and the metric's direction."""
 
 
+class RivalScore(ApiModel):
+    """One metric of a rival, and what the model gains over it."""
+
+    metric: str = Field(max_length=32)
+    score: float
+    """Of the rival."""
+    low: float
+    """Lower end of its 95 % bootstrap interval."""
+    high: float
+    """Upper end."""
+    delta: float
+    """Score of the model - score of the rival."""
+    delta_low: float
+    """Lower end of the 95 % bootstrap interval of delta."""
+    delta_high: float
+    """Upper end."""
+    p_value: float = Field(ge=0.0, le=1.0)
+    """Two-sided."""
+    p_adjusted: float | None = Field(default=None, ge=0.0, le=1.0)
+    """After Holm's correction for all comparisons of the report."""
+    verdict: Verdict | None = None
+    """Of the model: Better than the rival, Worse, or NoDifference."""
+
+
+class RivalReport(ApiModel):
+    """What one rival made of a test."""
+
+    name: str = Field(max_length=63)
+    scores: list[RivalScore]
+    """In the order of the model's."""
+    diagnostics: dict[str, float] = Field(default_factory=dict)
+    """Its ways to fail."""
+
+
+class NoisedScore(ApiModel):
+    """The leading metric of the same test with noised sources."""
+
+    noise: str = Field(max_length=32)
+    """Case, Typos, Diacritics."""
+    changed: float = Field(ge=0.0, le=1.0)
+    """Share of the sources that the noise changed."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    metric: str = Field(max_length=32)
+    score: float
+    """Of the model, with noise."""
+    low: float
+    """Lower end of its 95 % bootstrap interval."""
+    high: float
+    """Upper end."""
+    delta: float
+    """Score with noise - score without."""
+    delta_low: float
+    """Lower end of the 95 % bootstrap interval of delta."""
+    delta_high: float
+    """Upper end."""
+    baseline: float | None = None
+    """Of the baseline, with noise."""
+    baseline_delta: float | None = None
+    """Of the baseline: score with noise - score without."""
+
+
 class Bucket(ApiModel):
     """Scores of a part of the test set."""
 
@@ -97,19 +159,29 @@ class TaskReport(ApiModel):
     segments: int = Field(ge=0)
     """Segments scored."""
     hypotheses: str
-    """Path of the TSV (source, reference, hypothesis, baseline), relative to the workspace."""
+    """Path of the TSV (source, reference, hypothesis, baseline, rivals), relative to the workspace."""
     scores: list[Score]
     """The first leads: the verdict is about it."""
+    rivals: list[RivalReport] = Field(default_factory=list)
+    """Other systems; those that did not answer this test are left out."""
     outcome: Outcome | None = None
     """Of the first score and the findings."""
     diagnostics: dict[str, float] = Field(default_factory=dict)
     """Ways to fail by name: rows of `registries.DIAGNOSTICS` that the task counts."""
     baseline_diagnostics: dict[str, float] | None = None
+    robustness: list[NoisedScore] = Field(default_factory=list)
+    """The same test with noised sources."""
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
     most_improved: list[SegmentExample] = Field(default_factory=list)
     most_worsened: list[SegmentExample] = Field(default_factory=list)
     worst: list[SegmentExample] = Field(default_factory=list)
+
+    @property
+    def p_values(self) -> list[float]:
+        """Of all comparisons: first those with the baseline, then rival by rival."""
+        with_baseline = [score.p_value for score in self.scores if score.p_value is not None]
+        return with_baseline + [score.p_value for rival in self.rivals for score in rival.scores]
 
 
 class ModelDescription(ApiModel):
@@ -118,7 +190,9 @@ class ModelDescription(ApiModel):
     name: str
     """For people: adapted, pretrained, or a URI."""
     path: str
-    """Artifact path or URI."""
+    """Artifact path or URI; empty of what is no file."""
+    type: str = ""
+    """Of a rival: row of RIVALS."""
     parameters: int | None = Field(default=None, ge=0)
     """Weights in the model."""
 
@@ -154,6 +228,8 @@ class EvaluationReport(ApiModel):
     model: ModelDescription
     baseline: ModelDescription | None = None
     """What it was compared with, if anything; without it scores have no baseline, delta, p-value and verdict."""
+    rivals: list[ModelDescription] = Field(default_factory=list)
+    """What else it was compared with."""
     notes: list[str] = Field(default_factory=list)
     """What a reader must know beside the figures: no baseline, examples left out, ..."""
     tasks: list[TaskReport]

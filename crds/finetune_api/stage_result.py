@@ -108,8 +108,14 @@ def _without_scores(result: StageResult) -> StageResult:
 
 
 def _with_scores(result: StageResult, scores: list[ScoreSummary]) -> EvaluationSummary | None:
-    kept = {"scores": scores, "warnings": result.evaluation.warnings[:_MOST_WARNINGS]} if result.evaluation else {}
-    return result.evaluation and result.evaluation.model_copy(update=kept)
+    if result.evaluation is None:
+        return None
+    kept = {
+        "scores": scores,
+        "rivals": result.evaluation.rivals[: len(scores)],
+        "warnings": result.evaluation.warnings[:_MOST_WARNINGS],
+    }
+    return result.evaluation.model_copy(update=kept)
 
 
 def _with_short_sentences(result: StageResult) -> StageResult:

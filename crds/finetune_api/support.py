@@ -16,6 +16,7 @@ from finetune_api.registries import (
     METRICS,
     OBJECTIVES,
     PROMPTS,
+    RIVALS,
     SOURCE_FORMATS,
     STORES,
     TASKS,
@@ -93,10 +94,13 @@ def _may_be_on_hub(source: DataSource) -> bool:
 def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     baseline = spec.evaluate.baseline.model if spec.evaluate else None
     encoder = spec.adapt.prompts.retrieval.encoder if spec.adapt else None
+    rivals = (spec.evaluate.rivals if spec.evaluate else None) or []
     for field, reference in (
         ("model.from", spec.model.from_),
         ("evaluate.baseline.model", baseline),
         ("adapt.prompts.retrieval.encoder", encoder),
+        *((f"evaluate.rivals[{i}].model", rival.model) for i, rival in enumerate(rivals)),
+        *((f"evaluate.rivals[{i}].base", rival.base) for i, rival in enumerate(rivals)),
     ):
         if reference is not None:
             yield from _store(f"{field}.uri", reference.uri, "the model")
@@ -124,6 +128,9 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
         return
     yield from _name("adapt.method", adapt.method, METHODS)
     yield from _name("adapt.task.type", adapt.task.type, TASKS)
+    if not TASKS[adapt.task.type].trains:
+        usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
+        yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
     yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
     yield from _flags(
         (
@@ -141,7 +148,9 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
-        yield from _shots(f"{field}.shots", task.shots)
+        yield from _shots(f"{field}.shots", task.shots, most=1 if TASKS[task.type].has_shots else 0)
+        if task.robustness and not TASKS[task.type].has_shots:
+            yield _problem(f"{field}.robustness", f"noise in {task.type}", "remove it")
         for place, metric in enumerate(task.metrics):
             yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}
@@ -151,6 +160,12 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             instead = f"use {_either(counted)}" if counted else "use a metric"
             what = f"{need.diagnostic} of {types[need.task]}"
             yield _problem(f"evaluate.gate.require[{index}].diagnostic", what, instead)
+    for index, rival in enumerate(evaluate.rivals or ()):
+        field = f"evaluate.rivals[{index}]"
+        if rival.type is not None:
+            yield from _name(f"{field}.type", rival.type, RIVALS)
+        for place, hypotheses in enumerate(rival.hypotheses or ()):
+            yield from _store(f"{field}.hypotheses[{place}].uri", hypotheses.uri, "the hypotheses")
     yield from _flags(
         (
             (
@@ -164,10 +179,11 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     )
 
 
-def _shots(field: str, shots: Sequence[int]) -> Iterator[Problem]:
-    return _flags(
-        (shot not in (0, 1), f"{field}[{i}]", "more than one shot", "use 0 and 1") for i, shot in enumerate(shots)
+def _shots(field: str, shots: Sequence[int], most: int = 1) -> Iterator[Problem]:
+    what, instead = (
+        ("more than one shot", "use 0 and 1") if most else ("an example in the prompt of this task", "use 0")
     )
+    return _flags((not 0 <= shot <= most, f"{field}[{i}]", what, instead) for i, shot in enumerate(shots))
 
 
 def _metric(field: str, metric: str, task: str) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import sacrebleu
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from finetune_api.adapt import Lora
 from finetune_api.model import ScratchModel
 from finetune_api.plan import Plan
 from finetune_api.report import EvaluationReport
@@ -21,9 +22,10 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted, StageFailure
+from finetune_trainer.methods.lora import add_lora
 from finetune_trainer.models import save_model, scratch_model
 from finetune_trainer.prompts.adaptive_mt import AdaptiveMtPrompt
-from finetune_trainer.stages import evaluate, prepare
+from finetune_trainer.stages import evaluate, input_digests, prepare
 from finetune_trainer.tasks.translation.test_set import load_test_set
 from finetune_trainer.workspace.artifacts import find_artifact
 from training import prepared
@@ -54,6 +56,14 @@ def make_plan(
         ranks,
         evaluate={"tasks": [TASK | (task or {})], "batchSize": 16, **changes},
     )
+    general = {
+        "name": "general",
+        "type": "Text",
+        "languages": ["en"],
+        "uri": str(workspace / "general.txt"),
+        "role": "Test",
+    }
+    spec["data"]["sources"].append(general)
     return prepared.make_plan(
         workspace,
         stage,
@@ -68,6 +78,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with prepared data, a random model, and one that has learnt a little to translate."""
     workspace = tmp_path_factory.mktemp("template")
     write_tsv(workspace / "ui.tsv", 800)
+    (workspace / "general.txt").write_text("".join(f"Rain fell on town {i}.\n" for i in range(40)), "utf-8")
     prepare.run(StageContext.single(make_plan(workspace, "prepare")))
     data = PreparedData.open(workspace, DATA)
     tokenizer = data.tokenizer()
@@ -225,6 +236,96 @@ def test_a_named_baseline_and_a_gate_that_fails(workspace: Path) -> None:
     assert [(check.requirement, check.passed) for check in report.gate.checks[1:]] == [
         ("usable outputs of en-es (0-shot)", True)
     ]
+
+
+def test_rivals_of_every_kind_stand_beside_the_baseline(workspace: Path) -> None:
+    base = workspace / "models/adapt"
+    adapted = add_lora(AutoModelForCausalLM.from_pretrained(base), Lora(rank=2), 1, str(base))
+    adapted.save_pretrained(str(workspace / "adapter"))
+    plan = make_plan(workspace, task={"maxSegments": 6})
+    examples = load_test_set(plan.spec, PreparedData.open(workspace, DATA), 0).examples
+    assert examples is not None
+    (workspace / "agency.es").write_text("".join(f"texto {i}\n" for i in range(6)), "utf-8")
+    changes: dict[str, Any] = {
+        "rivals": [
+            {"name": "agency", "hypotheses": [{"task": "en-es", "uri": f"file://{workspace / 'agency.es'}"}]},
+            {"name": "paste", "type": "FuzzyMatch"},
+            {"name": "adapter", "model": {"uri": f"file://{workspace / 'adapter'}"}},
+        ],
+        "gate": {"require": [{"metric": "chrF++", "task": "en-es", "notWorseThan": "adapter"}], "requireUsable": False},
+    }
+    plan = make_plan(workspace, task={"maxSegments": 6}, **changes)
+    outcome = evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    assert [(r.name, r.type) for r in report.rivals] == [
+        ("agency", "Hypotheses"), ("paste", "FuzzyMatch"), ("adapter", "Model"),
+    ]  # fmt: skip
+    lines = [line.split("\t") for line in (workspace / "reports/en-es.1shot.tsv").read_text("utf-8").splitlines()]
+    assert lines[0] == ["source", "reference", "hypothesis", "baseline", "agency", "paste", "adapter"]
+    columns = list(zip(*lines[1:], strict=True))
+    assert columns[4] == tuple(f"texto {i}" for i in range(6))
+    assert columns[5] == tuple(pair[1] if pair else "" for pair in examples.pairs)
+    assert columns[6] == columns[2]  # an adapter that has not learnt changes nothing
+    for task in report.tasks:
+        by_name = {rival.name: rival for rival in task.rivals}
+        assert by_name["adapter"].scores[0].delta == 0
+        score = sacrebleu.corpus_bleu(list(columns[5]), [list(columns[1])]).score
+        assert by_name["paste"].scores[1].score == pytest.approx(score)
+    assert len(report.tasks[0].p_values) == 12
+    assert outcome.evaluation is not None
+    assert (outcome.evaluation.gate, len(outcome.evaluation.rivals)) == ("Passed", 6)
+    page = (workspace / "reports/report.html").read_text("utf-8")
+    assert "Against rivals" in page
+    assert "the target of the most similar training pair, unchanged" in page
+
+    before = input_digests(plan, workspace)
+    (workspace / "agency.es").write_text("otro\n" * 6, "utf-8")
+    assert input_digests(plan, workspace) != before
+
+
+def test_what_was_forgotten_is_measured_on_general_text(workspace: Path) -> None:
+    changes: dict[str, Any] = {
+        "gate": {"require": [{"metric": "BitsPerByte", "task": "general", "atMostWorseBy": 50.0}]},
+    }
+    general = {
+        "name": "general", "type": "LanguageModelling", "source": "general", "direction": None, "shots": [0],
+        "metrics": ["BitsPerByte"], "maxSegments": 20,
+    }  # fmt: skip
+    plan = make_plan(workspace, task=general, **changes)
+    evaluate.run(StageContext.single(plan))
+    report = read_report(workspace)
+    (task,) = report.tasks
+    (score,) = task.scores
+    assert (score.metric, task.segments, task.diagnostics) == ("BitsPerByte", 20, {})
+    lines = (workspace / "reports/general.0shot.tsv").read_text("utf-8").splitlines()[1:]
+    costs = [[float(word) for word in line.split("\t")[2].split() if word[0].isdigit()] for line in lines]
+    assert score.score == pytest.approx(sum(bits for bits, _ in costs) / sum(size for _, size in costs), rel=1e-3)
+    assert score.baseline is not None
+    assert score.verdict == ("Worse" if score.score > score.baseline else "Better")
+    assert score.low < score.score < score.high
+    worst = [example.score for example in task.worst]
+    assert worst == sorted(worst, reverse=True)
+    assert report.gate is not None
+    assert report.gate.passed
+    assert f"{score.score:.4f}" in (workspace / "reports/report.html").read_text("utf-8")
+
+
+def test_noise_in_the_sources_is_answered_beside_the_clean_test(workspace: Path) -> None:
+    plan = make_plan(workspace, task={"maxSegments": 8, "shots": [0], "robustness": ["Case", "Diacritics"]})
+    evaluate.run(StageContext.single(plan))
+    (task,) = read_report(workspace).tasks
+    case, diacritics = task.robustness
+    lines = [line.split("\t") for line in (workspace / case.hypotheses).read_text("utf-8").splitlines()[1:]]
+    assert case.hypotheses == "reports/en-es.case.0shot.tsv"
+    assert [line[0] for line in lines] == [source.lower() for source in read_tsv(workspace, 0)[0]]
+    score = sacrebleu.corpus_chrf([line[2] for line in lines], [[line[1] for line in lines]], word_order=2).score
+    assert case.score == pytest.approx(score)
+    assert case.delta == pytest.approx(case.score - task.scores[0].score)
+    assert case.baseline is not None
+    assert case.changed == 1.0
+    assert (diacritics.changed, diacritics.delta) == (0.0, 0.0)  # English has none
+    assert len(task.p_values) == 3
+    assert "With noised sources" in (workspace / "reports/report.html").read_text("utf-8")
 
 
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:

@@ -35,6 +35,8 @@ EXTENSIONS = {
         "length_error", "metrics",
         '"LengthError": Metric(implementation=".length_error:LengthError", tasks=("Echo", "Translation")),',
     ),
+    "NOISES": ("shout", "evaluation/noises", '"Shout": Entry(implementation=".shout:shout"),'),
+    "RIVALS": ("parrot", "evaluation/rivals", '"Parrot": RivalType(implementation=".parrot:open_parrot"),'),
     "TRACKERS": ("ledger", "run/trackers", '"Ledger": Entry(implementation=".ledger:open_ledger"),'),
 }  # fmt: skip
 SOURCES = ("crds", "operator", "trainer", "cli")
@@ -79,8 +81,9 @@ JOB: dict[str, Any] = {
                 {"name": "echo", "type": "Echo", "source": "ui", "metrics": ["LengthError"], "maxSegments": 8,
                  "maxNewTokens": 16},
                 {"name": "mt", "source": "ui", "direction": "en-es", "metrics": ["chrF++", "LengthError"],
-                 "maxSegments": 8, "maxNewTokens": 16},
+                 "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"]},
             ],
+            "rivals": [{"name": "polly", "type": "Parrot"}],
         },
     },
 }  # fmt: skip
@@ -149,6 +152,9 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert [score.metric for score in echo.scores] == ["LengthError"]
     assert [score.metric for score in translation.scores] == ["chrF++", "LengthError"]
     assert (echo.type, echo.direction, set(echo.diagnostics)) == ("Echo", None, {"empty"})
+    assert [rival.name for rival in translation.rivals] == ["polly"]
+    assert echo.rivals == []
+    assert [noised.noise for noised in translation.robustness] == ["Shout"]
     assert any("It echoes." in note for note in report.notes)
     page = (workspace / "reports/report.html").read_text(encoding="utf-8")
     assert "LengthError, higher is better" in page
@@ -159,5 +165,5 @@ def test_a_name_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
     finetune = Path(sys.executable).with_name("finetune")
     done = subprocess.run([finetune, "lint", "job.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError"):
+    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout"):
         assert name in done.stdout + done.stderr

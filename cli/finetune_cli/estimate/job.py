@@ -104,9 +104,14 @@ def estimate_job(spec: FineTuneJobSpec, device: Device, model: PretrainedModel |
     elif model is not None:
         notes.append(f"sizes are not estimated for this architecture ({model.architecture or 'none in config.json'})")
     ranks = spec.parallelism.nodes * spec.parallelism.processes_per_node
-    if spec.evaluate is not None and spec.adapt is None:
+    if _compares_with_nothing(spec):
         warnings.append("evaluate without adapt: the model is compared with nothing unless baseline.model is given")
     return JobEstimate(shape, device, ranks, tuple(stages), tuple(warnings), tuple(notes), lora_layers(spec, model))
+
+
+def _compares_with_nothing(spec: FineTuneJobSpec) -> bool:
+    evaluate = spec.evaluate
+    return evaluate is not None and spec.adapt is None and evaluate.baseline.model is None and not evaluate.rivals
 
 
 def lora_layers(spec: FineTuneJobSpec, model: PretrainedModel | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from finetune_api.objects import Object
 from finetune_api.problems import join_problems
 from finetune_api.runtime import FineTuneRuntime
 from finetune_operator.admission import admit, problems_in
-from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, changed, named_here
+from unit.admission.rule_cases import FAILING, GOOD, IMMUTABLE, MUTABLE, NOT_GIVEN, changed, named_here
 from unit.admission.runtime_cases import FAILING as RUNTIME_FAILING
 from unit.admission.runtime_cases import ONLY_FOR_THE_PLATFORM_TEAM, runtime
 
@@ -37,6 +37,12 @@ def test_rows_that_are_not_given_are_as_long_as_the_context_of_a_new_model(batch
 def test_rows_of_a_pretrained_model_are_not_counted_before_it_is_known() -> None:
     pretrained = {"model": {"from": {"uri": "file:///m"}}, "adapt.batch": {"globalTokens": 384}}
     assert problems_in(changed(pretrained)) == []
+
+
+def test_a_job_that_only_evaluates_needs_no_source_to_train_on() -> None:
+    only = {"model": {"from": {"uri": "file:///m"}}, "pretrain": NOT_GIVEN, "adapt": NOT_GIVEN}
+    tested = {"data.sources.0.role": "Test", "data.sources.1.role": "Test"}
+    assert problems_in(changed(only | tested | {"evaluate.rivals": NOT_GIVEN, "evaluate.gate": NOT_GIVEN})) == []
 
 
 def test_a_runtime_of_a_tenant_breaks_no_rule() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from finetune_api.evaluate import Rival
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.refusals import refusals
 
@@ -72,3 +73,22 @@ def test_columns_are_those_of_the_languages() -> None:
             "Invalid",
         )
     ]
+
+
+def test_examples_need_training_pairs_in_the_languages() -> None:
+    plain = spec(["en", "es"], "en-es")
+    assert plain.evaluate is not None
+    text = plain.data.sources[0].model_copy(update={"name": "news", "type": "Text", "languages": ["en"]})
+    tested = plain.data.sources[0].model_copy(update={"role": "Test"})
+    task = plain.evaluate.tasks[0].model_copy(update={"shots": [0, 1]})
+    paste = Rival(name="paste", type="FuzzyMatch")
+    changed = {
+        "data": plain.data.model_copy(update={"sources": [tested, text]}),
+        "evaluate": plain.evaluate.model_copy(update={"tasks": [task], "rivals": [paste]}),
+    }
+    lacking = "no source with role Train holds pairs of en and es to take examples from"
+    assert found(plain.model_copy(update=changed)) == [
+        ("spec.evaluate.tasks[0].shots", f"{lacking}: use [0], or add one", "NoExamples"),
+        ("spec.evaluate.rivals[0].type", f"{lacking}: leave it out, or add one", "NoExamples"),
+    ]
+    assert found(plain.model_copy(update={"evaluate": changed["evaluate"]})) == []

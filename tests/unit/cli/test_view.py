@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from finetune_api.evaluation_summary import EvaluationSummary, ScoreSummary
+from finetune_api.evaluation_summary import EvaluationSummary, RivalSummary, ScoreSummary
 from finetune_api.job import FineTuneJob
 from finetune_api.status import FineTuneJobStatus, Goodput, ProgressStatus, StageStatus
 from finetune_cli.score_table import score_table
@@ -129,6 +129,31 @@ def test_score_table_says_first_what_must_be_known_first_and_shows_the_differenc
     assert "7.2 → 0.6 ±0.1 ▼" in text
     assert "−6.6 (−7.2 to −6.0)" in text
     assert "0.006" in text
+
+
+def test_score_table_shows_rivals_by_the_first_metric() -> None:
+    score = ScoreSummary(task="en-es", shots=0, metric="chrF++", score=31.3, low=30.0, high=32.0)
+    rival = RivalSummary(
+        name="paste", task="en-es", shots=0, metric="chrF++", score=20.1, delta=11.2, delta_low=10.0, delta_high=12.5,
+        p_adjusted=0.004, verdict="Better",
+    )  # fmt: skip
+    text = render(score_table(EvaluationSummary(scores=[score], rivals=[rival])))
+    line = next(line for line in text.splitlines() if line.startswith("paste"))
+    assert line.split() == [
+        "paste",
+        "zero-shot",
+        "chrF++",
+        "20.1",
+        "→",
+        "31.3",
+        "▲",
+        "+11.2",
+        "(+10.0",
+        "to",
+        "+12.5)",
+        "0.004",
+    ]
+    assert "against" not in render(score_table(EvaluationSummary(scores=[score])))
 
 
 def test_score_table_reads_what_the_last_release_wrote() -> None:

@@ -20,6 +20,7 @@ from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.plan import Plan, PlanJob
 from finetune_trainer.context import StageContext
+from finetune_trainer.data.alignment import find_alignments
 from finetune_trainer.data.prepared import SPLITS, PreparedData
 from finetune_trainer.data.writing import training_texts
 from finetune_trainer.errors import BadConfiguration, BadData, Preempted
@@ -28,7 +29,7 @@ from finetune_trainer.stages.prepare import run
 from training.corpus import pairs, write_tsv
 
 
-def plan(workspace: Path, sources: list[dict[str, Any]], **data: Any) -> Plan:
+def plan(workspace: Path, sources: list[dict[str, Any]], model: dict[str, Any] | None = None, **data: Any) -> Plan:
     spec = FineTuneJobSpec.from_json_object(
         {
             "model": {
@@ -37,6 +38,7 @@ def plan(workspace: Path, sources: list[dict[str, Any]], **data: Any) -> Plan:
             },
             "data": {"sources": sources, "split": {"validation": 0.1, "test": 0.1}} | data,
         }
+        | ({} if model is None else {"model": model})
     )
     job = PlanJob(name="tiny", namespace="default", uid="1")
     return Plan(job=job, stage="prepare", workspace=str(workspace), spec=spec, fingerprint="f" * 64)
@@ -254,6 +256,52 @@ def test_a_test_set_stays_whole(tmp_path: Path) -> None:
         bench = ui(tmp_path / "bench.tsv", name="bench", role=role)
         data, _, _ = prepare(tmp_path / role, ui(tmp_path / "ui.tsv"), bench)
         assert len(data.pairs("bench", split)) == len(odd)  # type: ignore[arg-type]
+
+
+def test_a_job_that_only_tests_needs_no_text_to_train_on(tmp_path: Path) -> None:
+    """Rows of the test set know their line of the file: hypotheses from elsewhere are in its order."""
+    known = pairs(60)
+    lines = [f"{en}\t{es}\n" for en, es in known]
+    (tmp_path / "bench.tsv").write_text("".join([*lines[:10], "\tsin fuente\n", *lines[10:]]), "utf-8")
+    write_tsv(tmp_path / "ui.tsv", 200)
+    base = tmp_path / "base"
+    prepare(tmp_path / "train", ui(tmp_path / "ui.tsv"))[0].tokenizer().save_pretrained(base)
+    (base / "config.json").write_text('{"model_type": "llama", "vocab_size": 400, "max_position_embeddings": 64}')
+    data, summary, message = prepare(
+        tmp_path, ui(tmp_path / "bench.tsv", role="Test"), model={"from": {"uri": f"file://{base}"}}
+    )
+    split = data.pairs("ui", "test")
+    assert (len(data.pairs("ui", "train")), len(split), data.rows_read("ui")) == (0, 60, 61)
+    assert split.numbers is not None
+    assert split.numbers.tolist() == [*range(1, 11), *range(12, 62)]
+    assert list(split.text("en")) == [en for en, _ in known]
+    assert (summary["train"], message) == (0, "60 pairs kept of 61 (1 empty)")
+    rows = np.array([3, 30])
+    by_row, by_segment, by_sample = find_alignments(split, rows, "ui", data.rows_read("ui"))
+    assert [a.lines for a in (by_row, by_segment, by_sample)] == [61, 60, 2]
+    assert [a.places.tolist() for a in (by_row, by_segment, by_sample)] == [[3, 31], [3, 30], [0, 1]]
+
+
+def test_hypotheses_that_do_not_fit_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 200)
+    (tmp_path / "bench.tsv").write_text("".join(f"{en}\t{es}\n" for en, es in pairs(30, seed=5)), "utf-8")
+    (tmp_path / "agency.es").write_text("hola\n" * 29, "utf-8")
+    (tmp_path / "other.es").write_bytes(b"\xe9\n" * 30)
+    sources = [ui(tmp_path / "ui.tsv"), ui(tmp_path / "bench.tsv", name="bench", role="Test")]
+    evaluate = {
+        "tasks": [{"name": "en-es", "source": "bench", "direction": "en-es"}],
+        "rivals": [
+            {"name": name, "hypotheses": [{"task": "en-es", "uri": f"file://{tmp_path / name}.es"}]}
+            for name in ("agency", "other")
+        ],
+    }
+    given = plan(tmp_path, sources)
+    spec = FineTuneJobSpec.from_json_object(given.spec.to_json_object() | {"evaluate": evaluate})
+    with pytest.raises(BadData) as caught:
+        run(StageContext.single(given.model_copy(update={"spec": spec})))
+    for words in ("rivals[0].hypotheses[0].uri", "has 29 lines, task 'en-es' expects 30", "other.es:1 is not UTF-8"):
+        assert words in caught.value.message
+    assert not list(tmp_path.glob("data/*"))
 
 
 def test_what_looks_like_a_special_token_in_a_corpus_is_text(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 from finetune_api.evaluate import Significance
 from finetune_api.report import Score, TaskReport
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.evaluation.comparisons import holm, judge, judge_tasks, note_too_few_resamples
-from finetune_trainer.evaluation.scores import score_metrics
+from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import create_metric
-from finetune_trainer.reporting.tsv import write_tsv
-from finetune_trainer.tasks.translation.text import one_line
+from finetune_trainer.reporting.tsv import TSV_COLUMNS, write_tsv
 from unit.evaluation.samples import corpus, damage
 
 METRICS = ["chrF++", "BLEU", "TER"]
@@ -30,7 +30,7 @@ def scored(hypotheses: list[str], baseline: list[str] | None, references: list[s
         return {name: create_metric(name, "es").statistics(texts, references) for name in METRICS}
 
     before = None if baseline is None else statistics(baseline)
-    scores = score_metrics(statistics(hypotheses), before, "es", Significance())
+    scores = score_systems(statistics(hypotheses), before, {}, "es", Significance())[0]
     task = TaskReport(name="t", type="Translation", shots=0, segments=len(references), hypotheses="", scores=scores)
     return judge_tasks([task], Significance().level)[0].scores
 
@@ -47,7 +47,7 @@ class TheirScore:
 
 def sacrebleu_paired(folder: Path, columns: list[list[str]]) -> list[TheirScore]:
     """`sacrebleu --paired-bs` on columns of the TSV, in the order of METRICS."""
-    write_tsv(folder / "task.tsv", columns)
+    write_tsv(folder / "task.tsv", dict(zip(TSV_COLUMNS, columns, strict=True)))
     lines = [line.split("\t") for line in (folder / "task.tsv").read_text("utf-8").split("\n")[1:-1]]
     for index, name in enumerate(("source", "reference", "hypothesis", "baseline")):
         (folder / name).write_text("".join(f"{line[index]}\n" for line in lines), "utf-8")
@@ -157,6 +157,8 @@ def test_too_few_resamples_for_the_family_are_told() -> None:
     assert "too few for 32 comparisons" in note
     assert "samples to 2,000 or more" in note
     assert note_too_few_resamples([task] * 4, Significance(samples=2000)) == []
+    randomised = Significance(method="ApproximateRandomisation", samples=100)
+    assert "100 trials are too few for 8 comparisons" in note_too_few_resamples([task], randomised)[0]
 
 
 def test_the_level_decides() -> None:
@@ -190,7 +192,7 @@ def test_the_signature_says_how_to_repeat_the_figure() -> None:
 def test_text_stands_in_one_field_of_one_line(tmp_path: Path) -> None:
     nasty = [one_line(t) for t in ("a\tb", "a\r\nb\n", "a\x85b\u2028c\x0b", '"quoted"', "")]
     assert nasty == ["a b", "a b", "a b c", '"quoted"', ""]
-    write_tsv(tmp_path / "x.tsv", [nasty] * 4)
+    write_tsv(tmp_path / "x.tsv", dict.fromkeys(TSV_COLUMNS, nasty))
     lines = (tmp_path / "x.tsv").read_text("utf-8").splitlines()
     assert lines[0] == "source\treference\thypothesis\tbaseline"
     assert [line.split("\t")[2] for line in lines[1:]] == nasty

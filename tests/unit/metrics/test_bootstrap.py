@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from finetune_api.evaluate import Significance
 from finetune_api.figures import p_text
 from finetune_trainer.metrics import bootstrap
 
@@ -38,7 +39,7 @@ def test_p_is_twice_the_share_of_resamples_in_which_the_winner_does_not_win() ->
 
 
 def test_the_smallest_p_is_that_of_a_winner_of_every_resample() -> None:
-    assert bootstrap.paired_p_value(np.full(1000, 3.0), 3.0) == bootstrap.smallest_p_value(1000) == 2 / 1001
+    assert bootstrap.paired_p_value(np.full(1000, 3.0), 3.0) == Significance().smallest_p_value == 2 / 1001
 
 
 def test_p_is_that_of_the_bootstrap_recipe_by_hand() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.metrics.sacrebleu import tokenisation
-from finetune_trainer.reporting.tsv import write_tsv
+from finetune_trainer.reporting.tsv import TSV_COLUMNS, write_tsv
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_code_of_three_letters_scores_as_that_of_two() -> None:
 def test_the_command_in_the_report_gives_the_score_again(tmp_path: Path, name: str) -> None:
     metric = create_metric(name, "zho")
     score = metric.score(metric.statistics(OUTPUTS, REFERENCES).sum(0))
-    write_tsv(tmp_path / "x.tsv", [REFERENCES, REFERENCES, OUTPUTS, OUTPUTS])
+    write_tsv(tmp_path / "x.tsv", dict(zip(TSV_COLUMNS, [REFERENCES, REFERENCES, OUTPUTS, OUTPUTS], strict=True)))
     command = create_metric(name, "").command("x.tsv", metric.signature)
     assert command is not None
     command = command.replace("sacrebleu", f"{sys.executable} -m sacrebleu", 1)

@@ -25,6 +25,8 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "PROMPTS": ("prompts", registries.PROMPTS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
+    "NOISES": ("evaluation.noises", registries.NOISES),
+    "RIVALS": ("evaluation.rivals", registries.RIVALS),
     "TRACKERS": ("run.trackers", registries.TRACKERS),
     "PIPELINE": ("stages", {str(name): stage for name, stage in PIPELINE.items()}),
 }
@@ -32,7 +34,7 @@ HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "next_token", "pairs"},
     "prompts": {"languages", "segments"},
-    "metrics": {"bootstrap"},
+    "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""
 

@@ -13,6 +13,8 @@ from finetune_api.report import (
     GateCheck,
     GateResult,
     ModelDescription,
+    RivalReport,
+    RivalScore,
     Score,
     SegmentExample,
     TaskReport,
@@ -51,6 +53,17 @@ def score(metric: str, compared: bool) -> Score:
     return plain.model_copy(update=changes)
 
 
+def rival(name: str) -> RivalReport:
+    scores = [
+        RivalScore(
+            metric=metric, score=29.0, low=28.0, high=30.0, delta=2.25, delta_low=1.5, delta_high=3.0, p_value=0.0004,
+            p_adjusted=0.002, verdict="Better",
+        )
+        for metric in ("chrF++", "BLEU", "TER")
+    ]  # fmt: skip
+    return RivalReport(name=name, scores=scores, diagnostics=RATES)
+
+
 def task(shots: int, compared: bool) -> TaskReport:
     return TaskReport(
         name="en-es", type="Translation", direction="en-es", shots=shots, segments=500,
@@ -58,7 +71,7 @@ def task(shots: int, compared: bool) -> TaskReport:
         diagnostics=RATES, baseline_diagnostics=RATES if compared else None,
         buckets={"length": [Bucket(name="3–5 words", segments=7, score=30.0, baseline=20.0 if compared else None)]},
         most_improved=[example(HOSTILE)] if compared else [], most_worsened=[example("plain")] if compared else [],
-        worst=[example("worst")],
+        worst=[example("worst")], rivals=[rival("paste"), rival("agency")] if compared else [],
     )  # fmt: skip
 
 
@@ -68,6 +81,10 @@ def report(compared: bool = True, gate: bool = True) -> EvaluationReport:
         job="ui-en-es", created_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), verdict="The adapted model is better.",
         outcome="Better", findings=FINDINGS, notes=[f"A note {HOSTILE}"], model=MODEL,
         baseline=MODEL.model_copy(update={"name": "pretrained"}) if compared else None,
+        rivals=[
+            ModelDescription(name="paste", path="", type="FuzzyMatch"),
+            ModelDescription(name="agency", path=f"file:///{HOSTILE}", type="Hypotheses"),
+        ] if compared else [],
         tasks=[task(0, compared), task(1, compared)], gate=GateResult(passed=False, checks=checks) if gate else None,
         cost={"pretrain.seconds": 161.0, "pretrain.tokensPerSecond": 9800.0, "evaluate.seconds": 33.0},
         data={

@@ -96,7 +96,8 @@ def test_the_reader_finds_what_they_came_for(page: Page) -> None:
     for text in (
         "The adapted model is better.", "Gate: failed", "BLEU of en-es (0-shot) at least 99", "31.25", "30.10 to 32.30",
         "+12.85 (+11.50 to +14.21)", "< 0.001", "2.0 % ⚠",
-        "62.0 % ✖", "two-sided, corrected for 6 comparisons", "▲ better",
+        "62.0 % ✖", "two-sided, corrected for 18 comparisons", "▲ better",
+        "Against rivals", "paste: the target of the most similar training pair, unchanged", "+2.25 (+1.50 to +3.00)",
         "Training loss by arm", "Validation loss", "Mixture", "tokens per second",
         "nats per target token", "3–5 words", "Off target", "Most improved (1)", "Worst (1)", "2 min 41 s", "9,377",
         "Samples of dropped rows", "torch 2.15.0", "data.split.seed 17", "sacrebleu", "finetune run",
@@ -158,7 +159,8 @@ def test_markdown_says_the_same_in_short_and_escapes(report: EvaluationReport) -
     text = render_markdown(report)
     assert "| chrF++ |" in text
     assert "**31.25**" in text
-    assert ("+12.85 (+11.50 to +14.21)" in text) == ("corrected for 6 comparisons" in text) == bool(report.baseline)
+    assert ("| paste | zero-shot | chrF++ | 29.00 |" in text) == bool(report.rivals)
+    assert ("+12.85 (+11.50 to +14.21)" in text) == ("corrected for 18 comparisons" in text) == bool(report.baseline)
     assert not re.search(r"(?<!\\)<(script|img)", text)
     assert all(line.count(" | ") == lines[0].count(" | ") for lines in _tables(text) for line in lines)
 

@@ -5,6 +5,7 @@ import pytest
 from finetune_api.registries import TASKS
 from finetune_trainer.data.units import CHARACTERS, WORDS
 from finetune_trainer.tasks.translation.diagnostics import diagnose, is_copy, loops
+from finetune_trainer.tasks.translation.kept import KINDS
 from finetune_trainer.tasks.translation.language import learn_profile
 from unit.evaluation.samples import corpus
 
@@ -50,7 +51,7 @@ def test_rates_and_what_the_reference_does_too() -> None:
         PROFILE,
     )
     assert [rates[name] for name in ("offTarget", "copies", "empty", "repetition")] == [0.2, 0.2, 0.2, 0.2]
-    assert tuple(rates) == TASKS["Translation"].diagnostics
+    assert (*rates, *KINDS) == TASKS["Translation"].diagnostics
 
 
 def test_between_close_languages_outputs_are_not_off_target_because_references_are() -> None:

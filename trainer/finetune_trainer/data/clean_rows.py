@@ -30,47 +30,48 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple
         BadData: on a malformed row, unless `onMalformed: Drop`.
     """
     if source.type == "Parallel":
-        yield from ((0, pair) for pair in _clean_pairs(source, rules, tally))
+        yield from _clean_pairs(source, rules, tally)
         return
-    for row in _read_rows(source, rules, tally):
+    for number, row in _read_rows(source, rules, tally):
         pieces = clean_pieces(row.texts[0], held_out_rules(rules) if source.role != "Train" else rules)
         if isinstance(pieces, str):
             tally.drop(pieces, _place(row), row.texts)
         else:
-            yield from ((tally.read, (piece,)) for piece in pieces)
+            yield from ((number, (piece,)) for piece in pieces)
 
 
-def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[str, ...]]:
+def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The usual ratio of lengths is that of the first pairs, which wait until it is known."""
     if source.role != "Train":
         rules = held_out_rules(rules)
     pairs = _pairs_of_any_ratio(source, rules, tally)
     head = list(islice(pairs, SAMPLE_PAIRS))
-    usual = usual_ratio([pair for _, pair in head], source.languages, rules.max_length_ratio)
+    usual = usual_ratio([pair for _, _, pair in head], source.languages, rules.max_length_ratio)
     tally.usual_ratio = usual if source.role == "Train" else None
-    for row, pair in chain(head, pairs):
+    for number, row, pair in chain(head, pairs):
         if breaks_ratio(pair, rules.max_length_ratio, usual):
             tally.drop(LENGTH_RATIO, _place(row), row.texts)
         else:
-            yield pair
+            yield number, pair
 
 
-def _pairs_of_any_ratio(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[Row, tuple[str, ...]]]:
-    for row in _read_rows(source, rules, tally):
+def _pairs_of_any_ratio(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, Row, tuple[str, ...]]]:
+    for number, row in _read_rows(source, rules, tally):
         pair = clean_sides(row.texts, rules, any_length=source.role != "Train")
         if isinstance(pair, str):
             tally.drop(pair, _place(row), row.texts)
         else:
-            yield row, pair
+            yield number, row, pair
 
 
-def _read_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[Row]:
+def _read_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, Row]]:
+    """Rows that can be read, with their number; those that cannot are counted, too."""
     for row in read_source(source):
         tally.read += 1
         if isinstance(row, Malformed):
             _count_malformed(source, rules, tally, row)
         else:
-            yield row
+            yield tally.read, row
 
 
 def _place(row: Row | Malformed) -> str:

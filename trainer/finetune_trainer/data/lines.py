@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from finetune_trainer.errors import BadData
 MAX_LINE_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BREAKS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """Text as it stands in one field of one line of a report's TSV; scores are computed from exactly this.
+
+    Tabs and line breaks of all kinds become a blank, none is left at either end.
+    """
+    return _BREAKS.sub(" ", text).strip()
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | Malformed]]:

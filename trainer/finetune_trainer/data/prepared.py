@@ -23,6 +23,8 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 INDEX = "index.json"
 REPORT = "report.json"
 ROWS = "rows.arrow"
+NUMBER = "rowNumber"
+"""Column of `rows.arrow`; no language code is so long."""
 TOKENIZER = "tokenizer"
 
 
@@ -40,6 +42,14 @@ class _Split:
         """Content hash of each row."""
         keys: NDArray[np.uint64] = self._table["key"].to_numpy()
         return keys
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64] | None:
+        """Number of each row within its source, from 1; None of a source that is not tested on as a whole."""
+        if NUMBER not in self._table.column_names:
+            return None
+        numbers: NDArray[np.int64] = self._table[NUMBER].to_numpy()
+        return numbers
 
 
 class PairSplit(_Split):
@@ -130,6 +140,11 @@ class PreparedData:
     def languages(self, source: str) -> tuple[str, ...]:
         """Languages of a source, in the order of its columns."""
         return tuple(self.index["sources"][source]["languages"])
+
+    def rows_read(self, source: str) -> int | None:
+        """Rows of a source before cleaning; None of data that was prepared before they were noted."""
+        rows: int | None = self.index["sources"][source].get("rowsRead")
+        return rows
 
     def pairs(self, source: str, split: SplitName) -> PairSplit:
         """One split of a Parallel source; empty if the source has none."""

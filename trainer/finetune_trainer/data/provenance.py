@@ -6,6 +6,7 @@ from finetune_api.plan import Plan
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.errors import BadData, StageFailure, printable
 from finetune_trainer.workspace.files import sha256_file
+from finetune_trainer.workspace.storage import local_path
 
 
 def source_digests(plan: Plan) -> dict[str, str]:
@@ -29,3 +30,11 @@ def source_digests(plan: Plan) -> dict[str, str]:
         messages = "; ".join(p.message for p in problems)
         raise BadData(problems[0].reason, messages, problems[0].remedy)
     return digests
+
+
+def hypotheses_digests(plan: Plan) -> dict[str, str]:
+    """sha256 by file of the hypotheses that rivals are given; files that are missing are left to who reads them."""
+    rivals = (plan.spec.evaluate.rivals if plan.spec.evaluate else None) or []
+    files = [file for rival in rivals for file in rival.hypotheses or ()]
+    paths = [local_path(file.uri, "spec.evaluate.rivals") for file in files]
+    return {printable(str(path)): sha256_file(path) for path in paths if path.is_file()}

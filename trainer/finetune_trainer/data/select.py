@@ -44,9 +44,10 @@ def check_selection(staged: Sequence[StagedSource], assignments: Sequence[Assign
     """Refuse a selection with nothing to train on; `strict` also makes sure that nothing leaks.
 
     Raises:
-        BadData: if no row is left.
+        BadData: if there are sources to train on and no row of them is left.
     """
-    if not sum(int((assignment == TRAIN).sum()) for assignment in assignments):
+    trains = any(source.source.role == "Train" for source in staged)
+    if trains and not sum(int((assignment == TRAIN).sum()) for assignment in assignments):
         raise BadData(
             "NothingLeft",
             "no row is left for training after de-duplication, split and decontamination",
@@ -79,6 +80,8 @@ def _split_of_rows(staged: StagedSource, split: Split) -> Assignment:
 def _drop_duplicates(staged: Sequence[StagedSource], assignments: Sequence[Assignment]) -> None:
     """Train sources count as one, so that a row occurs once in all of training."""
     train = [i for i, s in enumerate(staged) if s.source.role == "Train"]
+    if not train:
+        return
     keys = np.concatenate([_typed_keys(staged[i]) for i in train])
     is_first = np.zeros(len(keys), bool)
     is_first[np.unique(keys, return_index=True)[1]] = True

@@ -34,6 +34,9 @@ class StagedSource:
     tally: Tally
     rows: NDArray[np.int64] | None = None
     """(pieces,): number of the row that each piece is of; None where rows are not cut."""
+    numbers: NDArray[np.int64] | None = None
+    """(rows,): number of each row within its source, from 1, where the source is tested on: what is written elsewhere
+    about the rows of a test set is in their order."""
 
     def count_rows(self, stays: NDArray[np.bool_]) -> int:
         """How many rows are left if these pieces stay."""
@@ -90,15 +93,23 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
             columns = list(zip(*rows, strict=True))
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
             sides.append(np.array([[text_hash(t) for t in row] for row in rows], np.uint64))
-            if source.type != "Parallel":
+            if source.type != "Parallel" or source.role == "Test":
                 numbers.append(np.array([number for number, _ in batch], np.int64))
             on_rows(tally.read)
     if not sides:
         _refuse_empty(source, tally)
     all_sides = np.concatenate(sides)
-    tally.pieces = sum(map(len, numbers))
+    found = np.concatenate(numbers) if numbers else None
+    is_cut = source.type != "Parallel"
+    tally.pieces = len(all_sides) if is_cut else 0
     return StagedSource(
-        source, file, _row_keys(all_sides), all_sides, tally, np.concatenate(numbers) if numbers else None
+        source,
+        file,
+        _row_keys(all_sides),
+        all_sides,
+        tally,
+        rows=found if is_cut else None,
+        numbers=found if source.role == "Test" else None,
     )
 
 

@@ -16,7 +16,7 @@ from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
-from finetune_trainer.data.prepared import INDEX, REPORT, ROWS, SPLITS, PairSplit
+from finetune_trainer.data.prepared import INDEX, NUMBER, REPORT, ROWS, SPLITS, PairSplit
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
 from finetune_trainer.data.tokenizers import TextsByLanguage
@@ -29,8 +29,13 @@ BATCH_TEXTS = 2048
 
 
 def write_splits(staged: StagedSource, assignment: Assignment, folder: Path) -> dict[str, int]:
-    """Write `<split>/rows.arrow` with the key and the texts of each row; returns rows by split."""
-    schema = pa.schema([("key", pa.uint64()), *((language, pa.string()) for language in staged.source.languages)])
+    """Write `<split>/rows.arrow` with the key and the texts of each row, and its number in a source that is tested on.
+
+    Returns rows by split.
+    """
+    numbered = [] if staged.numbers is None else [(NUMBER, pa.int64())]
+    texts = [(language, pa.string()) for language in staged.source.languages]
+    schema = pa.schema([("key", pa.uint64()), *numbered, *texts])
     sizes: dict[str, int] = {}
     for number, split in enumerate(SPLITS):
         (folder / split).mkdir(parents=True)
@@ -40,12 +45,13 @@ def write_splits(staged: StagedSource, assignment: Assignment, folder: Path) -> 
             pa.ipc.new_file(sink, schema) as writer,
         ):
             for batch in read_staged(staged):
-                stays = assignment[start : start + batch.num_rows] == number
-                keys = staged.keys[start : start + batch.num_rows][stays]
+                here = slice(start, start + batch.num_rows)
+                stays = assignment[here] == number
                 start += batch.num_rows
-                if len(keys):
+                if stays.any():
                     kept = batch.filter(pa.array(stays))
-                    writer.write_batch(pa.record_batch([pa.array(keys), *kept.columns], schema=schema))
+                    columns = [column[here][stays] for column in (staged.keys, staged.numbers) if column is not None]
+                    writer.write_batch(pa.record_batch([*map(pa.array, columns), *kept.columns], schema=schema))
         sizes[split] = int((assignment == number).sum())
     return sizes
 
@@ -112,17 +118,21 @@ def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLangua
 
 def write_index(
     folder: Path,
-    sources: Sequence[DataSource],
+    staged: Sequence[StagedSource],
     sizes: Mapping[str, Mapping[str, int]],
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     """Write what `PreparedData` opens; `sizes` are rows by source and split."""
+    sources = {
+        s.source.name: {"languages": s.source.languages, "splits": sizes[s.source.name], "rowsRead": s.tally.read}
+        for s in staged
+    }
     index = {
         "bosId": tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id,
         "eosId": tokenizer.eos_token_id,
         "padId": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
         "vocabularySize": len(tokenizer),
-        "sources": {s.name: {"languages": s.languages, "splits": sizes[s.name]} for s in sources},
+        "sources": sources,
     }
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -15,7 +16,7 @@ from finetune_trainer.errors import Preempted
 from finetune_trainer.evaluation.assess import SystemOutputs, task_statistics
 from finetune_trainer.evaluation.systems import load_system
 from finetune_trainer.models import ModelChoice
-from finetune_trainer.tasks import TestSet, find_task
+from finetune_trainer.tasks import Predictions, TestSet, find_task
 
 TaskKey = tuple[str, int]
 """Task name and shots."""
@@ -43,13 +44,20 @@ def count_answers(test_sets: Sequence[TestSet]) -> int:
 
 
 def answer_all(
-    context: StageContext, choice: ModelChoice, test_sets: Sequence[TestSet], on_batch: Callable[[int], None]
+    context: StageContext,
+    choice: ModelChoice,
+    test_sets: Sequence[TestSet],
+    on_batch: Callable[[int], None],
+    adapter: Path | None = None,
 ) -> SystemAnswers:
-    """Load a system, answer all tasks, add up statistics, and free the model again; collective."""
+    """Load a system, answer all tasks, add up statistics, and free the model again; collective.
+
+    `adapter` is the folder of an adapter that is merged into the model first.
+    """
     context.progress.update(phase="Loading", message=choice.name)
     answers = SystemAnswers(ModelDescription(name=choice.name, path=choice.path))
     for model_class in dict.fromkeys(find_task(test_set.task.type).model_class for test_set in test_sets):
-        system = load_system(context, choice, model_class, on_batch)
+        system = load_system(context, choice, model_class, on_batch, adapter)
         parameters = sum(p.numel() for p in system.model.parameters())
         answers.description = answers.description.model_copy(update={"parameters": parameters})
         for test_set in test_sets:
@@ -61,12 +69,32 @@ def answer_all(
                 predictions = task.predict(system, test_set, key[1])
                 answers.seconds += time.monotonic() - started
                 answers.notes += [f"{key[0]} ({key[1]}-shot), {choice.name} model: {n}" for n in predictions.notes]
-                statistics = task_statistics(test_set, predictions.texts, context.ranks)
+                statistics = predictions.statistics
+                if statistics is None:
+                    statistics = task_statistics(test_set, predictions.texts, context.ranks)
                 answers.outputs[key] = SystemOutputs(predictions.texts, statistics)
         del system
         gc.collect()
         if context.device.type == "cuda":
             torch.cuda.empty_cache()
+    return answers
+
+
+def repeat_answers(
+    context: StageContext,
+    description: ModelDescription,
+    test_sets: Sequence[TestSet],
+    predictions: Mapping[str, Predictions],
+) -> SystemAnswers:
+    """Answers of a system that is given no prompt, by task name: the same for every shot count; collective."""
+    answers = SystemAnswers(description)
+    for test_set in test_sets:
+        given = predictions.get(test_set.task.name)
+        if given is None:
+            continue
+        answers.notes += [f"{test_set.task.name}, {description.name}: {note}" for note in given.notes]
+        outputs = SystemOutputs(given.texts, task_statistics(test_set, given.texts, context.ranks))
+        answers.outputs |= dict.fromkeys(task_keys(test_set), outputs)
     return answers
 
 

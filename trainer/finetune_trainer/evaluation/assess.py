@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from finetune_api.evaluate import Significance
-from finetune_api.registries import TASKS
-from finetune_api.report import TaskReport
+from finetune_api.registries import METRICS, TASKS
+from finetune_api.report import RivalReport, TaskReport
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
-from finetune_trainer.evaluation.scores import score_metrics
+from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import Statistics, create_metric
 from finetune_trainer.tasks import TestSet, find_task
 
@@ -54,6 +54,7 @@ def assess(
     baseline: SystemOutputs | None,
     significance: Significance,
     hypotheses_path: str,
+    rivals: Mapping[str, SystemOutputs] | None = None,
 ) -> TaskReport:
     """Scores, diagnostics, buckets and examples. Pure."""
     settings, task = test_set.task, find_task(test_set.task.type)
@@ -64,6 +65,15 @@ def assess(
         create_metric(shown_by, test_set.language),
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],
+        lower_is_better=METRICS[shown_by].lower_is_better,
+    )
+    rivals = rivals or {}
+    scores, against = score_systems(
+        _asked(test_set, model),
+        None if baseline is None else _asked(test_set, baseline),
+        {name: _asked(test_set, rival) for name, rival in rivals.items()},
+        test_set.language,
+        significance,
     )
     return TaskReport(
         name=settings.name,
@@ -72,12 +82,11 @@ def assess(
         shots=shots,
         segments=len(test_set.sources),
         hypotheses=hypotheses_path,
-        scores=score_metrics(
-            _asked(test_set, model),
-            None if baseline is None else _asked(test_set, baseline),
-            test_set.language,
-            significance,
-        ),
+        scores=scores,
+        rivals=[
+            RivalReport(name=name, scores=against[name], diagnostics=task.diagnose(test_set, rival.texts))
+            for name, rival in rivals.items()
+        ],
         diagnostics=task.diagnose(test_set, model.texts),
         baseline_diagnostics=None if baseline is None else task.diagnose(test_set, baseline.texts),
         buckets={

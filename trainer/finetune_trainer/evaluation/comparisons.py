@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from finetune_api.evaluate import Significance
 from finetune_api.registries import METRICS
-from finetune_api.report import TaskReport, Verdict
-from finetune_trainer.metrics.bootstrap import smallest_p_value
+from finetune_api.report import RivalScore, Score, TaskReport, Verdict
+
+Compared = TypeVar("Compared", Score, RivalScore)
 
 
 def judge_tasks(tasks: Sequence[TaskReport], level: float) -> list[TaskReport]:
-    """Every compared score with its adjusted p-value and its verdict.
+    """Every compared score, with the baseline's or a rival's, with its adjusted p-value and its verdict.
 
-    The family is all that a reader could take for a result: every metric of every task and shot count.
+    The family is all that a reader could take for a result: every metric of every task, shot count and other system.
     """
-    adjusted = iter(holm([s.p_value for t in tasks for s in t.scores if s.p_value is not None]))
-    judged = []
-    for task in tasks:
-        scores = []
-        for score in task.scores:
-            if score.p_value is None or score.delta is None:
-                scores.append(score)
-                continue
-            p_adjusted = next(adjusted)
-            verdict = judge(score.metric, score.delta, p_adjusted, level)
-            scores.append(score.model_copy(update={"p_adjusted": p_adjusted, "verdict": verdict}))
-        judged.append(task.model_copy(update={"scores": scores}))
-    return judged
+    adjusted = iter(holm([p_value for task in tasks for p_value in task.p_values]))
+
+    def judged(scores: Sequence[Compared]) -> list[Compared]:
+        return [_judged(score, adjusted, level) for score in scores]
+
+    def judged_task(task: TaskReport) -> TaskReport:
+        scores = judged(task.scores)
+        rivals = [rival.model_copy(update={"scores": judged(rival.scores)}) for rival in task.rivals]
+        return task.model_copy(update={"scores": scores, "rivals": rivals})
+
+    return [judged_task(task) for task in tasks]
+
+
+def _judged(score: Compared, adjusted: Iterator[float], level: float) -> Compared:
+    if score.p_value is None or score.delta is None:
+        return score
+    p_adjusted = next(adjusted)
+    verdict = judge(score.metric, score.delta, p_adjusted, level)
+    return score.model_copy(update={"p_adjusted": p_adjusted, "verdict": verdict})
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -47,7 +55,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
-    """Whether a difference to the baseline counts, and which way."""
+    """Whether a difference to another system counts, and which way."""
     if delta == 0 or p_value >= level:
         return "NoDifference"
     return "Better" if (delta < 0) == METRICS[metric].lower_is_better else "Worse"
@@ -55,12 +63,14 @@ def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
 
 def note_too_few_resamples(tasks: Sequence[TaskReport], significance: Significance) -> list[str]:
     """A note where no difference, however clear, can count: the smallest p there is, times the family, is too large."""
-    family = sum(score.p_value is not None for task in tasks for score in task.scores)
-    if family * smallest_p_value(significance.samples) < significance.level or significance.level == 0:
+    family = sum(len(task.p_values) for task in tasks)
+    smallest = significance.smallest_p_value
+    if family * smallest < significance.level or significance.level == 0:
         return []
-    needed = math.ceil(2 * family / significance.level / 1000) * 1000
+    needed = math.ceil(smallest * (significance.samples + 1) * family / significance.level / 1000) * 1000
+    called = "resamples" if significance.method == "PairedBootstrap" else "trials"
     note = (
-        f"{significance.samples:,} resamples are too few for {family} comparisons at p < {significance.level:g}: no "
+        f"{significance.samples:,} {called} are too few for {family} comparisons at p < {significance.level:g}: no "
         f"difference can count. Set spec.evaluate.significance.samples to {needed:,} or more."
     )
     return [note]

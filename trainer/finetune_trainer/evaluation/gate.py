@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from finetune_api.evaluate import Gate, GateRequirement
+from finetune_api.evaluate import BASELINE, Gate, GateRequirement
 from finetune_api.figures import p_text
 from finetune_api.registries import DIAGNOSTICS, METRICS
-from finetune_api.report import Finding, GateCheck, GateResult, Score, TaskReport
+from finetune_api.report import Finding, GateCheck, GateResult, RivalScore, Score, TaskReport
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.comparisons import judge
 from finetune_trainer.evaluation.findings import of_test
@@ -20,12 +20,12 @@ def refuse_empty_requirements(gate: Gate | None) -> None:
         BadConfiguration: with the field path.
     """
     for index, need in enumerate(gate.require if gate else []):
-        compares = need.at_least_baseline or need.better_than_baseline
+        compares = need.must_beat or need.must_hold or need.at_most_worse_by is not None
         if not compares and need.minimum is None and need.maximum is None:
             raise BadConfiguration(
                 "EmptyRequirement",
                 f"spec.evaluate.gate.require[{index}] requires nothing of {need.name} of {need.task}",
-                "give atLeastBaseline, betterThanBaseline or minimum"
+                "give atLeastBaseline, betterThanBaseline, betterThan, notWorseThan, atMostWorseBy or minimum"
                 if need.metric
                 else "give minimum, maximum or both",
             )
@@ -55,8 +55,7 @@ def _check_usable(task: TaskReport, findings: Sequence[Finding]) -> GateCheck:
 def _check(need: GateRequirement, task: TaskReport | None) -> GateCheck:
     if need.diagnostic is not None:
         return _check_diagnostic(need, need.diagnostic, task)
-    scores = {score.metric: score for score in task.scores} if task is not None else {}
-    return _check_score(need, need.metric or "", scores.get(need.metric or ""))
+    return _check_score(need, need.metric or "", task)
 
 
 def _check_diagnostic(need: GateRequirement, name: str, task: TaskReport | None) -> GateCheck:
@@ -70,38 +69,68 @@ def _check_diagnostic(need: GateRequirement, name: str, task: TaskReport | None)
     return GateCheck(requirement=_requirement(need, row.title.lower(), words), passed=met, detail=detail)
 
 
-def _check_score(need: GateRequirement, metric: str, score: Score | None) -> GateCheck:
+def _check_score(need: GateRequirement, metric: str, task: TaskReport | None) -> GateCheck:
     words, failures = [], []
+    score = next((score for score in task.scores if score.metric == metric), None) if task is not None else None
     lower_is_better = METRICS[metric].lower_is_better
     if need.minimum is not None:
         words.append(f"{'at most' if lower_is_better else 'at least'} {need.minimum:g}")
         met = score is not None and (score.score <= need.minimum if lower_is_better else score.score >= need.minimum)
         failures += [] if met else [words[-1]]
-    if need.better_than_baseline or need.at_least_baseline:
-        verdict = _verdict(need, metric, score)
-        if need.better_than_baseline:
-            words.append(f"better than the baseline at p < {need.significance:g}")
-            failures += [] if verdict == "Better" else [words[-1]]
-        if need.at_least_baseline:
-            words.append(f"not worse than the baseline at p < {need.significance:g}")
-            failures += [] if verdict in ("Better", "NoDifference") else [words[-1]]
-    return GateCheck(requirement=_requirement(need, metric, words), passed=not failures, detail=_detail(score)[:256])
+    if need.at_most_worse_by is not None:
+        words.append(f"at most {need.at_most_worse_by:g} worse than the baseline")
+        loss = _largest_loss(score, lower_is_better=lower_is_better)
+        failures += [] if loss is not None and loss <= need.at_most_worse_by else [words[-1]]
+    details = []
+    for relation, accepted, systems in (
+        ("better than", ("Better",), need.must_beat),
+        ("not worse than", ("Better", "NoDifference"), need.must_hold),
+    ):
+        for system in systems:
+            other = score if system == BASELINE else _of_rival(task, system, metric)
+            words.append(f"{relation} {_called(system)} at p < {need.significance:g}")
+            failures += [] if _verdict(need, metric, other) in accepted else [words[-1]]
+            details.append(_detail(score, system, other))
+    detail = "; ".join(dict.fromkeys(details)) or _detail(score, BASELINE, score)
+    return GateCheck(requirement=_requirement(need, metric, words), passed=not failures, detail=detail[:256])
+
+
+def _largest_loss(score: Score | None, *, lower_is_better: bool) -> float | None:
+    """Against the baseline, at the worse end of the interval; None where there is none."""
+    if score is None or score.delta_low is None or score.delta_high is None:
+        return None
+    return score.delta_high if lower_is_better else -score.delta_low
+
+
+def _of_rival(task: TaskReport | None, name: str, metric: str) -> RivalScore | None:
+    rivals = task.rivals if task is not None else []
+    found = (score for rival in rivals if rival.name == name for score in rival.scores if score.metric == metric)
+    return next(found, None)
+
+
+def _called(system: str) -> str:
+    return "the baseline" if system == BASELINE else system
 
 
 def _requirement(need: GateRequirement, name: str, words: Sequence[str]) -> str:
     return f"{name} of {need.task} ({need.shots}-shot) {' and '.join(words)}"[:256]
 
 
-def _verdict(need: GateRequirement, metric: str, score: Score | None) -> str | None:
+def _verdict(need: GateRequirement, metric: str, score: Score | RivalScore | None) -> str | None:
     """By the adjusted p-value, as the report's own verdict."""
     if score is None or score.delta is None or score.p_adjusted is None:
         return None
     return judge(metric, score.delta, score.p_adjusted, need.significance)
 
 
-def _detail(score: Score | None) -> str:
+def _detail(score: Score | None, system: str, other: Score | RivalScore | None) -> str:
+    """`other` is the comparison with the system: of the baseline the score itself."""
     if score is None:
         return "this was not scored"
-    if score.baseline is None or score.p_adjusted is None:
-        return f"{score.score:.2f}; there is no baseline to compare with"
-    return f"{score.score:.2f} against {score.baseline:.2f}, {p_text(score.p_adjusted)}"
+    if other is None or other.p_adjusted is None:
+        missing = "there is no baseline to compare with" if system == BASELINE else f"{system} did not answer this test"
+        return f"{score.score:.{METRICS[score.metric].digits}f}; {missing}"
+    before = other.score if isinstance(other, RivalScore) else other.baseline
+    named = "" if system == BASELINE else f" of {system}"
+    digits = METRICS[score.metric].digits
+    return f"{score.score:.{digits}f} against {before:.{digits}f}{named}, {p_text(other.p_adjusted)}"

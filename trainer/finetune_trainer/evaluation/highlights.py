@@ -34,12 +34,18 @@ class Highlights:
 
 
 def pick_highlights(
-    segments: Segments, metric: Metric, statistics: Statistics, baseline: Statistics | None
+    segments: Segments,
+    metric: Metric,
+    statistics: Statistics,
+    baseline: Statistics | None,
+    *,
+    lower_is_better: bool = False,
 ) -> Highlights:
     """Choose by the metric of the segments' statistics (N, K); without a baseline only the worst."""
+    sign = -1.0 if lower_is_better else 1.0
     scores = _segment_scores(metric, statistics)
     before = np.zeros_like(scores) if baseline is None else _segment_scores(metric, baseline)
-    gains = scores - before
+    gains = sign * (scores - before)
     if baseline is None:
         gains = np.zeros_like(scores)
 
@@ -57,7 +63,7 @@ def pick_highlights(
     return Highlights(
         most_improved=[example(i) for i in rising[::-1][:SHOWN] if gains[i] > 0],
         most_worsened=[example(i) for i in rising[:SHOWN] if gains[i] < 0],
-        worst=[example(i) for i in np.argsort(scores, kind="stable")[:SHOWN]],
+        worst=[example(i) for i in np.argsort(sign * scores, kind="stable")[:SHOWN]],
     )
 
 

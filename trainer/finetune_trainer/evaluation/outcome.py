@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_api.registries import TASKS
 from finetune_api.report import Finding, Outcome, TaskReport
 from finetune_trainer.evaluation.comparisons import judge_tasks
 from finetune_trainer.evaluation.findings import find_all, of_test
@@ -26,7 +27,16 @@ def conclude(scored: Sequence[TaskReport], level: float) -> Conclusion:
     findings = find_all(judged)
     outcomes = [outcome_of_test(task, findings) for task in judged]
     tasks = [task.model_copy(update={"outcome": outcome}) for task, outcome in zip(judged, outcomes, strict=True)]
-    return Conclusion(tasks, findings, overall_outcome(outcomes))
+    leading = [task.outcome for task in leading_tasks(tasks) if task.outcome is not None]
+    return Conclusion(tasks, findings, overall_outcome(leading))
+
+
+def leading_tasks(tasks: Sequence[TaskReport]) -> list[TaskReport]:
+    """Those that the verdict is about; all where none of them leads.
+
+    That a model predicts general text a little worse after its adaptation is no verdict on what it was adapted to.
+    """
+    return [task for task in tasks if TASKS[task.type].leads] or list(tasks)
 
 
 def outcome_of_test(task: TaskReport, findings: Sequence[Finding]) -> Outcome:

@@ -20,31 +20,36 @@ def relation(score: Score) -> str:
 def comparison(score: Score) -> str:
     """Such as: chrF++ 18.4 → 31.3, +12.9 (95 % interval +11.5 to +14.2, p = 0.006)."""
     p_value = p_text(1.0 if score.p_adjusted is None else score.p_adjusted)
-    interval = f"95 % interval {_signed(score.delta_low)} to {_signed(score.delta_high)}"
-    return f"{change(score)}, {_signed(score.delta)} ({interval}, {p_value})"
+    low, high, delta = (_signed(value, score.metric) for value in (score.delta_low, score.delta_high, score.delta))
+    return f"{change(score)}, {delta} (95 % interval {low} to {high}, {p_value})"
 
 
 def change(score: Score) -> str:
     """Such as: chrF++ 18.4 → 31.3."""
-    before = "" if score.baseline is None else f"{score.baseline:.1f} → "
-    return f"{score.metric} {before}{score.score:.1f}"
+    before = "" if score.baseline is None else f"{_plain(score.baseline, score.metric)} → "
+    return f"{score.metric} {before}{_plain(score.score, score.metric)}"
 
 
 def brief(score: Score) -> str:
     """Such as: chrF++ 18.4 → 31.3 (better by 11.5 to 14.2); the ends are those of the difference's interval."""
     low, high = score.delta_low or 0.0, score.delta_high or 0.0
     if score.verdict == "NoDifference" or low * high <= 0:
-        return f"{change(score)} (by {_signed(low)} to {_signed(high)}, {_significance(score)})"
-    small, large = sorted((abs(low), abs(high)))
-    return f"{change(score)} ({_RELATION[score.verdict or '']} by {small:.1f} to {large:.1f})"
+        ends = f"{_signed(low, score.metric)} to {_signed(high, score.metric)}"
+        return f"{change(score)} (by {ends}, {_significance(score)})"
+    small, large = (_plain(end, score.metric) for end in sorted((abs(low), abs(high))))
+    return f"{change(score)} ({_RELATION[score.verdict or '']} by {small} to {large})"
 
 
 def _significance(score: Score) -> str:
     return "not significant" if score.verdict == "NoDifference" else _RELATION[score.verdict or ""]
 
 
-def _signed(value: float | None) -> str:
-    return signed(value, digits=1)
+def _signed(value: float | None, metric: str) -> str:
+    return signed(value, digits=METRICS[metric].digits - 1)
+
+
+def _plain(value: float, metric: str) -> str:
+    return f"{value:.{METRICS[metric].digits - 1}f}"
 
 
 def label(task: TaskReport, tasks: Sequence[TaskReport]) -> str:
@@ -91,6 +96,34 @@ def contradictions(tasks: Sequence[TaskReport]) -> str:
         if score.verdict is not None and score.verdict == _OPPOSITE.get(task.scores[0].verdict or "")
     ]
     return f" {listed(found[:_MOST])} {_verb(found, 'contradict')}." if found else ""
+
+
+def against_rivals(tasks: Sequence[TaskReport]) -> str:
+    """Such as: Against agency: worse in every test. Against paste: better zero-shot and not different one-shot."""
+    names = dict.fromkeys(rival.name for task in tasks for rival in task.rivals)
+    return "".join(f" Against {name}: {_against(name, tasks)}." for name in list(names)[:_MOST])
+
+
+def told_beside(tasks: Sequence[TaskReport]) -> str:
+    """Tests that the verdict is not about: On general: BitsPerByte 1.021 → 1.102 (worse by 0.061 to 0.098)."""
+    leads = [(task, task.scores[0]) for task in tasks]
+    said = [
+        f" On {task.name}: {change(score) if score.verdict is None else brief(score)}." for task, score in leads[:_MOST]
+    ]
+    return "".join(said)
+
+
+def _against(name: str, tasks: Sequence[TaskReport]) -> str:
+    leads = [(task, rival.scores[0]) for task in tasks for rival in task.rivals if rival.name == name]
+    verdicts = [_RELATION[score.verdict or "NoDifference"] for _, score in leads]
+    if len(leads) == 1:
+        ((task, score),) = leads
+        its, own = (_plain(value, score.metric) for value in (score.score, task.scores[0].score))
+        return f"{verdicts[0]} ({score.metric} {its} against {own})"
+    if len(set(verdicts)) == 1:
+        return f"{verdicts[0]} in every test"
+    parts = [f"{verdict} {label(task, tasks)}" for (task, _), verdict in zip(leads, verdicts, strict=True)]
+    return listed(parts[:_MOST]) + (" and more in the table" if len(parts) > _MOST else "")
 
 
 _MOST = 4

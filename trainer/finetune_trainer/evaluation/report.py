@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from finetune_api.evaluate import Evaluate
+from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.plan import Plan
-from finetune_api.report import EvaluationReport, TaskReport
+from finetune_api.report import EvaluationReport, NoisedScore, Score, TaskReport
 from finetune_trainer.context import StageContext
-from finetune_trainer.evaluation.answers import SystemAnswers, count_answers, task_keys
+from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.gate import check_gate
+from finetune_trainer.evaluation.noises import NoisedTestSet
 from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
+from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.evaluation.sentence import verdict_sentence
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.tasks import TestSet, find_task
@@ -34,16 +36,17 @@ class Evaluated:
     baseline: SystemAnswers | None
     notes: list[str]
     """Known before anything was answered."""
+    rivals: list[SystemAnswers] = field(default_factory=list)
+    """Other systems."""
+    noised: Sequence[NoisedTestSet] = ()
+    """Test sets that the model and its baseline answered besides."""
+    decoded: int = 0
+    """Segments that models answered, of all systems."""
 
     @property
     def systems(self) -> list[SystemAnswers]:
         """Those there are, the model first."""
-        return [self.model] if self.baseline is None else [self.model, self.baseline]
-
-    @property
-    def answers(self) -> int:
-        """Of all systems."""
-        return count_answers(self.test_sets) * len(self.systems)
+        return [self.model, *([] if self.baseline is None else [self.baseline]), *self.rivals]
 
 
 def make_report(
@@ -60,7 +63,7 @@ def make_report(
     """
     plan, workspace = context.plan, context.workspace
     scored = [
-        _task_report(settings, test_set, shots, evaluated, tsv_path(name, shots))
+        _task_report(settings, test_set, shots, evaluated, tsv_path)
         for test_set in evaluated.test_sets
         for name, shots in task_keys(test_set)
     ]
@@ -77,6 +80,7 @@ def make_report(
         notes=[*note_too_few_resamples(concluded.tasks, settings.significance), *_notes(plan, evaluated)],
         model=model,
         baseline=None if baseline is None else baseline.description,
+        rivals=[rival.description for rival in evaluated.rivals],
         tasks=concluded.tasks,
         gate=gate,
         cost=stage_costs(plan, manifests),
@@ -87,10 +91,44 @@ def make_report(
     )
 
 
-def _task_report(settings: Evaluate, test_set: TestSet, shots: int, evaluated: Evaluated, tsv_path: str) -> TaskReport:
+def _task_report(
+    settings: Evaluate, test_set: TestSet, shots: int, evaluated: Evaluated, tsv_paths: TsvPath
+) -> TaskReport:
     key = (test_set.task.name, shots)
     baseline = None if evaluated.baseline is None else evaluated.baseline.outputs[key]
-    return assess(test_set, shots, evaluated.model.outputs[key], baseline, settings.significance, tsv_path)
+    rivals = {rival.description.name: rival.outputs[key] for rival in evaluated.rivals if key in rival.outputs}
+    path = tsv_paths(*key)
+    report = assess(test_set, shots, evaluated.model.outputs[key], baseline, settings.significance, path, rivals)
+    noised = [
+        _noised_score(settings.significance, noised, shots, evaluated, tsv_paths(noised.test_set.task.name, shots))
+        for noised in evaluated.noised
+        if noised.clean is test_set
+    ]
+    return report.model_copy(update={"robustness": noised})
+
+
+def _noised_score(
+    significance: Significance, noised: NoisedTestSet, shots: int, evaluated: Evaluated, tsv_path: str
+) -> NoisedScore:
+    """The model with noise against itself without; on the same resamples."""
+    (lead,) = noised.test_set.task.metrics
+    before, after = (noised.clean.task.name, shots), (noised.test_set.task.name, shots)
+
+    def score(system: SystemAnswers) -> Score:
+        with_noise, without = ({lead: system.outputs[key].statistics[lead]} for key in (after, before))
+        return score_systems(with_noise, without, {}, noised.clean.language, significance)[0][0]
+
+    own = score(evaluated.model)
+    baseline = None if evaluated.baseline is None else score(evaluated.baseline)
+    shared = own.model_dump(include={"metric", "score", "low", "high", "delta", "delta_low", "delta_high"})
+    return NoisedScore(
+        noise=noised.noise,
+        changed=noised.changed,
+        hypotheses=tsv_path,
+        **shared,
+        baseline=None if baseline is None else baseline.score,
+        baseline_delta=None if baseline is None else baseline.delta,
+    )
 
 
 def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
@@ -112,9 +150,9 @@ def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:
     decoding = sum(system.seconds for system in evaluated.systems)
     cost = {
         "evaluate.seconds": seconds,
-        "evaluate.translations": float(evaluated.answers),
+        "evaluate.translations": float(evaluated.decoded),
         "evaluate.decodingSeconds": decoding,
     }
     if decoding > 0:
-        cost["evaluate.translationsPerSecond"] = evaluated.answers / decoding
+        cost["evaluate.translationsPerSecond"] = evaluated.decoded / decoding
     return cost

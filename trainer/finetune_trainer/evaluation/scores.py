@@ -1,50 +1,125 @@
-"""Scores of one system, with intervals, and their differences to a baseline; what they mean is for `comparisons`."""
+"""Scores of systems with intervals, and what one of them gains over the others; what it means is for `comparisons`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from finetune_api.evaluate import Significance
-from finetune_api.report import Score
-from finetune_trainer.metrics import Statistics, create_metric
+from finetune_api.report import RivalScore, Score
+from finetune_trainer.metrics import Metric, Statistics, create_metric
 from finetune_trainer.metrics.bootstrap import Floats, confidence_interval, paired_p_value, resampled_sums
+from finetune_trainer.metrics.randomisation import randomisation_p_value, swapped_sums
+
+ByMetric = Mapping[str, Statistics]
+"""Statistics of one system's outputs; all systems answered the same segments."""
 
 
-def score_metrics(
-    statistics: Mapping[str, Statistics],
-    baseline: Mapping[str, Statistics] | None,
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """One metric of one system."""
+
+    statistics: Statistics
+    score: float
+    resampled: Floats
+    """(samples,) scores of resamples that all systems share."""
+
+
+def score_systems(
+    model: ByMetric,
+    baseline: ByMetric | None,
+    rivals: Mapping[str, ByMetric],
     language: str,
     significance: Significance,
-) -> list[Score]:
-    """One Score per metric, in the order of `statistics`; both mappings are by metric name, over the same segments."""
-    systems = [statistics] if baseline is None else [statistics, baseline]
-    blocks = [system[name] for name in statistics for system in systems]
-    sums = resampled_sums(np.hstack(blocks), significance.samples, significance.seed)
-    resampled = iter(np.hsplit(sums, np.cumsum([block.shape[1] for block in blocks])[:-1]))
+) -> tuple[list[Score], dict[str, list[RivalScore]]]:
+    """Scores of the model beside its baseline, and of rivals by name; one per metric, in the order of `model`."""
+    systems = [model, *([] if baseline is None else [baseline]), *rivals.values()]
+    metrics = [create_metric(name, language) for name in model]
+    own, *others = _sample(systems, list(model), metrics, significance)
     scores = []
-    for name in statistics:
-        metric = create_metric(name, language)
-        resamples = [np.array([metric.score(row) for row in next(resampled)]) for _ in systems]
-        score = metric.score(statistics[name].sum(0))
-        low, high = confidence_interval(resamples[0])
-        result = Score(metric=name, score=score, low=low, high=high, signature=metric.signature)
-        if baseline is not None:
-            result = _compared(result, metric.score(baseline[name].sum(0)), resamples[0] - resamples[1])
-        scores.append(result)
-    return scores
-
-
-def _compared(score: Score, baseline: float, differences: Floats) -> Score:
-    """`differences` are those of the resamples."""
-    delta = score.score - baseline
-    delta_low, delta_high = confidence_interval(differences)
-    figures = {
-        "baseline": baseline,
-        "delta": delta,
-        "delta_low": delta_low,
-        "delta_high": delta_high,
-        "p_value": paired_p_value(differences, delta),
+    for name, metric, sampled in zip(model, metrics, own, strict=True):
+        low, high = confidence_interval(sampled.resampled)
+        scores.append(Score(metric=name, score=sampled.score, low=low, high=high, signature=metric.signature))
+    compared = [_differences(metrics, own, other, significance) for other in others]
+    if baseline is not None:
+        before = [sampled.score for sampled in others[0]]
+        pairs = zip(scores, before, compared[0], strict=True)
+        scores = [score.model_copy(update={"baseline": value} | figures) for score, value, figures in pairs]
+    first = len(others) - len(rivals)
+    against = {
+        rival: [
+            _rival_score(name, sampled, figures)
+            for name, sampled, figures in zip(model, others[first + i], compared[first + i], strict=True)
+        ]
+        for i, rival in enumerate(rivals)
     }
-    return score.model_copy(update=figures)
+    return scores, against
+
+
+def _sample(
+    systems: Sequence[ByMetric], names: Sequence[str], metrics: Sequence[Metric], significance: Significance
+) -> list[list[_Sampled]]:
+    """By system, then by metric."""
+    blocks = [system[name] for system in systems for name in names]
+    sums = resampled_sums(np.hstack(blocks), significance.samples, significance.seed)
+    resampled = iter(np.hsplit(sums, _ends(blocks)))
+    return [
+        [
+            _Sampled(system[name], metric.score(system[name].sum(0)), _scores(metric, next(resampled)))
+            for name, metric in zip(names, metrics, strict=True)
+        ]
+        for system in systems
+    ]
+
+
+def _ends(blocks: Sequence[Statistics]) -> list[int]:
+    """Where each block but the last ends, when they stand side by side."""
+    return [int(end) for end in np.cumsum([block.shape[1] for block in blocks])[:-1]]
+
+
+def _scores(metric: Metric, sums: Floats) -> Floats:
+    return np.array([metric.score(row) for row in sums])
+
+
+def _rival_score(metric: str, rival: _Sampled, figures: Mapping[str, float]) -> RivalScore:
+    low, high = confidence_interval(rival.resampled)
+    return RivalScore.model_validate({"metric": metric, "score": rival.score, "low": low, "high": high} | dict(figures))
+
+
+def _differences(
+    metrics: Sequence[Metric], model: Sequence[_Sampled], other: Sequence[_Sampled], significance: Significance
+) -> list[dict[str, float]]:
+    """Fields of a comparison by metric; one pair of systems."""
+    p_values = _P_VALUES[significance.method](metrics, model, other, significance)
+    found = []
+    for own, its, p_value in zip(model, other, p_values, strict=True):
+        low, high = confidence_interval(own.resampled - its.resampled)
+        found.append({"delta": own.score - its.score, "delta_low": low, "delta_high": high, "p_value": p_value})
+    return found
+
+
+def _by_bootstrap(
+    _: Sequence[Metric], model: Sequence[_Sampled], other: Sequence[_Sampled], __: Significance
+) -> list[float]:
+    return [
+        paired_p_value(own.resampled - its.resampled, own.score - its.score)
+        for own, its in zip(model, other, strict=True)
+    ]
+
+
+def _by_randomisation(
+    metrics: Sequence[Metric], model: Sequence[_Sampled], other: Sequence[_Sampled], significance: Significance
+) -> list[float]:
+    blocks = [own.statistics for own in model]
+    before = np.hstack([its.statistics for its in other])
+    sums = swapped_sums(before, np.hstack(blocks), significance.samples, significance.seed)
+    swapped = zip(*(np.hsplit(side, _ends(blocks)) for side in sums), strict=True)
+    return [
+        randomisation_p_value(_scores(metric, first) - _scores(metric, second), own.score - its.score)
+        for metric, own, its, (first, second) in zip(metrics, model, other, swapped, strict=True)
+    ]
+
+
+_P_VALUES = {"PairedBootstrap": _by_bootstrap, "ApproximateRandomisation": _by_randomisation}

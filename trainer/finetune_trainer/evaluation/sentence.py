@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from finetune_api.report import Finding, GateResult, Outcome, TaskReport
 from finetune_trainer.evaluation.findings import of_test
-from finetune_trainer.evaluation.outcome import Conclusion
+from finetune_trainer.evaluation.outcome import Conclusion, leading_tasks
 from finetune_trainer.evaluation.phrases import (
+    against_rivals,
     beside,
     both_unusable,
     brief,
@@ -18,6 +19,7 @@ from finetune_trainer.evaluation.phrases import (
     listed,
     reasons,
     relation,
+    told_beside,
 )
 
 _MOST_TESTS = 4
@@ -26,7 +28,7 @@ _MOST_TESTS = 4
 
 def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None) -> str:
     """Such as: The adapted model is better than its baseline: chrF++ 18.4 → 31.3, ... TER agrees. Gate passed."""
-    tasks, findings = concluded.tasks, concluded.findings
+    tasks, findings = leading_tasks(concluded.tasks), concluded.findings
     called = "model" if "/" in model else f"{model} model"  # of a URI the page says which
     if any(task.scores[0].verdict is None for task in tasks):
         sentence = _without_baseline(called, tasks, findings, concluded.outcome)
@@ -34,6 +36,7 @@ def verdict_sentence(model: str, concluded: Conclusion, gate: GateResult | None)
         sentence = _one_test(called, tasks[0], findings)
     else:
         sentence = _several_tests(called, tasks, findings, concluded.outcome)
+    sentence += against_rivals(tasks) + told_beside([task for task in concluded.tasks if task not in tasks])
     if gate is None:
         return sentence
     failed = sum(not check.passed for check in gate.checks)

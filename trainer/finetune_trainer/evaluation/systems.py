@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from finetune_api.plan import Plan
 from finetune_trainer.context import StageContext
@@ -18,6 +20,7 @@ from finetune_trainer.models import (
     load_tokenizer,
     models_of_job,
     newest_model,
+    quiet,
     referenced_model,
     wants_bf16,
 )
@@ -56,9 +59,13 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
 
 
 def load_system(
-    context: StageContext, choice: ModelChoice, model_class: str, on_batch: Callable[[int], None]
+    context: StageContext,
+    choice: ModelChoice,
+    model_class: str,
+    on_batch: Callable[[int], None],
+    adapter: Path | None = None,
 ) -> System:
-    """The model, ready to answer, and its own tokenizer.
+    """The model, with the adapter in a folder merged into it if one is given, ready to answer, and its tokenizer.
 
     Raises:
         BadConfiguration: no model or no tokenizer in its folder, or the two do not belong together.
@@ -66,7 +73,17 @@ def load_system(
     plan, device = context.plan, context.device
     dtype = torch.bfloat16 if wants_bf16(plan.spec.parallelism.precision, device) else torch.float32
     tokenizer = load_tokenizer(choice.folder, choice.field)
-    model = load_model(choice.folder, choice.field, model_class, Placement(dtype, device))
+    # An adapter is added in full precision, whatever the model answers in.
+    model = load_model(choice.folder, choice.field, model_class, Placement(torch.float32 if adapter else dtype, device))
+    if adapter is not None:
+        model = _with_adapter(model, adapter).to(dtype)  # type: ignore[arg-type, unused-ignore]
     check_fit(model, tokenizer)
     batch_size = plan.spec.evaluate.batch_size if plan.spec.evaluate else None
     return System(model.eval(), tokenizer, context.ranks, batch_size, on_batch)
+
+
+def _with_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """The model with the adapter in a folder, as PEFT saves it, added to its weights."""
+    with quiet():
+        merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    return merged

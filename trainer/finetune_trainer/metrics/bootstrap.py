@@ -58,8 +58,3 @@ def paired_p_value(differences: Floats, difference: float) -> float:
         return 1.0
     lost = int(np.count_nonzero(differences * np.sign(difference) <= 0))
     return min(1.0, 2 * (lost + 1) / (len(differences) + 1))
-
-
-def smallest_p_value(samples: int) -> float:
-    """What `paired_p_value` gives where the winner wins in every resample."""
-    return 2 / (samples + 1)

@@ -24,9 +24,9 @@ def write_report(
     folder: Path,
     report: EvaluationReport,
     histories: Mapping[str, Sequence[HistoryRow]],
-    columns: Mapping[str, Sequence[Sequence[str]]],
+    columns: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
-    """Write the pages and the TSVs (columns by file name)."""
+    """Write the pages and the TSVs (columns by name, by file name)."""
     for name, table in columns.items():
         write_tsv(folder / name, table)
     pages = (

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from finetune_api.figures import p_text, signed
-from finetune_api.report import Score
+from finetune_api.registries import METRICS
+from finetune_api.report import NoisedScore, RivalScore, Score
 
 VERDICT_MARKS = {"Better": "▲", "Worse": "▼", "NoDifference": "="}
 VERDICT_WORDS = {"Better": "better", "Worse": "worse", "NoDifference": "no difference"}
 UNUSABLE_MARK, WARNING_MARK = "✖", "⚠"
 
 
-def difference_cell(score: Score) -> str:
+def difference_cell(score: Score | RivalScore | NoisedScore) -> str:
     """`+12.85 (+11.50 to +14.20)`: the difference and its 95 % interval."""
-    if score.delta_low is None or score.delta_high is None:
-        return signed(score.delta)
-    return f"{signed(score.delta)} ({signed(score.delta_low)} to {signed(score.delta_high)})"
+    delta, low, high = (
+        signed(value, METRICS[score.metric].digits) for value in (score.delta, score.delta_low, score.delta_high)
+    )
+    return delta if score.delta_low is None else f"{delta} ({low} to {high})"
+
+
+def score_cell(value: float | None, metric: str) -> str:
+    """`31.25`, with as many digits as the metric has."""
+    return "–" if value is None else f"{value:.{METRICS[metric].digits}f}"
+
+
+def segment_score(value: float, metric: str) -> str:
+    """`31` on a scale of a hundred, `1.02` on a small one: a segment's score is rough."""
+    return f"{value:.{METRICS[metric].digits - 2}f}"
 
 
 def p_cell(p_value: float | None) -> str:

@@ -23,6 +23,8 @@ from finetune_trainer.reporting.figures import (
     VERDICT_WORDS,
     difference_cell,
     p_cell,
+    score_cell,
+    segment_score,
 )
 
 _TEMPLATES = "templates"
@@ -32,7 +34,9 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
     """The page; `histories` are the curves by training stage. Pure: equal input gives equal text."""
     style, script = page_style(), _packaged("report.js")
     environment = page_environment(_packaged)
-    environment.filters.update(shots=shots_name, p=p_cell, difference=difference_cell)
+    environment.filters.update(
+        shots=shots_name, p=p_cell, difference=difference_cell, score=score_cell, segment=segment_score
+    )
     environment.globals.update(
         differences=word_differences,
         unit_of_outputs=_unit_of_outputs,

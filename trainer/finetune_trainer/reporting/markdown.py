@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from finetune_api.figures import shots_name
 from finetune_api.registries import TASKS
 from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
-from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell
+from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell, score_cell, segment_score
 from finetune_trainer.reporting.sections import (
     Table,
     bucket_tables,
@@ -15,6 +15,9 @@ from finetune_trainer.reporting.sections import (
     diagnostics_table,
     finding_lines,
     repeat_commands,
+    rival_lines,
+    rivals_table,
+    robustness_table,
     significance_test,
 )
 
@@ -31,8 +34,10 @@ def render_markdown(report: EvaluationReport) -> str:
     blocks.append(
         f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
         f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
-        f"{f' {significance_test(report)}.' if report.baseline else ''}"
+        f"{f' {significance_test(report)}.' if report.baseline or report.rivals else ''}"
     )
+    if report.rivals:
+        blocks.append("Rivals:\n\n" + "\n".join(f"- {_escape(line)}" for line in rival_lines(report)))
     if report.gate is not None:
         blocks.append("## Gate")
         rows = [[c.requirement, "met" if c.passed else "**not met**", c.detail] for c in report.gate.checks]
@@ -58,7 +63,11 @@ def _task(task: TaskReport) -> list[str]:
         "Signature",
     ]
     blocks.append(_table(Table(header, [_score_row(score) for score in task.scores])))
-    blocks.append(_table(diagnostics_table(task)))
+    against = rivals_table([task])
+    blocks += [] if against is None else ["### Against rivals", _table(against)]
+    noised = robustness_table([task])
+    blocks += [] if noised is None else ["### With noised sources", _table(noised)]
+    blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
     for title, table in bucket_tables(task):
         blocks += [f"### {title}", _table(table)]
     for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
@@ -74,9 +83,9 @@ def _task(task: TaskReport) -> list[str]:
 def _score_row(score: Score) -> list[str]:
     return [
         score.metric,
-        "–" if score.baseline is None else f"{score.baseline:.2f}",
-        f"**{score.score:.2f}**",
-        f"{score.low:.2f} to {score.high:.2f}",
+        score_cell(score.baseline, score.metric),
+        f"**{score_cell(score.score, score.metric)}**",
+        f"{score_cell(score.low, score.metric)} to {score_cell(score.high, score.metric)}",
         difference_cell(score),
         p_cell(score.p_adjusted),
         p_cell(score.p_value),
@@ -87,7 +96,7 @@ def _score_row(score: Score) -> list[str]:
 
 def _example(example: SegmentExample, metric: str) -> str:
     lines = [
-        f"- {metric} {example.baseline_score:.0f} → {example.score:.0f}",
+        f"- {metric} {segment_score(example.baseline_score, metric)} → {segment_score(example.score, metric)}",
         f"  - source: {_escape(example.source)}",
         f"  - reference: {_escape(example.reference)}",
         f"  - baseline: {_escape(example.baseline) or '(empty)'}",

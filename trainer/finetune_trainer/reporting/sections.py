@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_api.figures import duration
-from finetune_api.registries import DIAGNOSTICS
-from finetune_api.report import EvaluationReport, TaskReport
+from finetune_api.figures import duration, percent, shots_name, signed
+from finetune_api.registries import DIAGNOSTICS, METRICS
+from finetune_api.report import EvaluationReport, ModelDescription, TaskReport
 from finetune_trainer.metrics import create_metric
-from finetune_trainer.reporting.figures import UNUSABLE_MARK, WARNING_MARK, number
+from finetune_trainer.reporting.figures import (
+    UNUSABLE_MARK,
+    VERDICT_MARKS,
+    VERDICT_WORDS,
+    WARNING_MARK,
+    difference_cell,
+    number,
+    p_cell,
+    score_cell,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,10 @@ class Table:
 
 
 _MOST_ITEMS = 8
+_TESTS = {
+    "PairedBootstrap": "paired bootstrap (Koehn 2004)",
+    "ApproximateRandomisation": "approximate randomisation (Riezler and Maxwell 2005)",
+}
 
 
 def tone(report: EvaluationReport) -> str:
@@ -39,13 +52,77 @@ def finding_lines(report: EvaluationReport) -> list[str]:
 
 def significance_test(report: EvaluationReport) -> str:
     """How the p-values came about."""
-    count = sum(score.p_value is not None for task in report.tasks for score in task.scores)
-    return f"p: paired bootstrap (Koehn 2004), two-sided, corrected for {count} comparisons (Holm 1979)"
+    count = sum(len(task.p_values) for task in report.tasks)
+    method = report.spec.get("evaluate", {}).get("significance", {}).get("method", "PairedBootstrap")
+    return f"p: {_TESTS[method]}, two-sided, corrected for {count} comparisons (Holm 1979)"
+
+
+def rivals_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What the model gains over each rival in each of some tests; None where there are no rivals."""
+    rows = [
+        [
+            rival.name,
+            shots_name(task.shots),
+            score.metric,
+            score_cell(score.score, score.metric),
+            f"{score_cell(score.low, score.metric)} to {score_cell(score.high, score.metric)}",
+            score_cell(own.score, score.metric),
+            f"{VERDICT_MARKS[score.verdict]} {VERDICT_WORDS[score.verdict]}" if score.verdict else "–",
+            difference_cell(score),
+            p_cell(score.p_adjusted),
+        ]
+        for name in dict.fromkeys(rival.name for task in tasks for rival in task.rivals)
+        for task in tasks
+        for rival in task.rivals
+        if rival.name == name
+        for own, score in zip(task.scores, rival.scores, strict=True)
+    ]
+    header = ["Rival", "Prompt", "Metric", "Rival's score", "95 % interval", "Model", "Model is", "Difference", "p"]
+    return Table(header, rows) if rows else None
+
+
+def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What noise in the sources costs in each of some tests; None where nobody asked."""
+    noised = [(task, task.scores[0], score) for task in tasks for score in task.robustness]
+    if not noised:
+        return None
+    compared = any(score.baseline is not None for _, _, score in noised)
+    metric = noised[0][2].metric
+    baselines = ["Baseline, noised", "Its difference"] if compared else []
+    header = ["Noise", "Prompt", "Sources changed", *baselines, f"{metric}, clean", "Noised", "Difference"]
+    rows = []
+    for task, clean, score in noised:
+        before = [score_cell(score.baseline, metric), signed(score.baseline_delta, METRICS[metric].digits)]
+        rows.append(
+            [
+                score.noise,
+                shots_name(task.shots),
+                percent(score.changed),
+                *(before if compared else []),
+                score_cell(clean.score, metric),
+                score_cell(score.score, metric),
+                difference_cell(score),
+            ]
+        )
+    return Table(header, rows)
+
+
+def rival_lines(report: EvaluationReport) -> list[str]:
+    """What each rival is: `paste: the target of the most similar training pair`."""
+    return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]
+
+
+def _rival(rival: ModelDescription) -> str:
+    if rival.type == "FuzzyMatch":
+        return "the target of the most similar training pair, unchanged"
+    size = f", {rival.parameters:,} parameters" if rival.parameters else ""
+    return f"{'hypotheses of ' if rival.type == 'Hypotheses' else ''}{rival.path}{size}"
 
 
 def diagnostics_table(task: TaskReport) -> Table:
     """One row per way to fail."""
-    systems = [("Baseline", task.baseline_diagnostics), ("Model", task.diagnostics)]
+    rivals = [(rival.name, rival.diagnostics) for rival in task.rivals]
+    systems = [("Baseline", task.baseline_diagnostics), *rivals, ("Model", task.diagnostics)]
     shown = [(name, values) for name, values in systems if values is not None]
     rows = [
         [

@@ -51,8 +51,9 @@ def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> 
     Raises:
         BadData: if a source is missing.
     """
-    if table[plan.stage].produces != "data":
-        return stage_digests(plan, workspace)
-    from finetune_trainer.data.provenance import source_digests
+    from finetune_trainer.data.provenance import hypotheses_digests, source_digests
 
-    return source_digests(plan)
+    if table[plan.stage].produces == "data":
+        return source_digests(plan)
+    of_stages = stage_digests(plan, workspace)
+    return of_stages | hypotheses_digests(plan) if table[plan.stage].produces == "report" else of_stages

@@ -15,13 +15,16 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
+from finetune_trainer.evaluation.noises import noised_test_sets
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
+from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
+from finetune_trainer.reporting.tsv import TSV_COLUMNS
 from finetune_trainer.run.stage import HISTORY
-from finetune_trainer.stages import artifact_path
+from finetune_trainer.stages import artifact_path, input_digests
 from finetune_trainer.tasks import find_task
-from finetune_trainer.workspace.artifacts import stage_digests, write_artifact
+from finetune_trainer.workspace.artifacts import write_artifact
 
 PUBLISH_SECONDS = 120.0
 """An operator that is away for longer finds the report in the workspace only."""
@@ -40,10 +43,23 @@ def run(context: StageContext) -> StageOutcome:
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     test_sets = [find_task(task.type).test_set(plan.spec, data, i) for i, task in enumerate(settings.tasks)]
 
-    on_batch = answering_progress(context, count_answers(test_sets) * (1 if systems.baseline is None else 2))
-    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, test_sets, on_batch)
-    model = answer_all(context, systems.model, test_sets, on_batch)
-    evaluated = Evaluated(test_sets, model, baseline, [systems.note] if systems.note else [])
+    rivals = open_rivals(context, settings.rivals or (), test_sets)
+    noised = noised_test_sets(test_sets, settings.significance.seed)
+    answered = [*test_sets, *(variant.test_set for variant in noised)]
+
+    decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
+    on_batch = answering_progress(context, decoded)
+    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, answered, on_batch)
+    model = answer_all(context, systems.model, answered, on_batch)
+    evaluated = Evaluated(
+        test_sets,
+        model,
+        baseline,
+        [systems.note] if systems.note else [],
+        [rival.answer(on_batch) for rival in rivals],
+        noised,
+        decoded,
+    )
 
     seconds = time.monotonic() - started
     segments = float(sum(len(test_set.sources) for test_set in test_sets))
@@ -76,14 +92,16 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
         for stage, artifact in plan.inputs.items()
         if (path := workspace / artifact / HISTORY).is_file()
     }
-    columns = {}
-    for test_set in evaluated.test_sets:
+    columns: dict[str, dict[str, list[str]]] = {}
+    for test_set in (*evaluated.test_sets, *(noised.test_set for noised in evaluated.noised)):
         for key in task_keys(test_set):
             texts = evaluated.model.outputs[key].texts
             before = [""] * len(texts) if evaluated.baseline is None else evaluated.baseline.outputs[key].texts
-            columns[tsv_name(*key)] = (test_set.sources, test_set.references, texts, before)
+            others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
+            given = (test_set.sources, test_set.references, texts, before)
+            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others
     # The folder is shared with other files of the job; the manifest lists those of the report.
-    with write_artifact(workspace, artifact_path(plan), plan, stage_digests(plan, workspace), merge=True) as folder:
+    with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
         write_report(folder, report, histories, columns)
 
 

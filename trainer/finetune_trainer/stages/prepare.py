@@ -15,7 +15,8 @@ from finetune_api.languages import canonical_language
 from finetune_api.model import TrainTokenizer
 from finetune_api.progress import Phase
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.data.prepared import TOKENIZER
+from finetune_trainer.data.hypotheses import check_hypotheses
+from finetune_trainer.data.prepared import TOKENIZER, PreparedData
 from finetune_trainer.data.provenance import source_digests
 from finetune_trainer.data.report import sources_report, summary_figures, summary_line
 from finetune_trainer.data.select import check_selection, select_rows
@@ -62,7 +63,9 @@ def run(context: StageContext) -> StageOutcome:
             )
             for source in data.sources
         }
-        write_index(folder, data.sources, sizes, tokenizer)
+        write_index(folder, staged, sizes, tokenizer)
+        if plan.spec.evaluate is not None:
+            check_hypotheses(plan.spec.evaluate, PreparedData.open(folder, "."))
         write_report(folder, sources_report(staged, sizes, tokens, digests, folder))
     seconds = time.monotonic() - began
     summary = summary_figures(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}

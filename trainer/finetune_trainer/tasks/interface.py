@@ -13,8 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from finetune_api.adapt import Adapt
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
+from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.distributed import Ranks
+from finetune_trainer.metrics import Statistics
 from finetune_trainer.objectives import ExampleSet
 
 
@@ -44,6 +46,8 @@ class TestSet:
     """What it should answer."""
     language: str = ""
     """Of the references, for metrics that tokenise; empty if unknown."""
+    alignments: tuple[Alignment, ...] = ()
+    """How a file with a line a segment may have been written elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Predictions:
     """One line each, in the order of the test set."""
     notes: list[str] = field(default_factory=list)
     """What the figures do not show: prompts that were shortened, outputs that found no room."""
+    statistics: Mapping[str, Statistics] | None = None
+    """By metric, (segments, K), of a task whose metrics are not computed from texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,14 @@ class Task(Protocol, Generic[TestSetT]):
     def predict(self, system: System, test_set: TestSetT, shots: int) -> Predictions:
         """The system's answers; collective: every rank does its share and has all of them afterwards."""
         ...
+
+    def nearest_answers(self, test_set: TestSetT) -> list[str | None]:
+        """Of each segment, what the training pair most like it has as its answer; None where there is none.
+
+        Raises:
+            NotImplementedError: of a task without retrieval.
+        """
+        raise NotImplementedError
 
     def diagnose(self, test_set: TestSetT, outputs: Sequence[str]) -> dict[str, float]:
         """Ways to fail, by name of diagnostic."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
 from finetune_trainer.prompts import Prompt, create_prompt
 from finetune_trainer.tasks.interface import Predictions, System
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
-from finetune_trainer.tasks.translation.text import one_line
 
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""

@@ -14,6 +14,7 @@ from finetune_trainer.data.units import CHARACTERS, unit_of
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
+from finetune_trainer.tasks.translation.kept import lost_shares
 from finetune_trainer.tasks.translation.predict import translate
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
 from finetune_trainer.tasks.translation.training import training_data
@@ -39,10 +40,16 @@ class TranslationTask(Task[TranslationTestSet]):
         """See Task."""
         return translate(system, test_set, shots)
 
+    def nearest_answers(self, test_set: TranslationTestSet) -> list[str | None]:
+        """See Task: the target of each fuzzy match."""
+        pairs = [None] * len(test_set.sources) if test_set.examples is None else test_set.examples.pairs
+        return [None if pair is None else pair[1] for pair in pairs]
+
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
         unit = unit_of(test_set.language)
-        return diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
+        rates = diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
+        return rates | lost_shares(test_set.sources, test_set.references, outputs)
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
         """See Task: by length of the source; by cosine of the source and the source of the example in the prompt."""

@@ -10,16 +10,18 @@ import numpy.typing as npt
 
 from finetune_api.adapt import Prompts, Retrieval
 from finetune_api.data import DataSource
+from finetune_api.evaluate import Evaluate, EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import canonical_language, same_language
+from finetune_trainer.data.hypotheses import alignments_of
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TestSet
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
-from finetune_trainer.tasks.translation.text import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class TranslationTestSet(TestSet):
     template: str
     """Of the prompts."""
     examples: Examples | None
-    """Where the task has a shot count of 1."""
+    """Where the task has a shot count of 1, or a rival that pastes them."""
 
 
 def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
@@ -79,12 +81,13 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
     learn_from = [split.text(language) for language in languages] if pool is None else pool
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
     examples = None
-    if 1 in task.shots:
+    wants = _wants_examples(spec.evaluate, task, field)
+    if wants:
         if pool is None:
             raise BadConfiguration(
                 "NoExamples",
-                f"{field}.shots has 1, but no Train source holds {' and '.join(languages)} to take examples from",
-                "use shots: [0], or add a Parallel source with role: Train in these languages",
+                f"{wants}, but no Train source holds {' and '.join(languages)} to take examples from",
+                "add a Parallel source with role: Train in these languages, or do without (shots: [0], no FuzzyMatch)",
             )
         examples = ExampleIndex(pool, prompts.retrieval).find(sources)
     return TranslationTestSet(
@@ -97,7 +100,16 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         references=references,
         profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
         examples=examples,
+        alignments=alignments_of(task, data),
     )
+
+
+def _wants_examples(evaluate: Evaluate, task: EvaluationTask, field: str) -> str:
+    """What asks for fuzzy matches of the test segments; empty if nothing does."""
+    if 1 in task.shots:
+        return f"{field}.shots has 1"
+    rivals = enumerate(evaluate.rivals or ())
+    return next((f"spec.evaluate.rivals[{i}] is FuzzyMatch" for i, r in rivals if r.kind == "FuzzyMatch"), "")
 
 
 def _lines(texts: Sequence[str], rows: npt.NDArray[np.int64]) -> list[str]:
