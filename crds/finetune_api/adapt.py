@@ -35,13 +35,20 @@ ALL_LINEAR = "all-linear"
 """Target: every linear layer but the output layer, as PEFT calls it."""
 
 
+RankStabilisation = Literal["Auto", "Always", "Never"]
+RANK_STABILISED_FROM = 32
+"""Rank from which Auto stabilises: alpha / rank starves the updates of large ranks."""
+
+
 class Lora(ApiModel):
-    """LoRA (Hu et al. 2021)."""
+    """LoRA (Hu et al. 2021) and its kin; of the methods LoRA, DoRA and QLoRA."""
 
     rank: int = Field(default=64, ge=1, le=1024)
     """Rank of the update."""
     alpha: float = Field(default=16, gt=0.0, le=4096.0)
-    """Scale: the update is multiplied by alpha / rank."""
+    """Scale: the update is multiplied by alpha / rank, or alpha / √rank if it is rank-stabilised (`rsLoRA`)."""
+    rs_lora: RankStabilisation = Field(default="Auto", alias="rsLoRA")
+    """Rank-stabilised scale (Kalajdzievski 2023): alpha / √rank. Auto: from rank 32 on."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Dropout before the update."""
     targets: list[
@@ -55,6 +62,21 @@ class Lora(ApiModel):
         ]
     ] = Field(default=[ALL_LINEAR], min_length=1, max_length=16)
     """Names of the linear layers that get an update; all-linear: all of them but the output layer, by any name."""
+    learning_rate_ratio: float = Field(default=1.0, ge=1.0, le=1000.0)
+    """LoRA+ (Hayou et al. 2024): learning rate of the second matrices (B) as a multiple of that of A; 16 there."""
+    initialisation: Literal["Default", "PiSSA"] = "Default"
+    """Default: B is zero. PiSSA (Meng et al. 2024): A and B begin as the largest singular components of the weights;
+    the adapter is saved as a plain one of twice the rank, for the unchanged base."""
+
+    @property
+    def is_rank_stabilised(self) -> bool:
+        """Whether the scale is alpha / √rank."""
+        return self.rs_lora == "Always" or (self.rs_lora == "Auto" and self.rank >= RANK_STABILISED_FROM)
+
+    @property
+    def scale(self) -> float:
+        """What the update is multiplied by."""
+        return self.alpha / (self.rank**0.5 if self.is_rank_stabilised else self.rank)
 
 
 class AdaptTask(ApiModel):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_api.adapt import Lora
+from finetune_api.adapt import Adapt, Lora
 from finetune_api.model import Parallelism
+from finetune_api.registries import METHODS
 from finetune_api.training import KeptActivations
 from finetune_api.transformer import TransformerShape
 
@@ -76,6 +77,8 @@ class TrainingShape:
     bf16: bool
     lora: Lora | None = None
     """None: all weights are trained."""
+    magnitudes: bool = False
+    """Whether the update is DoRA's: it also trains a length for each output of its targets."""
     gpu: bool = True
     """On GPUs gradients are reduced while others are computed, from a second buffer, and masks have bytes."""
 
@@ -104,7 +107,23 @@ class TrainingShape:
         """Weights that are trained."""
         if self.lora is None:
             return self.model.parameters
-        return self.model.lora_parameters(self.lora.rank, self.lora.targets)
+        lengths = self.model.layers * sum(self.updated_outputs) if self.magnitudes else 0
+        return self.model.lora_parameters(self.lora.rank, self.lora.targets) + lengths
+
+    @property
+    def updated_outputs(self) -> list[int]:
+        """Outputs of the layers of a block that get an update."""
+        layers = self.model.linear_layers
+        return [layers[name][1] for name in self.model.targeted(self.lora.targets)] if self.lora is not None else []
+
+
+def adaptation_shape(
+    model: TransformerShape, parallelism: Parallelism, adapt: Adapt, *, bf16: bool, gpu: bool
+) -> TrainingShape:
+    """What decides about the memory of an adaptation: which weights its method trains, and how it keeps the others."""
+    method = METHODS[adapt.method]
+    lora = adapt.lora if method.adapter else None
+    return TrainingShape(model, parallelism, bf16, lora, magnitudes=method.magnitudes, gpu=gpu)
 
 
 def training_memory(
@@ -208,7 +227,9 @@ def layer_bytes(training: TrainingShape) -> int:
         (("gate_proj", "up_proj"), hidden),
         (("down_proj",), model.intermediate),
     )
-    return norms + attention + gated + sum(_input_bytes(training, names, size) for names, size in inputs)
+    # DoRA scales two products with its lengths, and both are kept for their gradients.
+    scaled = 2 * training.width * sum(training.updated_outputs) if training.magnitudes else 0
+    return norms + attention + gated + scaled + sum(_input_bytes(training, names, size) for names, size in inputs)
 
 
 def _input_bytes(training: TrainingShape, names: Sequence[str], size: int) -> int:

@@ -42,6 +42,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
 """Layers outside the blocks; whether a model has them is seen when it is built."""
 _CONTEXT = ("max_position_embeddings", "n_positions")
+_WIDTH = ("hidden_size", "n_embd", "d_model")
 _NAMED = 3
 """Tokens of one message."""
 
@@ -56,6 +57,8 @@ class PretrainedModel:
     """Most tokens of a row."""
     embeddings: int | None = None
     """Rows of the embedding matrix."""
+    hidden: int | None = None
+    """Width of its layers."""
     tokens: tuple[str, ...] = ()
     """Of its tokenizer, by number, added ones included."""
 
@@ -81,6 +84,7 @@ def read_pretrained(folder: Path, *, and_tokenizer: bool = False) -> PretrainedM
         architecture=str(config["model_type"]) if "model_type" in config else None,
         context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
         embeddings=_size(sizes, "vocab_size"),
+        hidden=next(filter(None, (_size(sizes, key) for key in _WIDTH)), None),
         tokens=_tokens(_read_object(folder / "tokenizer.json") or {}) if and_tokenizer else (),
     )
 
@@ -131,6 +135,7 @@ def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
         *_too_long(spec, model),
         *_undivided(spec, model),
         *_unknown_targets(spec, model),
+        *_too_large_rank(spec, model),
         *_too_many_tokens(model),
     ]
 
@@ -183,6 +188,22 @@ def _unknown_targets(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[
                 f"{', '.join(layers)}",
                 "UnknownLoraTarget",
             )
+
+
+def _too_large_rank(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    if spec.adapt is not None and METHODS[spec.adapt.method].adapter and model.hidden is not None:
+        yield from rank_problems(spec.adapt.lora.rank, model.hidden)
+
+
+def rank_problems(rank: int, hidden: int) -> Iterator[Problem]:
+    """A rank that no matrix of a model has: its update would be larger than what it updates."""
+    if rank > hidden:
+        yield Problem(
+            "spec.adapt.lora.rank",
+            f"{rank} exceeds the width of the model ({hidden}), so the update would be larger than the weights it "
+            f"updates: use at most {hidden}, or method: Full",
+            "RankTooLarge",
+        )
 
 
 def _too_many_tokens(model: PretrainedModel) -> Iterator[Problem]:

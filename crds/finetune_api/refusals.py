@@ -8,16 +8,48 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import matching_codes, ter_has_words
+from finetune_api.pretrained import rank_problems
 from finetune_api.problems import Problem
+from finetune_api.registries import METHODS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
 METRIC_WITHOUT_WORDS = "MetricWithoutWords"
+EXCLUDED = "SettingsExcludeEachOther"
+_WHY_NOT_PISSA = {
+    "DoRA": "DoRA trains the lengths of what is left of it",
+    "QLoRA": "QLoRA keeps the base in four bits, which the rest of it does not fit",
+}
 
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec)]
+    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_method(spec)]
+
+
+def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Settings of a method of adaptation that exclude each other, or a model from scratch."""
+    adapt = spec.adapt
+    if adapt is None or not METHODS[adapt.method].adapter:
+        return
+    lora, scratch = adapt.lora, spec.model.scratch
+    field = "spec.adapt.lora"
+    if lora.initialisation == "PiSSA" and adapt.method != "LoRA":
+        yield Problem(
+            f"{field}.initialisation",
+            f"PiSSA takes its first weights out of the base, and {_WHY_NOT_PISSA[adapt.method]}: use Default, or "
+            "method: LoRA",
+            EXCLUDED,
+        )
+    if adapt.method == "DoRA" and spec.parallelism.zero.stage == 3:
+        yield Problem(
+            "spec.parallelism.zero.stage",
+            "DoRA measures the columns of whole weights in each step, and stage 3 takes them apart: use 2 or lower, or "
+            "method: LoRA",
+            EXCLUDED,
+        )
+    if scratch is not None:
+        yield from rank_problems(lora.rank, scratch.hidden)
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:

@@ -40,6 +40,8 @@ class Method(Entry):
 
     adapter: bool = False
     """Whether they are an adapter's beside frozen ones."""
+    magnitudes: bool = False
+    """Whether an adapter also trains the length of each column of its targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ METHODS: Mapping[str, Method] = {
     "Full": Method(implementation=".full:Full"),
     "LoRA": Method(implementation=".lora:Lora", adapter=True),
     "QLoRA": Method(adapter=True),
-    "DoRA": Method(adapter=True),
+    "DoRA": Method(implementation=".lora:Lora", adapter=True, magnitudes=True),
     "HeadOnly": Method(),
     "FixEmbeddings": Method(),
     "TopLayers": Method(),

@@ -47,12 +47,15 @@ def test_a_job_survives_the_round_trip_through_json() -> None:
 
 
 def test_defaults_are_those_of_the_papers() -> None:
-    """But for the targets of LoRA: the paper's names are Mistral's, other models have none of them."""
+    """But for LoRA's targets, for the paper's names are Mistral's, and for its scale, which the paper had not known."""
     job = FineTuneJob.from_json_object(
         manifest(adapt={"task": {"source": "ui", "direction": "en-es"}})
     ).to_json_object()
     adapt = job["spec"]["adapt"]
-    assert adapt["lora"] == {"rank": 64, "alpha": 16, "dropout": 0.1, "targets": ["all-linear"]}
+    assert adapt["lora"] == {
+        "rank": 64, "alpha": 16, "rsLoRA": "Auto", "dropout": 0.1, "targets": ["all-linear"], "learningRateRatio": 1.0,
+        "initialisation": "Default",
+    }  # fmt: skip
     assert adapt["optimizer"]["learningRate"] == pytest.approx(2.0e-3)
     assert adapt["optimizer"]["schedule"] == "Constant"
     assert adapt["batch"]["globalTokens"] == 32 * 512
@@ -125,7 +128,11 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"adapt": ADAPT | {"method": "DoRA"}}, "adapt.method", "DoRA is not supported yet: use Full or LoRA"),
+        (
+            {"adapt": ADAPT | {"method": "TopLayers"}},
+            "adapt.method",
+            "TopLayers is not supported yet: use Full, LoRA or DoRA",
+        ),
         ({"adapt": ADAPT | {"hints": {"style": "TIM"}}}, "adapt.hints", "hints is not supported yet: remove it"),
         (
             {"pretrain": PRETRAIN | {"curriculum": {"strategy": "EXP3"}}},

@@ -22,7 +22,7 @@ spec:
     task: {source: ui, direction: en-es}
     batch: {globalTokens: 1024}
 """
-CONFIG = {"model_type": "gpt2", "n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 3}
+CONFIG = {"model_type": "gpt2", "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 3}
 TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1, "c": 2}}, "added_tokens": []}
 
 

@@ -20,7 +20,7 @@ from finetune_trainer.distributed import ensure_process_group
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
-from finetune_trainer.engine.optimizer import build_optimizer
+from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer
 from finetune_trainer.engine.state import full_state_dict, trainable_names
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
@@ -36,7 +36,13 @@ class ZeroEngine:
     """
 
     def __init__(
-        self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place, zero: Zero
+        self,
+        model: nn.Module,
+        losses: Mapping[str, Loss],
+        settings: Optimizer,
+        place: Place,
+        zero: Zero,
+        rate_scales: Mapping[str, float] = NO_SCALES,
     ) -> None:
         device = place.device
         deepspeed = import_deepspeed(device)
@@ -46,7 +52,7 @@ class ZeroEngine:
         self.model = model.to(device)
         self._device = device
         self._ranks = place.ranks
-        self._optimizer = build_optimizer(self.model, settings)
+        self._optimizer = build_optimizer(self.model, settings, rate_scales)
         trained = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
+from finetune_trainer.methods.proof import TokenIds, check_changed
 from finetune_trainer.models import ModelChoice, load_model
 
 
@@ -35,6 +37,10 @@ class Method(Protocol):
         """
         ...
 
+    def rate_scales(self, adapt: Adapt) -> Mapping[str, float]:
+        """Factors of the learning rate by a part of parameters' names; of all others it is 1."""
+        return {}
+
     def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
         """Write a whole model in transformers' format, and beside it what the method adds; rank 0 only.
 
@@ -45,3 +51,21 @@ class Method(Protocol):
             base: what the model was made from.
         """
         ...
+
+    def prove(self, folder: Path, base: ModelChoice, rows: Sequence[TokenIds]) -> dict[str, float]:
+        """Hold what `save` wrote to what it must be; rank 0 only.
+
+        Args:
+            folder: of the artifact.
+            base: what the model was made from.
+            rows: a few training examples, as tokens.
+
+        Returns:
+            Figures for the stage's result.
+
+        Raises:
+            BadConfiguration: if nothing was learned: all weights equal those of the base.
+            StageFailure: if the model written is not the one that was trained.
+        """
+        check_changed(folder, base)
+        return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -46,6 +46,8 @@ class TrainingRecipe:
     """Write the artifact: (folder, model, weights in full shape); on rank 0."""
     describe: Callable[[TrainOutcome], str]
     """One line for the terminal."""
+    rate_scales: Mapping[str, float] = field(default_factory=dict)
+    """For `engine.optimizer.build_optimizer`."""
     figures: Callable[[TrainOutcome], dict[str, float]] = TrainOutcome.summary
     """For StageResult.summary."""
 
@@ -66,7 +68,11 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
     engine = create_engine(
-        context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
+        context,
+        recipe.model,
+        {arm.objective.name: arm.objective.loss for arm in sets},
+        settings.optimizer,
+        recipe.rate_scales,
     )
     checkpointer = Checkpointer(
         workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
