@@ -175,6 +175,8 @@ class Adapt(ApiModel):
     """Which weights are trained."""
     lora: Lora = Lora()
     """LoRA settings."""
+    top_layers: int = Field(default=2, ge=1, le=512)
+    """Of the method TopLayers: how many of the last decoder layers are trained."""
     task: AdaptTask
     """What for."""
     prompts: Prompts = Prompts()

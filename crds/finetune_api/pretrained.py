@@ -43,6 +43,7 @@ OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
 """Layers outside the blocks; whether a model has them is seen when it is built."""
 _CONTEXT = ("max_position_embeddings", "n_positions")
 _WIDTH = ("hidden_size", "n_embd", "d_model")
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _NAMED = 3
 """Tokens of one message."""
 
@@ -59,6 +60,10 @@ class PretrainedModel:
     """Rows of the embedding matrix."""
     hidden: int | None = None
     """Width of its layers."""
+    layers: int | None = None
+    """Decoder layers."""
+    tied: bool | None = None
+    """Whether the output layer is the input embedding; None where the model's family decides."""
     tokens: tuple[str, ...] = ()
     """Of its tokenizer, by number, added ones included."""
 
@@ -84,6 +89,8 @@ def read_pretrained(folder: Path, *, and_tokenizer: bool = False) -> PretrainedM
         architecture=str(config["model_type"]) if "model_type" in config else None,
         context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
         embeddings=_size(sizes, "vocab_size"),
+        layers=next(filter(None, (_size(sizes, key) for key in _LAYERS)), None),
+        tied=sizes["tie_word_embeddings"] if isinstance(sizes.get("tie_word_embeddings"), bool) else None,
         hidden=next(filter(None, (_size(sizes, key) for key in _WIDTH)), None),
         tokens=_tokens(_read_object(folder / "tokenizer.json") or {}) if and_tokenizer else (),
     )
@@ -136,6 +143,7 @@ def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
         *_undivided(spec, model),
         *_unknown_targets(spec, model),
         *_too_large_rank(spec, model),
+        *_without_the_part(spec, model),
         *_too_many_tokens(model),
     ]
 
@@ -193,6 +201,31 @@ def _unknown_targets(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[
 def _too_large_rank(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
     if spec.adapt is not None and METHODS[spec.adapt.method].adapter and model.hidden is not None:
         yield from rank_problems(spec.adapt.lora.rank, model.hidden)
+
+
+def _without_the_part(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    """Parts of the model that a method trains and that it has not got."""
+    if spec.adapt is None:
+        return
+    if spec.adapt.method == "TopLayers" and model.layers is not None:
+        yield from top_layers_problems(spec.adapt.top_layers, model.layers)
+    if spec.adapt.method == "HeadOnly" and model.tied:
+        yield Problem(
+            "spec.adapt.method",
+            f"HeadOnly trains the output layer, and that of this {model.architecture} model is its input embedding "
+            "(tie_word_embeddings in config.json): use TopLayers or LoRA",
+            "NoHeadOfItsOwn",
+        )
+
+
+def top_layers_problems(top_layers: int, layers: int) -> Iterator[Problem]:
+    """More layers than a model has."""
+    if top_layers > layers:
+        yield Problem(
+            "spec.adapt.topLayers",
+            f"{top_layers} exceeds the {layers} layers of the model: use at most {layers}, or method: FixEmbeddings",
+            "TooManyLayers",
+        )
 
 
 def rank_problems(rank: int, hidden: int) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import matching_codes, ter_has_words
-from finetune_api.pretrained import rank_problems
+from finetune_api.pretrained import rank_problems, top_layers_problems
 from finetune_api.problems import Problem
 from finetune_api.registries import METHODS
 from finetune_api.support import unsupported
@@ -29,10 +29,21 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
 
 def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
     """Settings of a method of adaptation that exclude each other, or a model from scratch."""
-    adapt = spec.adapt
-    if adapt is None or not METHODS[adapt.method].adapter:
+    adapt, scratch = spec.adapt, spec.model.scratch
+    if adapt is None:
         return
-    lora, scratch = adapt.lora, spec.model.scratch
+    if adapt.method == "HeadOnly" and scratch is not None and scratch.tie_embeddings:
+        yield Problem(
+            "spec.adapt.method",
+            "HeadOnly trains the output layer, and that of this model is its input embedding: give "
+            "model.scratch.tieEmbeddings: false, or use TopLayers or LoRA",
+            EXCLUDED,
+        )
+    if adapt.method == "TopLayers" and scratch is not None:
+        yield from top_layers_problems(adapt.top_layers, scratch.layers)
+    if not METHODS[adapt.method].adapter:
+        return
+    lora = adapt.lora
     field = "spec.adapt.lora"
     if lora.initialisation == "PiSSA" and adapt.method != "LoRA":
         yield Problem(

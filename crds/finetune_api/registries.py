@@ -40,6 +40,10 @@ class Method(Entry):
 
     adapter: bool = False
     """Whether they are an adapter's beside frozen ones."""
+    part: Literal["All", "Head", "Body", "TopLayers"] = "All"
+    """Of a method without an adapter: what of the model is trained."""
+    four_bits: bool = False
+    """Whether frozen linear layers are kept in four bits."""
     magnitudes: bool = False
     """Whether an adapter also trains the length of each column of its targets."""
 
@@ -149,11 +153,11 @@ CURRICULA: Mapping[str, Entry] = {
 METHODS: Mapping[str, Method] = {
     "Full": Method(implementation=".full:Full"),
     "LoRA": Method(implementation=".lora:Lora", adapter=True),
-    "QLoRA": Method(adapter=True),
+    "QLoRA": Method(implementation=".qlora:QLoRA", adapter=True, four_bits=True),
     "DoRA": Method(implementation=".lora:Lora", adapter=True, magnitudes=True),
-    "HeadOnly": Method(),
-    "FixEmbeddings": Method(),
-    "TopLayers": Method(),
+    "HeadOnly": Method(implementation=".partial:HeadOnly", part="Head"),
+    "FixEmbeddings": Method(implementation=".partial:FixEmbeddings", part="Body"),
+    "TopLayers": Method(implementation=".partial:TopLayers", part="TopLayers"),
 }
 """Methods of adaptation, in `finetune_trainer.methods`."""
 

@@ -130,7 +130,7 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
         per_token = (
             lora_flops_per_token(shape, training.trained, batch.tokens_per_row)
             if training.lora is not None
-            else flops_per_token(shape, batch.tokens_per_row)
+            else flops_per_token(shape, batch.tokens_per_row)  # of a part of the model: at most
         )
         stages.append(_stage("adapt", training, batch, device, None, per_token))
     return stages

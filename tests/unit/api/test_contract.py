@@ -113,13 +113,13 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
         manifest(
             export={},
             fuse={"sources": [{"uri": "hf://a/b"}]},
-            adapt={"method": "QLoRA", "task": {"source": "ui", "direction": "en-es"}},
+            adapt={"hints": {"style": "TIM"}, "task": {"source": "ui", "direction": "en-es"}},
             evaluate={"tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["EM"], "shots": [5]}]},
         )
     ).spec
     problems = unsupported(spec)
     assert {p.field for p in problems} == {
-        "spec.fuse", "spec.export", "spec.adapt.method", "spec.evaluate.tasks[0].metrics[0]",
+        "spec.fuse", "spec.export", "spec.adapt.hints", "spec.evaluate.tasks[0].metrics[0]",
         "spec.evaluate.tasks[0].shots[0]",
     }  # fmt: skip
     assert all(p.reason == "NotSupported" for p in problems)
@@ -128,11 +128,6 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        (
-            {"adapt": ADAPT | {"method": "TopLayers"}},
-            "adapt.method",
-            "TopLayers is not supported yet: use Full, LoRA or DoRA",
-        ),
         ({"adapt": ADAPT | {"hints": {"style": "TIM"}}}, "adapt.hints", "hints is not supported yet: remove it"),
         (
             {"pretrain": PRETRAIN | {"curriculum": {"strategy": "EXP3"}}},

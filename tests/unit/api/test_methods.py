@@ -60,3 +60,32 @@ def test_dora_trains_a_length_for_each_output(targets: list[str]) -> None:
     assert dora.trained - lora.trained == 32 * outputs
     assert layer_bytes(dora) - layer_bytes(lora) == 2 * 2 * outputs
     assert training_memory(dora, 1, 512).total > training_memory(lora, 1, 512).total
+
+
+def test_qlora_counts_four_bits_of_frozen_layers() -> None:
+    lora, qlora = (
+        training_memory(adaptation_shape(MISTRAL_7B, Parallelism(), adapt(method), bf16=True, gpu=True), 1, 512)
+        for method in ("LoRA", "QLoRA")
+    )
+    linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    assert lora.weights - qlora.weights == pytest.approx(linear * (2 - 0.516), rel=1e-3)
+    assert qlora.weights < 0.31 * lora.weights
+    assert qlora.momentary >= lora.momentary
+
+
+@pytest.mark.parametrize(
+    ("method", "share", "kept_layers"), [("HeadOnly", 0.018, 0), ("FixEmbeddings", 0.982, 32), ("TopLayers", 0.0602, 2)]
+)
+def test_a_part_is_counted_as_what_it_is(method: str, share: float, kept_layers: int) -> None:
+    part = adaptation_shape(MISTRAL_7B, Parallelism(engine="DDP"), adapt(method), bf16=False, gpu=True)
+    assert part.trained / MISTRAL_7B.parameters == pytest.approx(share, abs=1e-3)
+    memory = training_memory(part, 1, 512)
+    assert memory.weights == 4 * MISTRAL_7B.parameters
+    assert memory.optimizer == 8 * part.trained
+    assert memory.activations == pytest.approx(512 * (kept_layers * layer_bytes(part) + 12 * 4096))
+
+
+def test_parts_that_a_model_from_scratch_has_not_got_are_refused() -> None:
+    assert told({"method": "HeadOnly"}) == ["spec.adapt.method"]
+    assert told({"method": "TopLayers", "topLayers": 2}) == ["spec.adapt.topLayers"]
+    assert told({"method": "TopLayers", "topLayers": 1}) == told({"method": "FixEmbeddings"}) == []

@@ -33,7 +33,7 @@ def create_engine(
     """
     parallelism: Parallelism = context.plan.spec.parallelism
     place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
-    adapter = any(not parameter.requires_grad for parameter in model.parameters())
+    adapter = hasattr(model, "peft_config")
     engine = engine_of(parallelism, context.ranks.size, bf16=place.bf16, adapter=adapter)
     if context.ranks.is_main:
         _log.info("engine %s", _described(engine, parallelism))
