@@ -117,13 +117,20 @@ class Prompts(ApiModel):
     """How examples become text."""
 
     template: Template = "AdaptiveMT"
-    """`English: ...\\nSpanish: ...` as in Moslem et al. 2023."""
+    """AdaptiveMT (`English: ...\\nSpanish: ...`, Moslem et al. 2023), ALMA, Alpaca, ParroT and TIM (with the hint or
+    note of a translation without errors), DiPMT (with `dictionary`), Chat (that of the model's tokenizer), Custom (with
+    `text`)."""
+    text: str | None = Field(default=None, min_length=1, max_length=8192)
+    """Of Custom: a text with {source}, and {target} at its end; also {source_language}, {target_language} and, for
+    shots 1, {examples} where examples stand. A blank before a placeholder belongs to the text that comes there."""
+    example: str | None = Field(default=None, min_length=1, max_length=8192)
+    """Of Custom: how one of the examples looks, with {source} and {target}, up to where the next text begins."""
     shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
     """Each segment becomes one prompt per entry: 0 = without, 1 = with the best fuzzy match."""
     retrieval: Retrieval = Retrieval()
     """How fuzzy matches are found."""
     dictionary: UriReference | None = None
-    """Bilingual dictionary for hints."""
+    """Of DiPMT: a file of a source word, a tab and its translation a line, in UTF-8."""
     loss_on: Literal["Target", "All"] = "Target"
     """Which tokens carry loss."""
 

@@ -64,6 +64,8 @@ class PretrainedModel:
     """Decoder layers."""
     tied: bool | None = None
     """Whether the output layer is the input embedding; None where the model's family decides."""
+    has_chat_template: bool | None = None
+    """Of its tokenizer."""
     tokens: tuple[str, ...] = ()
     """Of its tokenizer, by number, added ones included."""
 
@@ -92,8 +94,32 @@ def read_pretrained(folder: Path, *, and_tokenizer: bool = False) -> PretrainedM
         layers=next(filter(None, (_size(sizes, key) for key in _LAYERS)), None),
         tied=sizes["tie_word_embeddings"] if isinstance(sizes.get("tie_word_embeddings"), bool) else None,
         hidden=next(filter(None, (_size(sizes, key) for key in _WIDTH)), None),
+        has_chat_template=_has_chat_template(folder),
         tokens=_tokens(_read_object(folder / "tokenizer.json") or {}) if and_tokenizer else (),
     )
+
+
+def adapter_problem(folder: Path, field: str) -> Problem | None:
+    """What is wrong with a folder that holds an adapter and no model."""
+    adapter = _read_object(folder / "adapter_config.json")
+    if adapter is None or (folder / "config.json").is_file():
+        return None
+    base = adapter.get("base_model_name_or_path") or "another model"
+    return Problem(
+        field,
+        f"{folder} holds an adapter of {base}, and no model: give the folder of the merged model (an artifact of "
+        "adapt is one, with its adapter in adapter/), or merge them: "
+        "PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+        "AdapterWithoutBase",
+    )
+
+
+def _has_chat_template(folder: Path) -> bool | None:
+    """None where there is no tokenizer to ask."""
+    settings = _read_object(folder / "tokenizer_config.json")
+    if (folder / "chat_template.jinja").is_file() or (settings or {}).get("chat_template"):
+        return True
+    return None if settings is None else False
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
@@ -144,6 +170,7 @@ def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
         *_unknown_targets(spec, model),
         *_too_large_rank(spec, model),
         *_without_the_part(spec, model),
+        *_without_chat(spec, model),
         *_too_many_tokens(model),
     ]
 
@@ -216,6 +243,20 @@ def _without_the_part(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator
             "(tie_word_embeddings in config.json): use TopLayers or LoRA",
             "NoHeadOfItsOwn",
         )
+
+
+def _without_chat(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    if spec.adapt is not None and spec.adapt.prompts.template == "Chat" and model.has_chat_template is False:
+        yield no_chat_template(
+            "the tokenizer of the model has no chat template (chat_template in tokenizer_config.json)"
+        )
+
+
+def no_chat_template(reason: str) -> Problem:
+    """Chat is the template of the model's own tokenizer."""
+    return Problem(
+        "spec.adapt.prompts.template", f"{reason}: use another, such as AdaptiveMT or ALMA", "NoChatTemplate"
+    )
 
 
 def top_layers_problems(top_layers: int, layers: int) -> Iterator[Problem]:

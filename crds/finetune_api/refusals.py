@@ -8,8 +8,9 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import matching_codes, ter_has_words
-from finetune_api.pretrained import rank_problems, top_layers_problems
+from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
+from finetune_api.prompt_text import text_problems
 from finetune_api.registries import METHODS
 from finetune_api.support import unsupported
 
@@ -24,7 +25,27 @@ _WHY_NOT_PISSA = {
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_method(spec)]
+    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_method(spec), *_prompts(spec)]
+
+
+def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """What a template needs and is not given, and what is given to one that has no use for it."""
+    if spec.adapt is None:
+        return
+    prompts, field = spec.adapt.prompts, "spec.adapt.prompts"
+    for name, template in (("text", "Custom"), ("example", "Custom"), ("dictionary", "DiPMT")):
+        is_given = getattr(prompts, name) is not None
+        if is_given and prompts.template != template:
+            yield Problem(
+                f"{field}.{name}", f"{prompts.template} has no use for it: use template: {template}", EXCLUDED
+            )
+        if not is_given and prompts.template == template and name != "example":
+            yield Problem(f"{field}.{name}", f"{template} needs it", "Missing")
+    if prompts.template == "Chat" and spec.model.scratch is not None:
+        yield no_chat_template("a model from scratch has no chat template")
+    if prompts.template == "Custom" and prompts.text is not None:
+        for name, message in text_problems(prompts.text, prompts.example, prompts.shots):
+            yield Problem(f"{field}.{name}", message, "BadPrompt")
 
 
 def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:

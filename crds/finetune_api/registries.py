@@ -161,7 +161,16 @@ METHODS: Mapping[str, Method] = {
 }
 """Methods of adaptation, in `finetune_trainer.methods`."""
 
-PROMPTS: Mapping[str, Entry] = {"AdaptiveMT": Entry(implementation=".adaptive_mt:AdaptiveMtPrompt")}
+PROMPTS: Mapping[str, Entry] = {
+    "AdaptiveMT": Entry(implementation=".adaptive_mt:AdaptiveMtPrompt"),
+    "ALMA": Entry(implementation=".alma:AlmaPrompt"),
+    "Alpaca": Entry(implementation=".alpaca:AlpacaPrompt"),
+    "ParroT": Entry(implementation=".alpaca:ParrotPrompt"),
+    "TIM": Entry(implementation=".alpaca:TimPrompt"),
+    "DiPMT": Entry(implementation=".dipmt:DipmtPrompt"),
+    "Chat": Entry(implementation=".chat:ChatPrompt"),
+    "Custom": Entry(implementation=".custom:CustomPrompt"),
+}
 """Templates in `finetune_trainer.prompts`."""
 
 DIAGNOSTICS: Mapping[str, Diagnostic] = {

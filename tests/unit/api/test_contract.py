@@ -128,7 +128,11 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"adapt": ADAPT | {"hints": {"style": "TIM"}}}, "adapt.hints", "hints is not supported yet: remove it"),
+        (
+            {"adapt": ADAPT | {"hints": {"style": "TIM"}}},
+            "adapt.hints",
+            "hints is not supported yet: use prompts.template: TIM or ParroT",
+        ),
         (
             {"pretrain": PRETRAIN | {"curriculum": {"strategy": "EXP3"}}},
             "pretrain.curriculum.strategy",

@@ -35,7 +35,7 @@ class _Partial(Method):
         chosen = list(self.trained(model, adapt))
         model.requires_grad_(requires_grad=False)
         for parameter in chosen:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         return model
 
     def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
@@ -56,7 +56,7 @@ class HeadOnly(_Partial):
                 "like this is its input embedding (tie_word_embeddings)",
                 "Use TopLayers or LoRA.",
             )
-        return head.parameters()
+        return cast("nn.Module", head).parameters()
 
 
 class FixEmbeddings(_Partial):

@@ -12,6 +12,9 @@ from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.lora import Lora
 from finetune_trainer.models import ModelChoice, load_model, model_outline
 
+_PACKS = "support_avx512bf16_for_cpu"
+"""Attribute of bitsandbytes' layers: whether they may pack their weights for the CPU."""
+
 
 class QLoRA(Lora):
     """LoRA on a base that is quantised while it trains; the adapter is merged into the base as it was, never into that.
@@ -37,7 +40,7 @@ class QLoRA(Lora):
         Raises:
             BadConfiguration: if the folder cannot be loaded, or bitsandbytes is not there or cannot quantise here.
         """
-        settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        settings = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -56,4 +59,8 @@ class QLoRA(Lora):
         except (OSError, ValueError, KeyError, RuntimeError):
             return load_model(base.folder, base.field, model_class, dtype)  # which says what is wrong with the folder
         model.config.use_cache = False
+        for module in model.modules():
+            if hasattr(module, _PACKS):
+                # A validation would pack the weights for a kernel that knows no gradients, and training goes on.
+                object.__setattr__(module, _PACKS, False)
         return model

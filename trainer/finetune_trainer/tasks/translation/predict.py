@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
-from finetune_trainer.prompts import Prompt, create_prompt
+from finetune_trainer.prompts import Prompt, create_prompt, encode_texts
 from finetune_trainer.tasks.interface import Predictions, System
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 from finetune_trainer.tasks.translation.text import one_line
@@ -22,7 +19,7 @@ _SPARE = 16
 def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
     """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
     model, tokenizer = system.model, system.tokenizer
-    prompt = create_prompt(test_set.template, tokenizer, test_set.direction)
+    prompt = create_prompt(test_set.template, tokenizer, test_set.direction, test_set.prompts)
     limits = DecodingLimits(
         stop_ids=frozenset(int(i) for i in prompt.stop_ids),
         max_new_tokens=test_set.task.max_new_tokens,
@@ -36,7 +33,7 @@ def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predi
     )
     texts = [""] * len(prompts)
     for row, output in zip(by_length, decoded, strict=True):
-        texts[row] = _text(tokenizer, output)
+        texts[row] = _text(prompt, tokenizer, output)
     return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
 
 
@@ -57,12 +54,16 @@ def _build_prompts(
     limits: DecodingLimits,
 ) -> tuple[list[TokenIds], int]:
     """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
-    sources = _encode(tokenizer, test_set.sources)
+    sources = encode_texts(tokenizer, [prompt.source_text(text) for text in test_set.sources], prompt.source_lead)
     prompts = [prompt.prompt(tokens) for tokens in sources]
     if shots == 0 or test_set.examples is None:
         return prompts, 0
     matched = [(row, pair) for row, pair in enumerate(test_set.examples.pairs) if pair is not None]
-    examples = zip(*(_encode(tokenizer, [pair[side] for _, pair in matched]) for side in (0, 1)), strict=True)
+    examples = zip(
+        encode_texts(tokenizer, [prompt.source_text(pair[0]) for _, pair in matched], prompt.source_lead),
+        encode_texts(tokenizer, [pair[1] for _, pair in matched], prompt.target_lead),
+        strict=True,
+    )
     too_long = 0
     for (row, _), example in zip(matched, examples, strict=True):
         longer = prompt.prompt(sources[row], example)
@@ -74,17 +75,7 @@ def _build_prompts(
     return prompts, too_long
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TokenIds]:
-    """As in the prepared token columns: one leading blank, no special tokens, also where a text spells one."""
-    if not texts:
-        return []
-    encoded = tokenizer(
-        [f" {text}" for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
-    )
-    return [np.array(ids, np.int32) for ids in encoded["input_ids"]]
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
-    """Decoded text up to the first newline (a token may hold one in its middle)."""
+def _text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
+    """The answer in the decoded text (a token may hold a line break in its middle), in one line."""
     text = str(tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    return one_line(text.partition("\n")[0])
+    return one_line(prompt.answer(text))
