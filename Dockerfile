@@ -51,6 +51,8 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 # DS_BUILD_OPS=0 without its kernels, and then a second time if ops are asked for, because they need torch.
 FROM tools AS trainer-packages
 ARG EXTRAS="trainer"
+# 12: for drivers that do not know CUDA 13, with the last torch of the package index that was built for it.
+ARG CUDA=13
 ARG DS_BUILD_OPS=0
 ARG DS_BUILD_CPU_ADAM=${DS_BUILD_OPS}
 ARG DS_BUILD_FUSED_ADAM=${DS_BUILD_OPS}
@@ -66,7 +68,12 @@ RUN --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.cr
     tools=$(/tools/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); export PYTHONPATH="$tools"; \
     set --; for extra in ${EXTRAS}; do set -- "$@" --extra "$extra"; done; \
     install="/tools/bin/uv pip install --quiet --no-cache --python /opt/finetune/bin/python --no-build-isolation"; \
-    install="$install --compile-bytecode --require-hashes --constraint requirements/constraints.txt"; \
+    install="$install --compile-bytecode --require-hashes"; \
+    case "${CUDA}" in \
+      12) set -- "$@" --constraint requirements/constraints-cuda12.txt --override requirements/cuda12.in ;; \
+      13) set -- "$@" --constraint requirements/constraints.txt ;; \
+      *) echo "CUDA=${CUDA}: give 12 or 13"; exit 1 ;; \
+    esac; \
     set -- "$@" --requirements pyproject.toml; \
     DS_BUILD_OPS=0 DS_BUILD_CPU_ADAM=0 DS_BUILD_FUSED_ADAM=0 $install "$@"; \
     case "${DS_BUILD_OPS}${DS_BUILD_CPU_ADAM}${DS_BUILD_FUSED_ADAM}" in \

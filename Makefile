@@ -59,6 +59,8 @@ generate: $(STAMP) ## Write CRDs, chart, rules, dashboards and reference pages f
 
 lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt
+	cp requirements/constraints.txt requirements/constraints-cuda12.txt
+	$(COMPILE) --all-extras --override requirements/cuda12.in pyproject.toml --output-file requirements/constraints-cuda12.txt
 	$(COMPILE) --constraint requirements/constraints.txt requirements/bootstrap.in --output-file requirements/bootstrap.txt
 
 bench: $(STAMP) ## Measure; prints tables, asserts nothing

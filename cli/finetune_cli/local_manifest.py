@@ -16,7 +16,7 @@ from finetune_api.data import DataSource
 from finetune_api.dictionary import DictionaryError, read_dictionary
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
-from finetune_api.pretrained import adapter_problem, misfits, read_pretrained
+from finetune_api.pretrained import adapter_problem, conflicts_with_model, read_pretrained
 from finetune_api.problems import Problem
 
 FILE_SCHEME = "file://"
@@ -49,7 +49,7 @@ def without_parents(job: Object, manifest_folder: Path) -> Object:
     return resolved
 
 
-def misfits_of_local_model(job: Object, folder: Path) -> list[Problem]:
+def conflicts_with_local_model(job: Object, folder: Path) -> list[Problem]:
     """Settings of a job as written that do not fit the model it starts from, where the model's folder is here."""
     try:
         spec = FineTuneJob.from_manifest(job).spec
@@ -60,7 +60,7 @@ def misfits_of_local_model(job: Object, folder: Path) -> list[Problem]:
     if adapter is not None:
         return [adapter]
     model = read_pretrained(path, and_tokenizer=True) if path is not None else None
-    return misfits(spec, model) if model is not None else []
+    return conflicts_with_model(spec, model) if model is not None else []
 
 
 def problems_of_local_dictionary(job: Object, folder: Path) -> list[Problem]:

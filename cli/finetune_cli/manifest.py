@@ -12,8 +12,8 @@ from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
 from finetune_cli.local_manifest import (
+    conflicts_with_local_model,
     make_paths_absolute,
-    misfits_of_local_model,
     missing_files,
     missing_local_files,
     problems_of_local_dictionary,
@@ -75,7 +75,7 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        of_files = misfits_of_local_model(job, folder) + problems_of_local_dictionary(job, folder)
+        of_files = conflicts_with_local_model(job, folder) + problems_of_local_dictionary(job, folder)
         return (missing(job, folder) if missing else []) + of_files
 
     return check, partial(without_parents, manifest_folder=folder)

@@ -47,6 +47,8 @@ def plan_view(job: Object, written: Object, estimate: JobEstimate) -> Renderable
     parts: list[RenderableType] = [_model_line(job, estimate)]
     if estimate.stages:
         parts += [Text(), _training_table(estimate), Text(), _memory_table(estimate)]
+        if any(stage.host is not None for stage in estimate.stages):
+            parts += [Text(), _host_table(estimate)]
     if estimate.lora_layers:
         parts += [Text(), Text(f"LoRA updates {', '.join(estimate.lora_layers)}")]
     defaults = list(filled_in(written.get("spec", {}), job["spec"], "spec"))
@@ -124,6 +126,18 @@ def _memory_table(estimate: JobEstimate) -> Table:
             *(bytes_(getattr(stage.memory, part)) for part in parts),
             Text("yes", style="green") if stage.fits else Text("no", style="red"),
         )
+    return table
+
+
+def _host_table(estimate: JobEstimate) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("host memory per pod", style="bold")
+    parts = ("processes", "loading", "offloaded", "checkpoint", "best", "writing", "total")
+    for part in parts:
+        table.add_column("at most" if part == "total" else part, justify="right")
+    for stage in estimate.stages:
+        if stage.host is not None:
+            table.add_row(stage.stage, *(bytes_(getattr(stage.host, part)) for part in parts))
     return table
 
 

@@ -30,6 +30,8 @@ REDUCE_BUCKET = 200_000_000
 """Gradients that ZeRO 1 and 2 reduce at once, at most; two buckets where reducing overlaps with computing."""
 LIVE_WEIGHTS = 1_000_000_000
 """Weights that ZeRO 3 gathers ahead, at most (DeepSpeed's default)."""
+SHARD_BYTES = 2**31
+"""Of a model's file that is written, and so of the weights that are in memory for it."""
 _SCORES = 3
 """Copies of the logits, in float32, where the backward pass begins, unless their gradients come with them."""
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from finetune_api.base import ApiModel, CelRule
 from finetune_api.common import ModelReference
 
+Compile = Literal["Auto", "None", "Layers"]
+"""What of a model is compiled."""
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Of one block of a model from scratch."""
 
@@ -131,6 +133,15 @@ class Zero(ApiModel):
 class Parallelism(ApiModel):
     """How many pods and processes train."""
 
+    cel_rules = (
+        CelRule(
+            rule="self.compile != 'Layers' || self.engine == 'DDP' || self.zero.stage < 3",
+            message="compile: Layers needs zero.stage 2 or lower, or engine DDP: ZeRO-3 gathers weights between the "
+            "parts of a layer",
+            field_path=".compile",
+        ),
+    )
+
     nodes: int = Field(default=1, ge=1, le=4096)
     """Pods of a training stage."""
     processes_per_node: int = Field(default=1, ge=1, le=16)
@@ -141,6 +152,12 @@ class Parallelism(ApiModel):
     """ZeRO settings; ignored by DDP."""
     precision: Literal["Auto", "FP32", "BF16"] = "Auto"
     """Auto: BF16 on accelerators that have it, FP32 on CPU."""
+    compile: Compile = "Auto"
+    """Layers: each decoder layer is compiled by torch.compile; training goes on without where that fails. Auto: on
+    accelerators, up to zero.stage 2."""
+    fused_kernels: Literal["Auto", "None"] = "Auto"
+    """Auto: where layers are not compiled, liger-kernel's norms, MLPs and rotary embeddings on NVIDIA GPUs, if it is
+    installed and knows the model."""
 
 
 class Elastic(ApiModel):

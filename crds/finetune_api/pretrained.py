@@ -162,7 +162,7 @@ def fit_to_context(spec: FineTuneJobSpec, context_length: int | None) -> FineTun
     return spec.model_copy(update=fitted)
 
 
-def misfits(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
+def conflicts_with_model(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
     """Settings of `spec` that the pretrained model which it starts from cannot have; as far as its files say."""
     return [
         *_too_long(spec, model),

@@ -80,6 +80,12 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
             "method: LoRA",
             EXCLUDED,
         )
+    if lora.initialisation == "PiSSA" and spec.parallelism.zero.stage == 3:
+        yield Problem(
+            "spec.parallelism.zero.stage",
+            "PiSSA takes whole weights apart, and stage 3 has none of them: use 2 or lower, or initialisation: Default",
+            EXCLUDED,
+        )
     if scratch is not None:
         yield from rank_problems(lora.rank, scratch.hidden)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
-from finetune_api.model import LINEAR_LAYERS, ScratchModel
+from finetune_api.model import LINEAR_LAYERS, Model, ScratchModel, TrainTokenizer
 from finetune_api.pretrained import LAYERS
 
 
@@ -78,6 +78,15 @@ def shape_of_scratch(model: ScratchModel, vocabulary: int) -> TransformerShape:
         vocabulary=vocabulary,
         tied=model.tie_embeddings,
     )
+
+
+def shape_of_new_model(model: Model) -> TransformerShape | None:
+    """Sizes of the model that a job makes from scratch; None if it starts from another one."""
+    if model.scratch is None:
+        return None
+    tokenizer = model.tokenizer
+    train = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
+    return shape_of_scratch(model.scratch, train.vocabulary_size)
 
 
 def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:

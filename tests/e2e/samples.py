@@ -45,7 +45,7 @@ def write_model(folder: Path) -> None:
     tokenizer = PreparedData.open(folder / "scratch", str(artifact.relative_to(folder / "scratch"))).tokenizer()
     model = scratch_model(ScratchModel.model_validate(TINY_MODEL), tokenizer, seed=3)
     target = folder / "Mistral-7B-v0.1"
-    save_model(target, model, dict(model.named_parameters()))
+    save_model(target, model, model.named_parameters())
     tokenizer.save_pretrained(target)
 
 

@@ -17,15 +17,13 @@ from image.debian_base import ImageError
 
 TARGETS = ("operator", "trainer")
 ARCHIVES = ROOT / "build" / "images"
-VARIANTS: Mapping[str, Mapping[str, str]] = {
-    "cpu": {},
-    "cuda": {
-        "EXTRAS": "trainer cuda",
-        "DS_ACCELERATOR": "cuda",
-        "DS_BUILD_CPU_ADAM": "1",
-        "DS_BUILD_FUSED_ADAM": "1",
-    },
+_CUDA = {
+    "EXTRAS": "trainer cuda",
+    "DS_ACCELERATOR": "cuda",
+    "DS_BUILD_CPU_ADAM": "1",
+    "DS_BUILD_FUSED_ADAM": "1",
 }
+VARIANTS: Mapping[str, Mapping[str, str]] = {"cpu": {}, "cuda": _CUDA, "cuda12": _CUDA | {"CUDA": "12"}}
 SECRETS = {
     "certificates": ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
     "pip": ("~/.config/pip/pip.conf", "/etc/pip.conf"),

@@ -96,6 +96,10 @@ def test_only_the_trainer_has_variants() -> None:
     assert trainer.name.endswith("-cuda")
     assert trainer.arguments["EXTRAS"] == "trainer cuda"
     assert trainer.arguments["DS_BUILD_FUSED_ADAM"] == "0"
+    (older,) = build_images.orders(["trainer"], "cuda12", {})
+    assert older.name.endswith("-cuda12")
+    assert older.arguments["CUDA"] == "12"
+    assert "CUDA" not in trainer.arguments
 
 
 def test_an_unknown_target_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

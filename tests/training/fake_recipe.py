@@ -29,6 +29,7 @@ from finetune_trainer.workspace.folder_writer import FolderWriter
 STEPS = 20
 MISBEHAVE_AT = 5
 LATE_SECONDS = 2.0
+IMPORTED_BY = os.getpid()
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -71,6 +72,7 @@ def run(context: StageContext) -> StageOutcome:
     if context.ranks.is_main:
         with write_artifact(context.workspace, "models/pretrain", context.plan) as folder:
             (folder / "total.txt").write_text(str(float(total)), encoding="utf-8")
+            (folder / "forked.txt").write_text(str(os.getpid() != IMPORTED_BY), encoding="utf-8")
     return StageOutcome(
         artifact="models/pretrain",
         summary={"total": float(total), "first": float(first)},

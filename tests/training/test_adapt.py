@@ -77,7 +77,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare.run(StageContext.single(make_plan(workspace, "prepare")))
     data = PreparedData.open(workspace, "data/" + 16 * "d")
     model = scratch_model(ScratchModel.model_validate(TINY_MODEL), data.tokenizer(), seed=3)
-    save_model(workspace / "models/pretrain", model, dict(model.named_parameters()))
+    save_model(workspace / "models/pretrain", model, model.named_parameters())
     data.tokenizer().save_pretrained(workspace / "models/pretrain")
     first: dict[str, Any] = {"method": "Full", "epochs": 6, "prompts": {"shots": [0]}}
     first |= {"optimizer": {"learningRate": 0.01}, "task": {"source": "ui", "direction": "en-es"}}

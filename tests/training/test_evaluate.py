@@ -74,7 +74,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = scratch_model(ScratchModel.model_validate(TINY_MODEL), tokenizer, seed=3)
     for folder, steps in (("models/pretrain", 0), ("models/adapt", 150)):
         learn(model, tokenizer, data, steps)
-        save_model(workspace / folder, model, dict(model.named_parameters()))
+        save_model(workspace / folder, model, model.named_parameters())
         tokenizer.save_pretrained(workspace / folder)
     (workspace / "models/adapt/history.jsonl").write_text(
         '{"step": 1, "tokens": 10, "seconds": 1, "loss": 5}\n{"step": 2, "tokens": 20, "seconds": 2, "loss": 3}\n{"st'
@@ -172,7 +172,7 @@ def test_a_model_that_learnt_to_answer_commas_is_never_better(workspace: Path) -
     tokenizer = AutoTokenizer.from_pretrained(workspace / "models/adapt")
     model = AutoModelForCausalLM.from_pretrained(workspace / "models/adapt")
     learn(model, tokenizer, PreparedData.open(workspace, DATA), 40, answer=",")
-    save_model(workspace / "models/commas", model, dict(model.named_parameters()))
+    save_model(workspace / "models/commas", model, model.named_parameters())
     tokenizer.save_pretrained(workspace / "models/commas")
     inputs = TRAINED | {"pretrain": "models/adapt", "adapt": "models/commas"}
     plan = make_plan(workspace, inputs=inputs, task={"maxSegments": 20, "shots": [0]})

@@ -111,6 +111,8 @@ def test_two_ranks_in_one_pod(workspace: Path, run_gang: RunGang) -> None:
     assert gang.exit_codes == [0]
     assert gang.pods[0].result is not None
     assert gang.pods[0].result.summary["total"] == 40.0
+    forked = (workspace / "models/pretrain/forked.txt").read_text(encoding="utf-8")
+    assert forked == "True", "the pod imported the recipe, not each rank"
 
 
 def test_a_single_rank_needs_no_second_process(workspace: Path, start_gang: StartGang) -> None:

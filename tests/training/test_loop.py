@@ -253,7 +253,7 @@ def test_early_stopping_returns_the_best_weights(tmp_path: Path) -> None:
     assert outcome.state.step == rows[best].step + 3 < STEPS
     assert outcome.summary()["validationLoss"] == pytest.approx(min(losses))
     final = parameters(laboratory.engine.model)
-    laboratory.engine.model.load_state_dict(outcome.weights(laboratory.engine), strict=False)
+    laboratory.engine.model.load_state_dict(dict(outcome.weights(laboratory.engine)), strict=False)
     assert not torch.equal(final, parameters(laboratory.engine.model))
     layout = make_layout(BATCH, laboratory.context.ranks, 1, PAD)
     sums = [
@@ -296,7 +296,7 @@ def test_a_killed_run_keeps_its_best_weights(in_background: bool, tmp_path: Path
     }
     outcome = laboratory.run()
     assert outcome.best_step == best
-    ours, theirs = outcome.weights(laboratory.engine), expected.weights(undisturbed.engine)
+    ours, theirs = dict(outcome.weights(laboratory.engine)), dict(expected.weights(undisturbed.engine))
     assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
@@ -311,7 +311,7 @@ def test_a_run_that_never_helps_returns_the_weights_of_step_0_though_no_file_has
     assert checkpoint_files(laboratory) == {f"step-{step:010d}": WHOLE for step in (1, 2)}
     outcome = laboratory.run()
     assert (outcome.best_step, outcome.state.step) == (0, 3)
-    weights, initial = outcome.weights(laboratory.engine), tiny_model()
+    weights, initial = dict(outcome.weights(laboratory.engine)), tiny_model()
     assert all(torch.equal(value, weights[name]) for name, value in initial.named_parameters())
 
 

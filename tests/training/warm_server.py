@@ -107,7 +107,7 @@ def import_all() -> None:
         importlib.import_module(name)
     import torch
 
-    from finetune_trainer.engine.zero import import_deepspeed
+    from finetune_trainer.distributed.deepspeed import import_deepspeed
 
     import_deepspeed(torch.device("cpu"))
     threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]

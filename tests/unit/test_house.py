@@ -22,7 +22,9 @@ PACKAGES = {
 ALLOWED_IN_API = {"pydantic", "pydantic_core", "finetune_api"} | sys.stdlib_module_names
 # `python -m finetune_api.generate` writes YAML; it is a tool of the house that no package imports.
 GENERATOR = {("generate.py", "babel"), ("generate.py", "yaml")}
-LOCKS = ("requirements/bootstrap.txt", "requirements/constraints.txt")
+LOCKS = ("requirements/bootstrap.txt", "requirements/constraints.txt", "requirements/constraints-cuda12.txt")
+TORCHS_OWN = re.compile(r"torch|triton|cuda-.*|nvidia-.*")
+"""What comes with torch, of one release of CUDA or another."""
 # Spelled in pieces, so that this file does not find itself.
 REGISTRY_HOSTS = re.compile(
     "|".join(
@@ -133,6 +135,19 @@ def test_both_locks_agree(root: Path) -> None:
 
     constraints, bootstrap = pins("requirements/constraints.txt"), pins("requirements/bootstrap.txt")
     assert {name for name, _ in bootstrap - constraints} == {"uv"}
+
+
+def test_the_lock_of_cuda_12_differs_in_torch_alone(root: Path) -> None:
+    newer, older = (
+        dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (root / f"requirements/{name}").read_text("utf-8"), re.MULTILINE))
+        for name in ("constraints.txt", "constraints-cuda12.txt")
+    )
+    others = [{name: pin for name, pin in pins.items() if not TORCHS_OWN.fullmatch(name)} for pins in (newer, older)]
+    assert others[0] == others[1], "run: make lock"
+    assert f"torch=={older['torch']}" == (root / "requirements/cuda12.in").read_text("utf-8").strip()
+    of_cuda_12 = {name for name in older if name.startswith("nvidia-")}
+    assert of_cuda_12
+    assert all(name.endswith("-cu12") for name in of_cuda_12)
 
 
 def test_every_dependency_is_pinned(root: Path) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from finetune_api.adapt import ALL_LINEAR
 from finetune_api.devices import GIB, find_accelerator
+from finetune_api.host_memory import HostMemory, host_memory_of_stages
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.memory import Memory, TrainingShape, adaptation_shape
 from finetune_api.micro_batch import USABLE, choose, largest_micro_batch, rows_of_rank, what_would_fit
-from finetune_api.model import LINEAR_LAYERS, TrainTokenizer
+from finetune_api.model import LINEAR_LAYERS
 from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
 from finetune_api.training import Batch, KeptActivations
-from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_scratch
+from finetune_api.transformer import TransformerShape, shape_of_model_folder, shape_of_new_model
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.steps import step_notes
 from finetune_cli.local_manifest import local_model_folder
@@ -61,6 +62,8 @@ class TrainingEstimate:
     fits: bool
     remedy: str
     """What would fit, where this does not."""
+    host: HostMemory | None
+    """Of a pod, beside its GPUs; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
         batch = spec.pretrain.batch
         per_token = flops_per_token(shape, batch.tokens_per_row)
         training = TrainingShape(shape, spec.parallelism, _bf16(spec, device), gpu=device.bf16)
-        stages.append(_stage("pretrain", training, batch, device, spec.pretrain.budget.tokens, per_token))
+        stages.append(_stage("pretrain", training, spec, batch, device, spec.pretrain.budget.tokens, per_token))
     if spec.adapt is not None:
         batch = spec.adapt.batch
         training = adaptation_shape(shape, spec.parallelism, spec.adapt, bf16=_bf16(spec, device), gpu=device.bf16)
@@ -132,7 +135,7 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
             if training.lora is not None
             else flops_per_token(shape, batch.tokens_per_row)  # of a part of the model: at most
         )
-        stages.append(_stage("adapt", training, batch, device, None, per_token))
+        stages.append(_stage("adapt", training, spec, batch, device, None, per_token))
     return stages
 
 
@@ -143,9 +146,7 @@ def _bf16(spec: FineTuneJobSpec, device: Device) -> bool:
 
 def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
     if spec.model.scratch is not None:
-        tokenizer = spec.model.tokenizer
-        train = tokenizer.train if tokenizer and tokenizer.train else TrainTokenizer()
-        return shape_of_scratch(spec.model.scratch, train.vocabulary_size)
+        return shape_of_new_model(spec.model)
     folder = local_model_folder(spec)
     return shape_of_model_folder(folder) if folder is not None else None
 
@@ -153,6 +154,7 @@ def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
 def _stage(
     name: str,
     training: TrainingShape,
+    spec: FineTuneJobSpec,
     batch: Batch,
     device: Device,
     tokens: int | None,
@@ -178,6 +180,7 @@ def _stage(
         kept=choice.kept,
         fits=choice.fits,
         remedy="" if choice.fits else what_would_fit(batch, training, room),
+        host=host_memory_of_stages(spec, training.model, bf16=training.bf16)[name] if device.bf16 else None,
     )
 
 

@@ -13,6 +13,10 @@ from finetune_api.stages import PIPELINE, STAGES, Stage, reusable_stages
 from finetune_api.status import StageStatus
 from finetune_operator.reconcile.settings import Settings
 
+_OF_PARALLELISM = frozenset({"compile", "fusedKernels"})
+_OF_BATCH = frozenset({"activationCheckpointing"})
+"""Settings that change memory and time alone."""
+
 
 def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
     """sha256 of the canonical JSON of the parts of the spec that determine the stage, and of all stages before it.
@@ -33,9 +37,12 @@ def fingerprint(spec: FineTuneJobSpec, stage: Stage) -> str:
 
 def _what_counts(value: Any) -> Any:
     """Without what changes memory and time alone, so that a run that did not fit goes on from its checkpoint."""
-    if isinstance(value, dict) and isinstance(value.get("batch"), dict):
-        return value | {"batch": {k: v for k, v in value["batch"].items() if k != "activationCheckpointing"}}
-    return value
+    if not isinstance(value, dict):
+        return value
+    counting = {key: part for key, part in value.items() if key not in _OF_PARALLELISM}
+    if isinstance(value.get("batch"), dict):
+        counting["batch"] = {key: part for key, part in value["batch"].items() if key not in _OF_BATCH}
+    return counting
 
 
 def part(value: Any, path: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from finetune_api.fit import misfits
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
 from finetune_api.refusals import refusals
 from finetune_api.runtime import RuntimeSpec
+from finetune_api.runtime_capacity import lacking_accelerators, lacking_host_memory
 from finetune_operator.reconcile.settings import Settings
 
 WAITING_REASONS = (
@@ -26,7 +26,12 @@ def find_problems(
     problems = [*refusals(job.spec), *_workspace_problems(job, settings)]
     if runtime is None:
         return [*problems, _no_runtime(job, settings, runtime_error)]
-    return [*problems, *misfits(job.spec.parallelism, runtime, job.spec.runtime_ref.name)]
+    name = job.spec.runtime_ref.name
+    return [
+        *problems,
+        *lacking_accelerators(job.spec.parallelism, runtime, name),
+        *lacking_host_memory(job.spec, runtime, name),
+    ]
 
 
 def _no_runtime(job: FineTuneJob, settings: Settings, runtime_error: str) -> Problem:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from finetune_trainer.models import load_model, save_model
+from finetune_trainer.models import Placement, load_model, save_model
 from gpu.measure import GB, Recorder, elapsed, resident_gb, the_device
 from gpu.processes import process_context
 from gpu.shapes import Scale, new_model
@@ -31,7 +31,7 @@ def write(folder: Path, shape: str) -> Mapping[str, Any]:
     """A model in BF16."""
     model = new_model(shape, the_device(), bf16=True)
     parameters = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    seconds = elapsed(lambda: save_model(folder, model, parameters))
+    seconds = elapsed(lambda: save_model(folder, model, parameters.items()))
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return {"shape": shape, "model_gb": round(size / GB, 4), "write_seconds": round(seconds, 3)}
 
@@ -59,7 +59,7 @@ def in_own_process(folder: Path, dtype: str) -> Mapping[str, Any]:
 def _load(folder: str, dtype: str, answer: Connection) -> None:
     before = resident_gb()
     began = time.perf_counter()
-    model = load_model(Path(folder), "spec.model.from", dtype=getattr(torch, dtype))
+    model = load_model(Path(folder), "spec.model.from", placement=Placement(getattr(torch, dtype)))
     loaded = time.perf_counter() - began
     to_device = elapsed(lambda: torch.nn.Module.to(model, the_device()))
     answer.send(

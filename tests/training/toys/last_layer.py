@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, save_model
+from finetune_trainer.models import ModelChoice, Weights, save_model
 
 
 class LastLayer(Method):
@@ -21,5 +21,5 @@ class LastLayer(Method):
         model.model.layers[-1].requires_grad_(requires_grad=True)
         return model
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:  # noqa: ARG002
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:  # noqa: ARG002
         save_model(folder, cast("PreTrainedModel", model), weights)

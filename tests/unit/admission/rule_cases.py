@@ -101,6 +101,8 @@ FAILING: list[Case] = [
     ("keeps its tokenizer", {"model.scratch": NOT_GIVEN, "model.from": {"uri": "hf://a/b"}}, "spec.model.tokenizer"),
     ("offload needs zero.stage 1", {"parallelism.zero": {"stage": 0, "offload": "CPU"}},
      "spec.parallelism.zero.offload"),
+    ("compile: Layers needs zero.stage 2", {"parallelism": {"compile": "Layers", "zero": {"stage": 3}}},
+     "spec.parallelism.compile"),
     ("adapt.task.source must be one of", {"adapt.task.source": "gone"}, "spec.adapt.task.source"),
     ("needs a direction such as en-es", {"adapt.task.direction": NOT_GIVEN}, "spec.adapt.task.direction"),
     ("needs a direction such as en-es", {"evaluate.tasks.0.direction": NOT_GIVEN},

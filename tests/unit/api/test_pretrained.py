@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
-from finetune_api.pretrained import PretrainedModel, fit_to_context, misfits, read_pretrained
+from finetune_api.pretrained import PretrainedModel, conflicts_with_model, fit_to_context, read_pretrained
 
 ADAPT: dict[str, Any] = {"task": {"source": "ui", "direction": "en-es"}}
 GPT2 = PretrainedModel("gpt2", context_length=128, embeddings=3, tokens=("a", "b", "c"))
@@ -43,11 +43,11 @@ def test_a_new_model_has_its_own_context_and_what_is_given_stays() -> None:
     assert lengths(fit_to_context(spec_of(scratch, pretrain=PRETRAIN), None)) == [64, 64]
     given = spec_of(adapt=ADAPT | {"batch": {"sequenceLength": 256}})
     assert lengths(fit_to_context(given, 4096)) == [256]
-    assert misfits(given, PretrainedModel("gpt2", 256)) == []
+    assert conflicts_with_model(given, PretrainedModel("gpt2", 256)) == []
 
 
 def said(spec: FineTuneJobSpec, model: PretrainedModel = GPT2) -> list[tuple[str, str]]:
-    return [(problem.field, problem.message) for problem in misfits(spec, model)]
+    return [(problem.field, problem.message) for problem in conflicts_with_model(spec, model)]
 
 
 def test_rows_longer_than_the_context_are_refused_with_both_numbers() -> None:

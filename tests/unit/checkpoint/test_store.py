@@ -136,6 +136,21 @@ def test_a_bad_checkpoint_is_passed_over_with_a_reason(
     assert "step-0000000002" in caplog.text
 
 
+def test_a_checkpoint_of_another_number_of_ranks_is_refused_unread_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = store.begin(tmp_path, 7)
+    parts = [FolderWriter(folder) for _ in range(4)]
+    for rank, files in enumerate(parts):
+        with files.open(f"rank{rank}.pt") as file:
+            file.write(bytes(8))
+    store.publish(folder, IDENTITY, 7, None, [files.files for files in parts])
+    monkeypatch.setattr(store, "looks_unchanged", lambda *_, **__: pytest.fail("a file was read"))
+    assert store.newest_valid(tmp_path, IDENTITY) is None
+    assert "step-0000000007 is not used: 4 ranks wrote it and this gang has 1" in caplog.text
+    assert "give spec.parallelism the nodes and processes that it had" in caplog.text
+
+
 def test_a_checkpoint_of_another_plan_is_refused_and_goes_with_the_next_save(tmp_path: Path) -> None:
     foreign = write(tmp_path, 9, identity="plan-b")
     assert store.newest_valid(tmp_path, IDENTITY) is None

@@ -2,12 +2,14 @@
 
 import pytest
 
+from finetune_api.job import FineTuneJobSpec
 from finetune_api.memory import TrainingShape, training_memory
 from finetune_api.micro_batch import largest_micro_batch
 from finetune_api.model import Parallelism, ScratchModel, Zero
 from finetune_api.training import Batch
 from finetune_api.transformer import TransformerShape, shape_of_scratch
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
+from finetune_cli.estimate.job import DEVICES, estimate_job
 
 MISTRAL_7B = TransformerShape(
     layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, intermediate=14336, vocabulary=32000, tied=False
@@ -71,3 +73,24 @@ def test_offload_moves_what_zero_partitions_of_the_optimizer_and_of_weights(stag
 def test_auto_micro_batch_is_the_largest_divisor_up_to_16(rows: int, expected: int) -> None:
     batch = Batch(global_tokens=rows * 2 * 8, sequence_length=8)
     assert largest_micro_batch(batch, rows) == expected
+
+
+def test_a_job_on_gpus_tells_the_memory_of_its_machines_and_one_on_cpus_does_not() -> None:
+    """Rank 0 of a pod of two copies float32 weights, both moments, and the weights as they are computed with."""
+    spec = FineTuneJobSpec.from_json_object(
+        {
+            "runtimeRef": {"name": "cuda"},
+            "model": {"scratch": {"layers": 2, "hidden": 64, "heads": 4}, "tokenizer": {"train": {}}},
+            "parallelism": {"nodes": 2, "processesPerNode": 2, "zero": {"stage": 2}},
+            "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
+            "pretrain": {
+                "budget": {"tokens": 1000000},
+                "objectives": [{"name": "en", "type": "CausalLM", "source": "ui", "language": "en"}],
+            },
+        }
+    )
+    (stage,) = estimate_job(spec, DEVICES["h100"]).stages
+    assert stage.host is not None
+    assert stage.host.checkpoint == 2 * (stage.trainable * 12 // 4) + stage.trainable * 2
+    assert (stage.host.offloaded, stage.host.best) == (0, 0)
+    assert [stage.host for stage in estimate_job(spec, DEVICES["cpu"]).stages] == [None]

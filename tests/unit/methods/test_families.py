@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api.adapt import Adapt, Lora
 from finetune_api.pretrained import LAYERS
-from finetune_trainer.engine.state import full_state_dict
+from finetune_trainer.engine.state import weights
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods import find_method
-from finetune_trainer.methods.lora import add_lora, linear_layers, merged_model, save_adapter
+from finetune_trainer.methods.lora import add_lora, linear_layers
 from finetune_trainer.models import ModelChoice, load_model, model_outline
 from unit.models.families import FAMILIES, tiny_config
 
@@ -46,7 +47,9 @@ def updated(model: PeftModel) -> set[str]:
     return {name.rpartition(".")[2] for name in names}
 
 
-def test_the_default_updates_all_linear_layers_and_merges_into_a_whole_model(family: str, folder: Path) -> None:
+def test_the_default_updates_all_linear_layers_and_merges_into_a_whole_model(
+    family: str, folder: Path, tmp_path: Path
+) -> None:
     base = load_model(folder, "spec.model.from")
     plain = logits(base)
     model = add_lora(base, Lora(rank=4, alpha=8, dropout=0.0), seed=1, base="b")
@@ -58,11 +61,16 @@ def test_the_default_updates_all_linear_layers_and_merges_into_a_whole_model(fam
             torch.nn.init.normal_(parameter, std=0.5)
     adapted = logits(model)
     assert (adapted - plain).abs().max() > 0.01
-    save_adapter(folder / "adapter", model, full_state_dict(model, is_main=True, trainable_only=True))
-    merged = merged_model(ModelChoice("base", "base", folder, "spec.model.from"), folder / "adapter")
+    whole = tmp_path / "merged"
+    whole.mkdir()
+    base_files = ModelChoice("base", "base", folder, "spec.model.from")
+    find_method("LoRA").save(whole, model, weights(model, trainable_only=True), base_files)
+    with safe_open(folder / "model.safetensors", "pt") as ours, safe_open(whole / "model.safetensors", "pt") as theirs:
+        assert list(ours.keys()) == list(theirs.keys())
+    merged = load_model(whole, "artifact")
     assert logits(merged) == pytest.approx(adapted, abs=1e-4)
-    weights = [module.weight for module in merged.modules() if isinstance(module, Conv1D)]
-    assert bool(weights) is (family == "gpt2")
+    transposed = [module.weight for module in merged.modules() if isinstance(module, Conv1D)]
+    assert bool(transposed) is (family == "gpt2")
 
 
 def test_layers_are_named_without_weights(family: str, folder: Path) -> None:

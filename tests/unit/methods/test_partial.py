@@ -81,7 +81,7 @@ def test_only_the_part_changes_and_the_memory_model_counts_it(method: str, tmp_p
     model(input_ids=TOKENS, labels=TOKENS).loss.backward()
     optimizer.step()
     artifact = tmp_path / "artifact"
-    find_method(method).save(artifact, model, full_state_dict(model, is_main=True), base)
+    find_method(method).save(artifact, model, full_state_dict(model, is_main=True).items(), base)
     find_method(method).prove(artifact, base, [])
     before, after = load_file(base.folder / "model.safetensors"), load_file(artifact / "model.safetensors")
     assert {name for name in before if not torch.equal(before[name], after[name])} == names

@@ -17,6 +17,7 @@ from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods import find_method
 from finetune_trainer.methods.lora import ADAPTER
 from finetune_trainer.models import ModelChoice, load_model
+from finetune_trainer.models.placement import ON_CPU
 from unit.models.families import tiny_config
 
 TOKENS = torch.arange(3, 43)[None]
@@ -47,7 +48,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def test_the_base_has_four_bits_and_the_artifact_is_the_adapter_merged_into_the_base_as_it_was(tmp_path: Path) -> None:
     base, method = save("llama", tmp_path / "base"), find_method("QLoRA")
     method.check(ADAPT, base, "AutoModelForCausalLM")
-    model = method.wrap(method.load(base, "AutoModelForCausalLM", torch.float32), ADAPT, base)
+    model = method.wrap(method.load(base, "AutoModelForCausalLM", ON_CPU), ADAPT, base)
     quantised = [m for m in model.modules() if isinstance(m, Linear4bit)]
     assert len(quantised) == 2 * 7
     assert {(vars(m.weight)["quant_type"], m.compute_dtype) for m in quantised} == {("nf4", torch.float32)}
@@ -69,7 +70,7 @@ def test_the_base_has_four_bits_and_the_artifact_is_the_adapter_merged_into_the_
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] - 0.1
     artifact = tmp_path / "artifact"
-    method.save(artifact, model, full_state_dict(model, is_main=True, trainable_only=True), base)
+    method.save(artifact, model, full_state_dict(model, is_main=True, trainable_only=True).items(), base)
     assert method.prove(artifact, base, [TOKENS[0].numpy()])["mergeDifference"] < 1e-4
     merged, before = load_file(artifact / "model.safetensors"), load_file(base.folder / "model.safetensors")
     assert merged.keys() == before.keys()
@@ -89,4 +90,4 @@ def test_a_folder_that_cannot_be_loaded_is_told_as_for_lora(tmp_path: Path) -> N
     base = save("llama", tmp_path / "base")
     (base.folder / "model.safetensors").unlink()
     with pytest.raises(BadConfiguration, match=r"spec\.model\.from: .* cannot be loaded"):
-        find_method("QLoRA").load(base, "AutoModelForCausalLM", torch.float32)
+        find_method("QLoRA").load(base, "AutoModelForCausalLM", ON_CPU)

@@ -17,6 +17,7 @@ from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods import find_method
 from finetune_trainer.methods.lora import ADAPTER, add_lora
 from finetune_trainer.models import ModelChoice, load_model
+from finetune_trainer.models.placement import ON_CPU
 from unit.models.families import tiny_config
 
 TOKENS = torch.arange(3, 43)[None]
@@ -84,14 +85,14 @@ def test_what_is_saved_computes_what_was_trained_on_the_unchanged_base(
 ) -> None:
     plain = logits(load_model(base.folder, base.field))
     chosen, settings_of = find_method(method), adapt(method, **settings)
-    model = chosen.wrap(chosen.load(base, "AutoModelForCausalLM", torch.float32), settings_of, base)
+    model = chosen.wrap(chosen.load(base, "AutoModelForCausalLM", ON_CPU), settings_of, base)
     assert logits(model) == pytest.approx(plain, abs=1e-4)
     train(model)
     expected = logits(model)
     assert (expected - plain).abs().max() > 0.01
 
     folder = tmp_path / "artifact"
-    chosen.save(folder, model, full_state_dict(model, is_main=True, trainable_only=True), base)
+    chosen.save(folder, model, full_state_dict(model, is_main=True, trainable_only=True).items(), base)
     assert logits(load_model(folder, "artifact")) == pytest.approx(expected, abs=1e-4)
     figures = chosen.prove(folder, base, [TOKENS[0].numpy()])
     assert 0 <= figures["mergeDifference"] < 1e-4
@@ -135,9 +136,8 @@ def test_lora_plus_trains_the_second_matrices_faster(base: ModelChoice) -> None:
 def test_a_model_that_equals_its_base_is_refused(method: str, base: ModelChoice, tmp_path: Path) -> None:
     chosen, settings = find_method(method), adapt(method)
     model = chosen.wrap(load_model(base.folder, base.field), settings, base)
-    chosen.save(
-        tmp_path / "artifact", model, full_state_dict(model, is_main=True, trainable_only=method == "LoRA"), base
-    )
+    weights = full_state_dict(model, is_main=True, trainable_only=method == "LoRA").items()
+    chosen.save(tmp_path / "artifact", model, weights, base)
     with pytest.raises(BadConfiguration, match="every weight of the adapted model equals that of its base"):
         chosen.prove(tmp_path / "artifact", base, [TOKENS[0].numpy()])
 
@@ -147,7 +147,7 @@ def test_a_merge_that_is_wrong_is_noticed(base: ModelChoice, tmp_path: Path) -> 
     model = method.wrap(load_model(base.folder, base.field), settings, base)
     train(model)
     folder = tmp_path / "artifact"
-    method.save(folder, model, full_state_dict(model, is_main=True, trainable_only=True), base)
+    method.save(folder, model, full_state_dict(model, is_main=True, trainable_only=True).items(), base)
     weights = load_file(folder / "model.safetensors")
     broken = next(name for name in weights if "mlp" in name and weights[name].ndim == 2)
     with torch.no_grad():

@@ -102,17 +102,41 @@ def test_what_varlen_attention_is_asked_for(release: str, window: int | None, mo
     boundaries = torch.tensor(np.concatenate(([0], np.cumsum(lengths))), dtype=torch.int32)
     query, key, value = torch.randn(1, 4, sum(lengths), 8), *torch.randn(2, 1, 2, sum(lengths), 8)
     form = segment_attention._Form(None, window, None, 0.0)
-    given = segment_attention._varlen(query, key, value, boundaries, max(lengths), form)
+    flash = segment_attention._find_flash()
+    assert flash is not None
+    given = segment_attention._varlen(flash, query, key, value, boundaries, max(lengths), form)
     runs = tuple((1, length) for length in lengths)
     expected, _ = segment_attention._attend(
+        None,
         torch.nn.Identity(),
         query,
         key,
         value,
         None,
-        segment_runs=runs,
+        segment_runs=segment_attention._Opaque(runs),
         cu_seq_lens_q=boundaries,
         max_length_q=max(lengths),
         sliding_window=window,
     )
     torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("module", "capability", "said"),
+    [
+        (None, (9, 0), "has no varlen_attn: install torch 2.10 or newer"),
+        (types.SimpleNamespace(varlen_attn=print), (7, 5), "needs compute capability 8.0, this GPU has 7.5"),
+    ],
+)
+def test_a_gpu_without_flash_attention_falls_back_and_is_told(
+    module: Any,
+    capability: tuple[int, int],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert segment_attention._find_flash() is None
+    assert said in caplog.text

@@ -143,6 +143,13 @@ def test_what_is_computed_again_is_no_part_of_the_result() -> None:
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_what_is_compiled_or_fused_is_no_part_of_the_result() -> None:
+    layouts: list[Object] = [{}, {"compile": "None", "fusedKernels": "None"}, {"engine": "DDP"}]
+    specs = [FineTuneJobSpec.from_json_object(job_object(parallelism=layout)["spec"]) for layout in layouts]
+    prints = [fingerprint(spec, "pretrain") for spec in specs]
+    assert prints[0] == prints[1] != prints[2]
+
+
 def test_non_finite_loss_skips_data() -> None:
     world = in_pretrain()
     before = plan(world)

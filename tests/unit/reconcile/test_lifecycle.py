@@ -461,6 +461,18 @@ def test_a_runtime_that_cannot_be_used_is_told_apart_from_one_that_is_missing() 
     assert world.status.state == "Running"
 
 
+def test_a_runtime_whose_pods_have_too_little_memory_for_a_stage_is_told_with_both_numbers() -> None:
+    world = World(job_object())
+    world.cluster.put(runtime_object(resources={"limits": {"nvidia.com/gpu": "1", "memory": "64Mi"}}))
+    world.settle()
+    assert world.condition("Valid") == ("False", "RuntimeTooSmall")
+    assert "runtime cpu limits it to 64.0 MiB" in world.message("Valid")
+    assert len(world.live_gangs()) == 0
+    world.cluster.put(runtime_object(resources={"limits": {"nvidia.com/gpu": "1", "memory": "64Gi"}}))
+    world.settle()
+    assert world.status.state == "Running"
+
+
 def test_a_runtime_with_fewer_gpus_than_processes_is_told_with_both_numbers() -> None:
     world = World(job_object(parallelism={"nodes": 2, "processesPerNode": 8}))
     gpus = {"requests": {"nvidia.com/gpu": "1"}, "limits": {"nvidia.com/gpu": "1"}}

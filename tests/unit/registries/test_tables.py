@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from finetune_api import registries
 from finetune_api.registries import Entry, implemented
 from finetune_api.stages import PIPELINE, STAGES, model_stages
 from finetune_trainer.objectives import find_objective
-from finetune_trainer.registry import Registry, load
+from finetune_trainer.registry import Registry, load, quick_imports
 
 PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "SOURCE_FORMATS": ("data.sources", registries.SOURCE_FORMATS),
@@ -114,3 +115,16 @@ def _asks(node: ast.AST) -> bool:
             node.module == "torch" and any(alias.name == "distributed" for alias in node.names)
         )
     return False
+
+
+def test_imports_look_for_no_garbage_and_leave_the_collector_as_it_was() -> None:
+    with quick_imports():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with quick_imports():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

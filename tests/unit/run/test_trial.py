@@ -10,17 +10,21 @@ import torch
 
 from finetune_api.micro_batch import choose
 from finetune_api.training import Batch, Curriculum, Optimizer
+from finetune_api.transformer import TransformerShape
 from finetune_trainer.batching import make_layout
 from finetune_trainer.context import StageContext
-from finetune_trainer.errors import OutOfMemory
+from finetune_trainer.errors import BadConfiguration, OutOfMemory
 from finetune_trainer.models.segment_attention import use_segment_attention
-from finetune_trainer.run import fit
+from finetune_trainer.run import micro_batch
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainSettings
-from finetune_trainer.run.trial import largest_that_fits, longest_batch, pass_once
+from finetune_trainer.run.trial import largest_that_fits, longest_batch, pass_once, try_micro_batch
 from tiny import PAD, TinyTexts, documents, parameters, tiny_model, tiny_plan
 
 BATCH = Batch(global_tokens=12 * 64, sequence_length=64)
+MISTRAL_7B = TransformerShape(
+    layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, intermediate=14336, vocabulary=32000, tied=False
+)
 SETTINGS = TrainSettings(BATCH, Optimizer(), Curriculum(), Budget(tokens=1), 0, PAD, validate_every_steps=1)
 
 
@@ -83,14 +87,44 @@ def test_the_memory_of_a_container_is_its_limit(
         (tmp_path / "max").write_text(f"{limit}\n")
     (tmp_path / "current").write_text(used)
     (tmp_path / "memory.stat").write_text("anon 350\ninactive_file 30\nactive_file 20\n")
-    monkeypatch.setattr(fit, "_CGROUPS", ((str(tmp_path), "max", "current"),))
-    assert fit.free_container_memory() == expected
+    monkeypatch.setattr(micro_batch, "_CGROUPS", ((str(tmp_path), "max", "current"),))
+    assert micro_batch.free_container_memory() == expected
 
 
 def test_what_an_earlier_attempt_learned_bounds_the_choice(
     context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_CGROUPS", ())
-    assert fit.fit_batch(context, BATCH, None) == choose(BATCH, 12, 12, None, None)
+    monkeypatch.setattr(micro_batch, "_CGROUPS", ())
+    assert micro_batch.fit_batch(context, BATCH, None) == choose(BATCH, 12, 12, None, None)
     context.plan = context.plan.model_copy(update={"micro_batch_limit": 5})
-    assert fit.fit_batch(context, BATCH, None).micro_batch == 4
+    assert micro_batch.fit_batch(context, BATCH, None).micro_batch == 4
+
+
+def test_partitioned_weights_are_not_tried_without_their_engine(context: StageContext) -> None:
+    model = tiny_model()
+    setattr(next(model.parameters()), "ds_id", 0)  # noqa: B010 - of DeepSpeed's parameters alone
+    context.device = torch.device("cuda")
+    layout = make_layout(BATCH, context.ranks, 4, PAD)
+    assert try_micro_batch(context, model, {}, layout, SETTINGS) == layout.micro_batch
+
+
+def test_a_pod_whose_memory_is_too_small_for_the_copies_of_checkpoints_is_refused_before_a_model_is_loaded(
+    context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Float32 weights and both moments of 7.24 billion weights are 80.9 GiB."""
+    context.device = torch.device("cuda")
+    spec = context.plan.spec
+    parallelism = spec.parallelism.model_copy(update={"engine": "DDP", "precision": "FP32"})
+    context.plan = context.plan.model_copy(update={"spec": spec.model_copy(update={"parallelism": parallelism})})
+    monkeypatch.setattr(micro_batch, "free_container_memory", lambda: 64 * 2**30)
+    with pytest.raises(
+        BadConfiguration, match=r"takes about 80.9 GiB .*checkpoint 80.9 GiB.* leaves 64.0 GiB"
+    ) as found:
+        micro_batch.check_host_memory(context, MISTRAL_7B)
+    assert found.value.reason == "HostMemoryTooSmall"
+    assert found.value.remedy.startswith("Raise resources.limits.memory")
+    monkeypatch.setattr(micro_batch, "free_container_memory", lambda: 82 * 2**30)
+    micro_batch.check_host_memory(context, MISTRAL_7B)
+    monkeypatch.setattr(micro_batch, "free_container_memory", lambda: 1)
+    context.device = torch.device("cpu")
+    micro_batch.check_host_memory(context, MISTRAL_7B)

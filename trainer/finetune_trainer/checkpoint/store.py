@@ -153,13 +153,14 @@ def _read_manifest(path: Path) -> CheckpointManifest | str:
         return "its manifest cannot be read"
 
 
-def verify(path: Path, identity: str, ranks: Ranks) -> CheckpointEntry | str:
+def verify(path: Path, identity: str, ranks: Ranks, world_size: int | None = None) -> CheckpointEntry | str:
     """The checkpoint in `path` if each byte is what was written; otherwise what is wrong with it; collective.
 
     Every rank hashes the files that a rank of its number wrote, so it takes as long as the largest share. Files that
-    the manifest does not list are refused as well: they may be pickles that someone put there.
+    the manifest does not list are refused as well: they may be pickles that someone put there. So is what another
+    number of ranks than `world_size` wrote, before a byte of it is read.
     """
-    manifest = ranks.from_main(lambda: _plausible_manifest(path, identity))
+    manifest = ranks.from_main(lambda: _plausible_manifest(path, identity, world_size))
     if isinstance(manifest, str):
         return manifest
     own = {name: file for name, file in manifest.files.items() if file.rank % ranks.size == ranks.rank}
@@ -176,11 +177,17 @@ def _first_damage(path: Path, files: Mapping[str, CheckpointFile]) -> str | None
     return None
 
 
-def _plausible_manifest(path: Path, identity: str) -> CheckpointManifest | str:
+def _plausible_manifest(path: Path, identity: str, world_size: int | None) -> CheckpointManifest | str:
     """The manifest, if the folder has the files that it lists and no others; else what is wrong."""
     manifest = _read_manifest(path)
     if isinstance(manifest, str):
         return manifest
+    if world_size is not None and manifest.world_size != world_size:
+        wrote = f"{manifest.world_size} rank{'' if manifest.world_size == 1 else 's'} wrote it"
+        return (
+            f"{wrote} and this gang has {world_size}: it is no start for another number. To go on from it, give "
+            "spec.parallelism the nodes and processes that it had, before the next checkpoint replaces it"
+        )
     if manifest.identity != identity:
         return "it belongs to another configuration or other data"
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
@@ -196,8 +203,9 @@ def _plausible_manifest(path: Path, identity: str) -> CheckpointManifest | str:
 
 
 def newest_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEntry | None:
-    """The newest checkpoint that verifies; collective. Each one passed over is logged with the reason."""
-    return _first_valid(ranks.from_main(lambda: sorted(root.glob("step-*"), reverse=True)), identity, ranks)
+    """The newest checkpoint of as many ranks that verifies; collective. The log says why others are passed over."""
+    newest_first = ranks.from_main(lambda: sorted(root.glob("step-*"), reverse=True))
+    return _first_valid(newest_first, identity, ranks, ranks.size)
 
 
 def best_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEntry | None:
@@ -210,9 +218,11 @@ def best_valid(root: Path, identity: str, ranks: Ranks = ALONE) -> CheckpointEnt
     return _first_valid(ranks.from_main(paths), identity, ranks)
 
 
-def _first_valid(paths: Iterable[Path], identity: str, ranks: Ranks) -> CheckpointEntry | None:
+def _first_valid(
+    paths: Iterable[Path], identity: str, ranks: Ranks, world_size: int | None = None
+) -> CheckpointEntry | None:
     for path in paths:
-        found = verify(path, identity, ranks)
+        found = verify(path, identity, ranks, world_size)
         if isinstance(found, CheckpointEntry):
             return found
         if ranks.is_main:

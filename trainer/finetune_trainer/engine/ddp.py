@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer, clip_gradients
-from finetune_trainer.engine.state import full_state_dict, trainable_names
+from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
@@ -152,6 +152,10 @@ class DdpEngine:
                 for key, entry in state["optimizer"]["state"].items()
             }
         self._optimizer.load_state_dict(state["optimizer"])
+
+    def weights(self, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """See Engine."""
+        return weights(self.model, trainable_only)
 
     def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
         """See Engine."""

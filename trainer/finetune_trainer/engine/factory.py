@@ -27,7 +27,7 @@ def create_engine(
     optimizer: Optimizer,
     rate_scales: Mapping[str, float] = NO_SCALES,
 ) -> Engine:
-    """The engine that the plan asks for, around `model` (on the CPU, same weights on every rank).
+    """The engine that the plan asks for, around `model` (same weights on every rank, or partitioned).
 
     `rate_scales` is for `build_optimizer`.
     """

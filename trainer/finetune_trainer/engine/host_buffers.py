@@ -19,6 +19,11 @@ class HostBuffers:
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def copy(self, tree: Any) -> Any:
         """A copy of nested dicts, lists and tuples with every tensor on the CPU; what is neither stays what it is.
 

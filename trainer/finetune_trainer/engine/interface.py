@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,13 @@ class Engine(Protocol):
 
     def load(self, folder: Path) -> None:
         """From a folder into which every rank has written its snapshot; collective."""
+        ...
+
+    def weights(self, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """All parameters (shared ones once) and buffers, one at a time; every rank iterates to the end.
+
+        Each is whole, on its device, until the next one is asked for.
+        """
         ...
 
     def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:

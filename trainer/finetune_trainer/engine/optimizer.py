@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune_api.training import Optimizer
+from finetune_trainer.models.placement import full_shape
 
 NO_SCALES: Mapping[str, float] = {}
 RATE_SCALE = "rate_scale"
@@ -70,7 +71,8 @@ def build_optimizer(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             scale = next((scale for part, scale in rate_scales.items() if part in name), 1.0)
-            groups.setdefault((settings.weight_decay if parameter.ndim >= 2 else 0.0, scale), []).append(parameter)
+            decay = settings.weight_decay if len(full_shape(parameter)) >= 2 else 0.0
+            groups.setdefault((decay, scale), []).append(parameter)
     return GuardedAdamW(
         [{"params": those, "weight_decay": decay, RATE_SCALE: scale} for (decay, scale), those in groups.items()],
         lr=settings.learning_rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
@@ -19,22 +20,26 @@ def full_state_dict(
 ) -> dict[str, Tensor]:
     """Parameters (shared ones once) and buffers in full shape on the CPU of rank 0, {} elsewhere; collective.
 
-    Parameters that ZeRO-3 partitions are gathered one at a time, so that no rank ever holds more than one extra. Copied
-    into `buffers` if there are any.
+    Copied into `buffers` if there are any.
     """
     held = HostBuffers() if buffers is None else buffers
     state: dict[str, Tensor] = {}
+    for name, value in weights(model, trainable_only):
+        if is_main:
+            state[name] = held.copy_tensor(name, value)
+    return state
+
+
+def weights(model: nn.Module, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """See `Engine.weights`."""
     for name, parameter in model.named_parameters():
         if trainable_only and not parameter.requires_grad:
             continue
         with _gathered(parameter):
-            if is_main:
-                state[name] = held.copy_tensor(name, parameter)
-    if is_main and not trainable_only:
+            yield name, parameter.detach()
+    if not trainable_only:
         persistent = model.state_dict().keys()
-        of_model = ((name, value) for name, value in model.named_buffers() if name in persistent)
-        state |= {name: held.copy_tensor(name, value) for name, value in of_model}
-    return state
+        yield from ((name, value) for name, value in model.named_buffers() if name in persistent)
 
 
 def _gathered(parameter: nn.Parameter) -> AbstractContextManager[object]:

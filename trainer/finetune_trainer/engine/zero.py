@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ from torch import Tensor, nn
 from finetune_api.memory import reduce_bucket
 from finetune_api.model import Zero
 from finetune_api.training import Optimizer
-from finetune_trainer.distributed import ensure_process_group
+from finetune_trainer.distributed.deepspeed import start_deepspeed
 from finetune_trainer.engine.host_buffers import HostBuffers
-from finetune_trainer.engine.interface import Place, StepInfo, Write
+from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer
-from finetune_trainer.engine.state import full_state_dict, trainable_names
+from finetune_trainer.engine.partitioned_gradients import PartitionedGradients
+from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
+from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
@@ -45,15 +46,14 @@ class ZeroEngine:
         rate_scales: Mapping[str, float] = NO_SCALES,
     ) -> None:
         device = place.device
-        deepspeed = import_deepspeed(device)
-        ensure_process_group(device)
-        os.environ.setdefault("LOCAL_RANK", "0")
-        deepspeed.init_distributed(auto_mpi_discovery=False)
+        deepspeed = start_deepspeed(device)
         self.model = model.to(device)
+        if place.bf16 and is_partitioned(model):
+            _narrow_the_rest(model)
         self._device = device
         self._ranks = place.ranks
         self._optimizer = build_optimizer(self.model, settings, rate_scales)
-        trained = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+        trained = sum(full_shape(weight).numel() for weight in self.model.parameters() if weight.requires_grad)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._engine, self._wrapped, _, _ = deepspeed.initialize(
@@ -63,28 +63,65 @@ class ZeroEngine:
             )
         # Its only source before the step.
         self._optimizer.gradient_norm = lambda: float(self._wrapped._global_grad_norm)  # noqa: SLF001
+        self._gradients = PartitionedGradients(self._wrapped, zero.stage) if zero.stage < 3 else None
         self._files = CapturedFiles(map_weights=True)
         self._engine.checkpoint_engine = self._files
 
     def accumulate(self, micro_batches: Sequence[Batch], loss_units: int) -> LossSum:
-        """See Engine; DeepSpeed takes the mean over ranks, hence the factor."""
+        """See Engine; DeepSpeed takes the mean over ranks, hence the factor.
+
+        Under ZeRO-3 each layer gathers weights, in an order that DeepSpeed learns as it goes: there is no way to go on.
+        """
+        losses: list[LossSum] = []
+        try:
+            self._accumulate(micro_batches, self._ranks.size / max(loss_units, 1), losses)
+        except torch.OutOfMemoryError:
+            if self._gradients is None or not self._gradients.can_complete:
+                raise
+        else:
+            return LossSum(
+                torch.stack([loss.loss_sum for loss in losses]).sum(),
+                torch.stack([loss.loss_units for loss in losses]).sum(),
+            )
+        # After its handler, which holds what its traceback holds.
+        self._gradients.complete(len(micro_batches) - len(losses))
+        raise StepExhausted
+
+    def _accumulate(self, micro_batches: Sequence[Batch], scale: float, losses: list[LossSum]) -> None:
+        """Add to `losses` what each micro-batch had, when it is done."""
         self._engine.train()
-        scale = self._ranks.size / max(loss_units, 1)
-        losses, counts = [], []
         for batch in micro_batches:
-            loss, count = self._engine(batch.objective, **batch.to(self._device).inputs)
+            if self._gradients is not None:
+                self._gradients.begin()
+            loss, count = self._forward(batch)
             self._engine.backward(loss * scale, scale_wrt_gas=False)
-            losses.append(loss.detach())
-            counts.append(count)
-        return LossSum(torch.stack(losses).sum(), torch.stack(counts).sum())
+            if self._gradients is not None:
+                self._gradients.end()
+            losses.append(LossSum(loss.detach(), count))
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Before the first backward pass nobody knows what it will reduce; so all ranks see whether all come to it."""
+        result: tuple[Tensor, Tensor] | None = None
+        is_first = self._gradients is not None and not self._gradients.is_known
+        with suppress(torch.OutOfMemoryError) if is_first else nullcontext():
+            result = self._engine(batch.objective, **batch.to(self._device).inputs)
+        if (is_first and self._ranks.any(result is None)) or result is None:
+            raise StepExhausted
+        return result
 
     def recover(self) -> None:
-        """See Engine. Never needed: out of memory, DeepSpeed's ranks cannot go on together."""
+        """See Engine."""
+        if self._gradients is not None and self._gradients.recover():
+            self.step(0.0, apply=False)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def step(self, learning_rate: float, apply: bool = True) -> StepInfo:
         """See Engine."""
         self._optimizer.prepare(learning_rate, apply=apply)
         self._engine.step()
+        if self._gradients is not None:
+            self._gradients.stepped()
         return StepInfo(self._optimizer.last_norm, self._optimizer.applied)
 
     @torch.no_grad()
@@ -130,6 +167,10 @@ class ZeroEngine:
 
     def _has_frozen_parameters(self) -> bool:
         return len(trainable_names(self.model)) < sum(1 for _ in self.model.named_parameters())
+
+    def weights(self, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """See Engine."""
+        return weights(self.model, trainable_only)
 
     def full_state_dict(self, trainable_only: bool = False, buffers: HostBuffers | None = None) -> dict[str, Tensor]:
         """See Engine."""
@@ -185,27 +226,6 @@ class CapturedFiles:
         return True
 
 
-def import_deepspeed(device: torch.device) -> Any:
-    """Import DeepSpeed for `device`; on a CPU without compiling any of its extensions."""
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed
-    import deepspeed.ops
-
-    logger = logging.getLogger("DeepSpeed")
-    logger.setLevel(logging.WARNING)
-    logger.addFilter(_is_news)
-    if device.type == "cpu":
-        # Otherwise init_distributed builds a shared-memory collective with g++, which torchrun never uses.
-        deepspeed.ops.__compatible_ops__ = {}
-    return deepspeed
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """DeepSpeed calls every optimizer but its own untested; the trainer's is tested at each stage of ZeRO."""
-    return "untested optimizer" not in record.getMessage()
-
-
 def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.device, trained: int) -> dict[str, Any]:
     """DeepSpeed's configuration for a model with `trained` weights to train.
 
@@ -214,10 +234,6 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
     need not pass over all of them.
     """
     stage = zero.stage
-    offload: dict[str, Any] = {}
-    if zero.offload == "CPU":
-        in_host_memory = {"device": "cpu", "pin_memory": device.type == "cuda"}
-        offload = {"offload_optimizer": in_host_memory} | ({"offload_param": in_host_memory} if stage == 3 else {})
     return {
         "train_micro_batch_size_per_gpu": 1,  # Only DeepSpeed's own sample counter reads it.
         "gradient_accumulation_steps": 1,
@@ -231,8 +247,18 @@ def zero_config(zero: Zero, gradient_clip: float, bf16: bool, device: torch.devi
             "reduce_bucket_size": reduce_bucket(trained),
             "overlap_comm": device.type == "cuda" and stage > 1,
         }
-        | offload,
+        | offload_config(zero, device),
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,
     }
+
+
+def _narrow_the_rest(model: nn.Module) -> None:
+    """Let an adapter beside partitioned weights be bfloat16 as they are: DeepSpeed casts no model that is partitioned.
+
+    Its float32 copy of what is trained is made from these, as that of a whole model.
+    """
+    for parameter in model.parameters():
+        if not hasattr(parameter, "ds_id"):
+            parameter.data = parameter.data.to(torch.bfloat16)

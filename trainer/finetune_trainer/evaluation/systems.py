@@ -12,6 +12,7 @@ from finetune_api.plan import Plan
 from finetune_trainer.context import StageContext
 from finetune_trainer.models import (
     ModelChoice,
+    Placement,
     check_fit,
     load_model,
     load_tokenizer,
@@ -65,8 +66,7 @@ def load_system(
     plan, device = context.plan, context.device
     dtype = torch.bfloat16 if wants_bf16(plan.spec.parallelism.precision, device) else torch.float32
     tokenizer = load_tokenizer(choice.folder, choice.field)
-    model = load_model(choice.folder, choice.field, model_class, dtype)
+    model = load_model(choice.folder, choice.field, model_class, Placement(dtype, device))
     check_fit(model, tokenizer)
-    model.to(device)  # type: ignore[arg-type]
     batch_size = plan.spec.evaluate.batch_size if plan.spec.evaluate else None
     return System(model.eval(), tokenizer, context.ranks, batch_size, on_batch)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, save_model, saved_dtype
+from finetune_trainer.models import ModelChoice, Weights, save_model, saved_dtype
 
 
 class Full(Method):
@@ -20,6 +20,6 @@ class Full(Method):
         """See Method."""
         return model
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """See Method."""
         save_model(folder, cast("PreTrainedModel", model), weights, saved_dtype(base.folder))

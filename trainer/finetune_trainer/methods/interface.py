@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
 from finetune_trainer.methods.proof import TokenIds, check_changed
-from finetune_trainer.models import ModelChoice, load_model
+from finetune_trainer.models import ModelChoice, Placement, Weights, load_model
 
 
 class Method(Protocol):
@@ -25,9 +24,12 @@ class Method(Protocol):
             BadConfiguration: if they do not.
         """
 
-    def load(self, base: ModelChoice, model_class: str, dtype: torch.dtype) -> PreTrainedModel:
-        """The model to start from, on the CPU; a class of transformers adds the task's head."""
-        return load_model(base.folder, base.field, model_class, dtype)
+    def load(self, base: ModelChoice, model_class: str, placement: Placement) -> PreTrainedModel:
+        """The model to start from, where it is trained; a class of transformers adds the task's head.
+
+        Every rank calls it.
+        """
+        return load_model(base.folder, base.field, model_class, placement)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """The module to train: parameters that are not trained do not ask for gradients.
@@ -41,13 +43,13 @@ class Method(Protocol):
         """Factors of the learning rate by a part of parameters' names; of all others it is 1."""
         return {}
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """Write a whole model in transformers' format, and beside it what the method adds; rank 0 only.
 
         Args:
             folder: of the artifact.
             model: what `wrap` returned.
-            weights: in full shape: the trained ones of an adapter, else all.
+            weights: in full shape, one at a time: the trained ones of an adapter, else all.
             base: what the model was made from.
         """
         ...

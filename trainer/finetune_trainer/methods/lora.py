@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +19,16 @@ from finetune_api.registries import METHODS
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
 from finetune_trainer.methods.proof import TokenIds, check_merge, merge_difference
-from finetune_trainer.models import ModelChoice, load_model, make_readable, model_outline, save_model, saved_dtype
+from finetune_trainer.models import (
+    ModelChoice,
+    Weights,
+    load_model,
+    make_readable,
+    model_outline,
+    quiet,
+    saved_dtype,
+    write_merged,
+)
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
@@ -50,11 +57,13 @@ class Lora(Method):
         """See Method: LoRA+."""
         return {"lora_B": adapt.lora.learning_rate_ratio}
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """See Method: the merged model, and the adapter in a folder of its own."""
-        save_adapter(folder / ADAPTER, cast("PeftModel", model), weights)
-        merged = merged_model(base, folder / ADAPTER)
-        save_model(folder, merged, merged.state_dict(), saved_dtype(base.folder))
+        adapted = cast("PeftModel", model)
+        adapter = {name: value.detach().to("cpu", copy=True) for name, value in weights}
+        save_adapter(folder / ADAPTER, adapted, adapter)
+        plain, config = as_plain(adapted, adapter)
+        write_merged(folder, base, config, plain)
 
     def prove(self, folder: Path, base: ModelChoice, rows: Sequence[TokenIds]) -> dict[str, float]:
         """See Method: the merged model, as written, computes what base and adapter do."""
@@ -97,7 +106,7 @@ def add_lora(
         bias="none",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         adapted: PeftModel = get_peft_model(model, config)
     if settings.initialisation == "PiSSA":
@@ -167,7 +176,7 @@ def _has_transposed_layers(model: PreTrainedModel) -> bool:
 
 
 def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> None:
-    """Write the adapter in peft's format; `weights` are those of `Engine.full_state_dict(trainable_only=True)`.
+    """Write the adapter in peft's format; `weights` are those of `Engine.weights(trainable_only=True)`.
 
     Raises:
         RuntimeError: if a weight is missing or not in its full shape: a bug, to be noticed before the run is called
@@ -181,11 +190,9 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
     ]
     if wrong or not expected:
         raise RuntimeError(f"adapter weights are missing or partitioned: {', '.join(sorted(wrong)[:3])}")
-    config = cast("LoraConfig", model.peft_config["default"])
-    first = getattr(model, _FIRST, None)
+    config = model.peft_config["default"]
     try:
-        if first is not None:
-            weights, model.peft_config["default"] = _as_plain(weights, first, config)
+        weights, model.peft_config["default"] = as_plain(model, weights)
         model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
     finally:
         model.peft_config["default"] = config
@@ -193,13 +200,15 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
     make_readable(folder)
 
 
-def _as_plain(
-    weights: dict[str, Tensor], first: dict[str, Tensor], config: LoraConfig
-) -> tuple[dict[str, Tensor], LoraConfig]:
-    """An adapter that took its first weights out of the base, as one for the base as it was.
+def as_plain(model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], LoraConfig]:
+    """Weights and settings of an adapter for the base as it was, also where its first weights were taken out of it.
 
     W - s B0 A0 + s B A = W + s [B, -B0] [A; A0]: twice the rank at the same scale s.
     """
+    config = cast("LoraConfig", model.peft_config["default"])
+    first: dict[str, Tensor] | None = getattr(model, _FIRST, None)
+    if first is None:
+        return weights, config
     plain = {
         name: torch.cat([value, first[name].to(value)] if "lora_A" in name else [value, -first[name].to(value)],
                         dim=0 if "lora_A" in name else 1)
@@ -214,19 +223,5 @@ def _as_plain(
 
 def adapted_model(base: ModelChoice, adapter: Path) -> PeftModel:
     """`base` with the adapter of folder `adapter` beside its weights; on the CPU, in float32."""
-    with _quiet():
+    with quiet():
         return PeftModel.from_pretrained(load_model(base.folder, base.field), str(adapter))
-
-
-def merged_model(base: ModelChoice, adapter: Path) -> PreTrainedModel:
-    """`base` with the adapter of folder `adapter` added to its weights; on the CPU, in float32."""
-    merged: PreTrainedModel = adapted_model(base, adapter).merge_and_unload()
-    return merged
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep quiet: peft still asks transformers for a property by its old name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        yield

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, model_outline, save_model, saved_dtype
+from finetune_trainer.models import ModelChoice, Weights, model_outline, save_model, saved_dtype
 
 
 class _Partial(Method):
@@ -38,7 +38,7 @@ class _Partial(Method):
             parameter.requires_grad = True
         return model
 
-    def save(self, folder: Path, model: nn.Module, weights: dict[str, Tensor], base: ModelChoice) -> None:
+    def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """See Method."""
         save_model(folder, cast("PreTrainedModel", model), weights, saved_dtype(base.folder))
 

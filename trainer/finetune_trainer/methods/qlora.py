@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import transformers
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -10,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.adapt import Adapt
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.lora import Lora
-from finetune_trainer.models import ModelChoice, load_model, model_outline
+from finetune_trainer.models import ModelChoice, Placement, load_model, model_outline
 
 _PACKS = "support_avx512bf16_for_cpu"
 """Attribute of bitsandbytes' layers: whether they may pack their weights for the CPU."""
@@ -34,8 +33,8 @@ class QLoRA(Lora):
                 "Use method: LoRA.",
             )
 
-    def load(self, base: ModelChoice, model_class: str, dtype: torch.dtype) -> PreTrainedModel:
-        """See Method; quantised layer by layer, on the CPU.
+    def load(self, base: ModelChoice, model_class: str, placement: Placement) -> PreTrainedModel:
+        """See Method; quantised layer by layer.
 
         Raises:
             BadConfiguration: if the folder cannot be loaded, or bitsandbytes is not there or cannot quantise here.
@@ -44,11 +43,15 @@ class QLoRA(Lora):
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_compute_dtype=placement.dtype,
         )
         try:
             model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
-                base.folder, dtype=dtype, local_files_only=True, quantization_config=settings, device_map={"": "cpu"}
+                base.folder,
+                dtype=placement.dtype,
+                local_files_only=True,
+                quantization_config=settings,
+                device_map={"": placement.device},
             )
         except (ImportError, NotImplementedError) as error:
             raise BadConfiguration(
@@ -57,7 +60,9 @@ class QLoRA(Lora):
                 "Use an image that has it (x86 CPUs need AVX2), or method: LoRA.",
             ) from error
         except (OSError, ValueError, KeyError, RuntimeError):
-            return load_model(base.folder, base.field, model_class, dtype)  # which says what is wrong with the folder
+            return load_model(
+                base.folder, base.field, model_class, placement
+            )  # which says what is wrong with the folder
         model.config.use_cache = False
         for module in model.modules():
             if hasattr(module, _PACKS):

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.core_model_loading import WeightConverter
 
+from finetune_api.memory import SHARD_BYTES
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.models.placement import ON_CPU, Placement
+from finetune_trainer.models.shards import WHOLE, Weights, write_shards
 
-READABLE = 0o644
 _CONFIG = "config.json"
 
 
 def load_model(
-    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", dtype: torch.dtype = torch.float32
+    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", placement: Placement = ON_CPU
 ) -> PreTrainedModel:
-    """A model on the CPU, ready to be trained (no cache).
+    """A model, ready to be trained (no cache); collective if its weights are partitioned.
+
+    Weights are read one at a time, each from the pages of its file to its place, which the host's memory never holds as
+    a whole. Of partitioned ones rank 0 reads, and the others get their share.
 
     Args:
         folder: as transformers saves it.
         field: where the manifest names it, for messages.
         model_class: the class of transformers that adds the task's head.
-        dtype: of the weights.
+        placement: where the weights are to be, and in which type.
 
     Raises:
         BadConfiguration: if the folder cannot be loaded.
     """
     try:
-        model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
-            folder, dtype=dtype, local_files_only=True
-        )
+        # Partitioned weights find their device themselves; those on the CPU would count as offloaded.
+        is_elsewhere = placement.zero is None and placement.device.type != "cpu"
+        device_map = {"": placement.device} if is_elsewhere else None
+        with placement.partitioning():
+            model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
+                folder, dtype=placement.dtype, device_map=device_map, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _not_readable(folder, field, model_class, error) from error
     model.config.use_cache = False
@@ -78,24 +90,48 @@ def saved_dtype(folder: Path) -> torch.dtype:
 
 
 def save_model(
-    folder: Path, model: PreTrainedModel, state: dict[str, Tensor], dtype: torch.dtype | None = None
+    folder: Path, model: PreTrainedModel, weights: Weights, dtype: torch.dtype | None = None, limit: int = SHARD_BYTES
 ) -> None:
-    """Write `state` (full shapes, as from `Engine.full_state_dict`) and the configuration; rank 0 only.
+    """Write `weights` (full shapes, as from `Engine.weights`) and the configuration; rank 0 only.
 
-    `dtype` is that of the file, whatever the engine trained in; None: as in `state`.
+    Weights are written as they come, in files of at most `limit` bytes. A model whose files have other weights than it
+    has in memory is written at once.
+
+    Args:
+        folder: of the model.
+        model: whose weights they are.
+        weights: one at a time.
+        dtype: of the files, whatever the engine trained in; None: as in `weights`.
+        limit: bytes of a file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if dtype is not None:
-        state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    if any(isinstance(step, WeightConverter) for step in getattr(model, "_weight_conversions", None) or ()):
+        limit = sys.maxsize
     cached = model.config.use_cache
     model.config.use_cache = True
     try:
-        model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+        write_shards(folder, _copies(weights, dtype), partial(_save_part, model, folder), limit)
     finally:
         model.config.use_cache = cached
     if dtype is not None:
         _record_dtype(folder / _CONFIG, dtype)
-    make_readable(folder)
+
+
+def _copies(weights: Weights, dtype: torch.dtype | None) -> Weights:
+    for name, value in weights:
+        wanted = dtype if value.is_floating_point() else None
+        yield name, value.detach().to("cpu", wanted or value.dtype, copy=True)
+
+
+def _save_part(model: PreTrainedModel, folder: Path, part: Path, shard: dict[str, Tensor]) -> Path:
+    """Let transformers write the file, for it knows its names for the weights; and the settings, again and again."""
+    beside = part.with_suffix(".folder")
+    model.save_pretrained(beside, state_dict=shard, max_shard_size=sys.maxsize)
+    (beside / WHOLE).rename(part)
+    for path in beside.iterdir():
+        path.replace(folder / path.name)
+    beside.rmdir()
+    return part
 
 
 def _record_dtype(path: Path, dtype: torch.dtype) -> None:
@@ -104,9 +140,3 @@ def _record_dtype(path: Path, dtype: torch.dtype) -> None:
     config.pop("torch_dtype", None)
     config["dtype"] = str(dtype).removeprefix("torch.")
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def make_readable(folder: Path) -> None:
-    """Let others read the weights, as they may the rest of a model; safetensors lets only the owner."""
-    for path in folder.glob("*.safetensors"):
-        path.chmod(READABLE)

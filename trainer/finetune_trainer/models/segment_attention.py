@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -39,8 +41,11 @@ FAMILIES = frozenset(
 """Model types whose layers hand everything that attention needs to `AttentionInterface`; the tests hold each of them
 equal to its segments one by one. Others may keep state between tokens in other ways, and are given one segment a row.
 """
+_log = logging.getLogger(__name__)
 _NAME = "segments"
 _VARLEN_TYPES = (torch.bfloat16, torch.float16)
+_OLDEST_FLASH = (8, 0)
+"""Compute capability that torch's flash attention was written for."""
 
 
 def use_segment_attention(model: nn.Module) -> bool:
@@ -51,7 +56,7 @@ def use_segment_attention(model: nn.Module) -> bool:
     causal_lm = base_model(model)
     if causal_lm.config.model_type not in FAMILIES:
         return False
-    AttentionInterface.register(_NAME, _attend)
+    AttentionInterface.register(_NAME, partial(_attend, _find_flash()))
     AttentionMaskInterface.register(_NAME, _no_mask)
     causal_lm.set_attn_implementation(_NAME)
     return True
@@ -60,6 +65,13 @@ def use_segment_attention(model: nn.Module) -> bool:
 def attends_within_segments(model: PreTrainedModel) -> bool:
     """Whether `use_segment_attention` was called for it."""
     return bool(model.config._attn_implementation == _NAME)  # noqa: SLF001 - where transformers keeps it
+
+
+@dataclass(frozen=True, slots=True)
+class _Opaque:
+    """Runs as one value: a compiled layer would be compiled anew for other numbers of them."""
+
+    runs: Runs
 
 
 def segment_inputs(boundaries: Tensor, runs: Runs) -> dict[str, Any]:
@@ -73,7 +85,7 @@ def segment_inputs(boundaries: Tensor, runs: Runs) -> dict[str, Any]:
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
         "max_length_q": longest_segment(runs),
-        "segment_runs": runs,
+        "segment_runs": _Opaque(runs),
     }
 
 
@@ -92,6 +104,35 @@ def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
 
+class _Flash(NamedTuple):
+    """Torch's flash attention by boundaries, and what it takes: that changed from release to release."""
+
+    attend: Callable[..., Any]
+    parameters: frozenset[str]
+
+
+def _find_flash() -> _Flash | None:
+    """What the GPU of this rank can use, if anything; the log says why not.
+
+    Looked up once: not in each layer of each pass, nor while a layer is compiled.
+    """
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        _say_slow(f"torch {torch.__version__} has no varlen_attn: install torch 2.10 or newer")
+        return None
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() < _OLDEST_FLASH:
+        has, needed = (".".join(map(str, it)) for it in (torch.cuda.get_device_capability(), _OLDEST_FLASH))
+        _say_slow(f"flash attention needs compute capability {needed}, this GPU has {has}")
+        return None
+    return _Flash(varlen_attn, frozenset(inspect.signature(varlen_attn).parameters))
+
+
+def _say_slow(reason: str) -> None:
+    if torch.cuda.is_available():
+        _log.warning("segments attend in runs of equal length, which takes longer: %s", reason)
+
+
 class _Form(NamedTuple):
     """How a layer attends, beside its states."""
 
@@ -103,7 +144,13 @@ class _Form(NamedTuple):
 
 
 def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _: Tensor | None, **options: Any
+    flash: _Flash | None,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _: Tensor | None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention of one layer (`AttentionInterface`): (1, heads, tokens, size) to (1, tokens, heads, size)."""
     if torch.is_autocast_enabled(query.device.type):
@@ -117,12 +164,21 @@ def _attend(
         options.get("softcap"),
         options.get("dropout", 0.0) if module.training else 0.0,
     )
-    if query.is_cuda and query.dtype in _VARLEN_TYPES and not form.dropout and not form.softcap:
-        return _varlen(query, key, value, options["cu_seq_lens_q"], options["max_length_q"], form), None
-    runs = options["segment_runs"]
-    states = zip(*(_stacks(whole, runs) for whole in (query, key, value)), strict=True)
+    if flash is not None and _is_for_flash(query, form):
+        return _varlen(flash, query, key, value, options["cu_seq_lens_q"], options["max_length_q"], form), None
+    return _attend_in_runs(query, key, value, options["segment_runs"], form), None
+
+
+def _is_for_flash(query: Tensor, form: _Form) -> bool:
+    return query.is_cuda and query.dtype in _VARLEN_TYPES and not form.dropout and not form.softcap
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _attend_in_runs(query: Tensor, key: Tensor, value: Tensor, segments: _Opaque, form: _Form) -> Tensor:
+    """Attention of each run at once. Never compiled: there would be a graph for each list of lengths."""
+    states = zip(*(_stacks(whole, segments.runs) for whole in (query, key, value)), strict=True)
     parts = [_attend_run(q, k, v, form).transpose(1, 2).flatten(0, 1) for q, k, v in states]
-    return torch.cat(parts)[None], None
+    return torch.cat(parts)[None]
 
 
 def _stacks(states: Tensor, runs: Runs) -> list[Tensor]:
@@ -181,17 +237,11 @@ def _softcapped(query: Tensor, key: Tensor, value: Tensor, window: int, form: _F
     return functional.dropout(weights, form.dropout) @ value
 
 
-@lru_cache
-def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    """Names of what a function takes; looked up once, not in each layer of each pass."""
-    return frozenset(inspect.signature(function).parameters)
-
-
-def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int, form: _Form) -> Tensor:
-    """Flash attention by boundaries. Its arguments changed from release to release of torch."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    known = _parameters(varlen_attn)
+def _varlen(
+    flash: _Flash, query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int, form: _Form
+) -> Tensor:
+    """Flash attention by boundaries."""
+    known = flash.parameters
     heads = query.shape[1]
     query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
     options: dict[str, Any] = {"scale": form.scaling} if "scale" in known else {}
@@ -205,4 +255,4 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longe
         options["enable_gqa"] = True
     else:
         key, value = (states.repeat_interleave(heads // states.shape[1], dim=1) for states in (key, value))
-    return cast("Tensor", varlen_attn(query, key, value, boundaries, boundaries, longest, longest, **options))[None]
+    return cast("Tensor", flash.attend(query, key, value, boundaries, boundaries, longest, longest, **options))[None]

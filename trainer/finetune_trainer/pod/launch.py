@@ -25,6 +25,8 @@ from finetune_trainer.pod.logs import set_up_logs, take_over_libraries
 from finetune_trainer.pod.rank import Assignment, RankProcess
 from finetune_trainer.pod.results import choose, failed_result, read_results, result_file, write_termination_message
 from finetune_trainer.pod.signals import listen
+from finetune_trainer.registry import quick_imports
+from finetune_trainer.stages import find_stage
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -71,14 +73,18 @@ class Pod:
 
     def _run_agent(self, folder: Path) -> tuple[dict[int, int | None], dict[int, str]]:
         """Start the ranks and wait for them; returns exit code and last words of the ranks known to have failed."""
-        import torch
-        from torch._C._distributed_c10d import TCPStore  # where its type is
-        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
-        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-        take_over_libraries()
         plan = self._plan
+        with quick_imports():
+            import torch
+            from torch._C._distributed_c10d import TCPStore  # where its type is
+            from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+            from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+            from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+        method = start_method(torch.cuda.device_count())
+        if method == "fork":
+            find_stage(plan.stage, self._assignment.table)  # imported once instead of by each rank
+        take_over_libraries()
         host = os.environ.get(labels.ENV_RENDEZVOUS_HOST, "127.0.0.1")
         port = int(os.environ.get(labels.ENV_RENDEZVOUS_PORT, labels.RENDEZVOUS_PORT))
         if node_rank() == 0:
@@ -94,8 +100,7 @@ class Pod:
             rdzv_endpoint=f"{host}:{port}",
             rdzv_configs={"rank": node_rank(), "timeout": RENDEZVOUS_SECONDS},
             max_restarts=0,
-            # A fork has torch already, which saves seconds at each start; CUDA does not survive one.
-            start_method="spawn" if torch.cuda.device_count() else "fork",
+            start_method=method,
             local_addr=os.environ.get(labels.ENV_POD_IP),
             # SIGTERM and SIGINT are ours: the agent would kill ranks that are still saving after 30 seconds.
             signals_to_handle="SIGQUIT",
@@ -143,6 +148,11 @@ class Pod:
             leave_result(result)
             sys.stdout.flush()
             os._exit(result.exit_code)
+
+
+def start_method(gpus: int) -> str:
+    """How the agent starts a rank: a fork has all that was imported, which saves seconds; CUDA does not survive one."""
+    return "spawn" if gpus else "fork"
 
 
 def run_rank(assignment: Assignment) -> None:

@@ -25,7 +25,7 @@ from finetune_api.stage_result import StageResult
 from finetune_api.stages import PIPELINE, STAGES, Stage
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.pod.allocator import keep_freed_memory
-from finetune_trainer.pod.environment import set_defaults
+from finetune_trainer.pod.environment import set_defaults, share_cores
 from finetune_trainer.pod.failures import explain
 from finetune_trainer.pod.launch import leave_result, node_rank, run_pod, run_rank
 from finetune_trainer.pod.logs import set_up_logs
@@ -129,6 +129,7 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
         plan = load_plan(parsed.plan, parsed.stage)
         attempt = plan.attempt
         require_stage(plan.stage, table)
+        share_cores(plan.nodes, plan.processes_per_node)
         workspace = open_workspace(parsed.workspace or Path(plan.workspace))
         found = adopted_result(plan, workspace, table)
         if isinstance(found, StageResult):

@@ -19,6 +19,7 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.plan import Plan
 from finetune_api.stage_result import StageResult
 from finetune_trainer.context import StageContext, StageOutcome, StopFlag
+from finetune_trainer.devices import compare_devices, device_facts
 from finetune_trainer.distributed import Ranks, join_process_group, leave_process_group
 from finetune_trainer.observe.progress import ProgressReporter
 from finetune_trainer.observe.server import ProgressServer, serve
@@ -87,6 +88,9 @@ class RankProcess:
         if ranks.size > 1:
             _log.info("device %s", context.device)  # one that is missing is told before NCCL looks for it
             self._store = join_process_group(ranks, f"{plan.stage}-{plan.attempt}")
+            differ = compare_devices(ranks.gather(device_facts(context.device)), plan.spec.parallelism.precision)
+            if differ is not None and ranks.is_main:
+                _log.warning("%s", differ)
         if self._assignment.table[plan.stage].distributed:
             # Ranks share the cores already; tokenizers also warns of a fork otherwise.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -18,8 +18,8 @@ from finetune_trainer.engine import Engine, HostBuffers, StepExhausted, Write
 from finetune_trainer.errors import NonFiniteLoss, Preempted
 from finetune_trainer.objectives import LossSum
 from finetune_trainer.run.best import BestWeights
-from finetune_trainer.run.fit import smaller_micro_batch
 from finetune_trainer.run.flops import model_flops, peak_flops
+from finetune_trainer.run.micro_batch import smaller_micro_batch
 from finetune_trainer.run.rank_figures import RankFigures, from_slots, measure, slots
 from finetune_trainer.run.reporter import RunReporter, Utilization
 from finetune_trainer.run.schedule import learning_rate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +79,8 @@ class TrainOutcome:
         total = sum(arm.target_tokens for arm in self.state.arms.values())
         return {name: arm.target_tokens / total for name, arm in self.state.arms.items() if total}
 
-    def weights(self, engine: Engine, trainable_only: bool = False) -> dict[str, Tensor]:
-        """The result's weights in full shape on rank 0 ({} elsewhere); collective."""
-        weights = engine.full_state_dict(trainable_only)
-        if self.best is not None and weights:
-            weights |= self.best.read()
-        return weights
+    def weights(self, engine: Engine, trainable_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """The result's weights in full shape, one at a time, on rank 0; every rank iterates to the end."""
+        best = {} if self.best is None else self.best.read()
+        for name, value in engine.weights(trainable_only):
+            yield name, best.get(name, value)

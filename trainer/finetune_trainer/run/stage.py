@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.micro_batch import Choice
 from finetune_api.training import Batch
 from finetune_trainer.batching import ArmExamples, MixtureSource, draw_ahead, make_layout, validation_batches
+from finetune_trainer.batching.layout import Layout
 from finetune_trainer.checkpoint import Checkpointer
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.curriculum import ArmFacts, create_curriculum
 from finetune_trainer.engine import create_engine
+from finetune_trainer.models import Weights
 from finetune_trainer.models.activation_checkpointing import checkpoint_activations
+from finetune_trainer.models.fused_kernels import use_fused_kernels
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
+from finetune_trainer.run.compilation import compile_where_it_pays
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.trial import try_micro_batch
@@ -34,7 +39,7 @@ class TrainingRecipe:
     """What a training stage is, beside all others."""
 
     model: nn.Module
-    """On the CPU, same weights on every rank; parameters that are not trained do not ask for gradients."""
+    """Where `place_weights` has it, the same on every rank; parameters that are not trained ask for no gradients."""
     choice: Choice
     """How many rows at once, and what of their activations is kept."""
     arms: Mapping[str, ArmExamples]
@@ -42,8 +47,8 @@ class TrainingRecipe:
     """Start weight by arm."""
     validation: Mapping[str, ArmExamples]
     settings: TrainSettings
-    save: Callable[[Path, nn.Module, dict[str, Tensor]], None]
-    """Write the artifact: (folder, model, weights in full shape); on rank 0."""
+    save: Callable[[Path, nn.Module, Weights], None]
+    """Write the artifact: (folder, model, weights in full shape, one at a time); on rank 0."""
     describe: Callable[[TrainOutcome], str]
     """One line for the terminal."""
     rate_scales: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +72,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     settings = replace(settings, training=recipe.choice.training)
     sets = [*recipe.arms.values(), *recipe.validation.values()]
     layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
+    _fuse(context, recipe, layout, settings)
     engine = create_engine(
         context,
         recipe.model,
@@ -89,10 +95,13 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
 
     context.progress.update(phase="Writing")
     weights = outcome.weights(engine, settings.trains_adapter)
-    if context.ranks.is_main:
-        with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
-            recipe.save(folder, engine.model, weights)
-            shutil.copyfile(outcome.history, folder / HISTORY)
+    try:
+        if context.ranks.is_main:
+            with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
+                recipe.save(folder, engine.model, weights)
+                shutil.copyfile(outcome.history, folder / HISTORY)
+    finally:
+        deque(weights, maxlen=0)  # every rank takes part in gathering each of them, whatever became of the files
     context.ranks.barrier()
     checkpointer.clear()
     return StageOutcome(
@@ -101,6 +110,16 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         message=recipe.describe(outcome),
         productive_seconds=context.progress.productive_seconds,
     )
+
+
+def _fuse(context: StageContext, recipe: TrainingRecipe, layout: Layout, settings: TrainSettings) -> None:
+    """Small operations become fewer: by the compiler, or else by kernels that somebody wrote."""
+    if compile_where_it_pays(context, recipe.model, recipe.arms, layout, settings):
+        return
+    if context.device.type == "cuda" and context.plan.spec.parallelism.fused_kernels == "Auto":
+        found = use_fused_kernels(recipe.model, context.device)
+        if context.ranks.is_main:
+            _log.info("%s", found)
 
 
 def _batch(batch: Batch, model: nn.Module) -> Batch:

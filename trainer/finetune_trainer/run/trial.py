@@ -14,9 +14,9 @@ from finetune_api.memory import Memory, training_memory
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.batching.layout import Layout
 from finetune_trainer.context import StageContext
-from finetune_trainer.models import wants_bf16
+from finetune_trainer.models import is_partitioned, wants_bf16
 from finetune_trainer.objectives import Batch
-from finetune_trainer.run.fit import smaller_micro_batch
+from finetune_trainer.run.micro_batch import smaller_micro_batch
 from finetune_trainer.run.settings import TrainSettings
 
 _log = logging.getLogger(__name__)
@@ -28,12 +28,13 @@ def try_micro_batch(
     """The micro-batch of `layout`, or what is left of it by halving while memory runs out. Every rank calls it.
 
     Only GPUs are tried: a CPU's memory does not run out with an error. The engine does not exist yet, so that no rank
-    waits for one whose memory ran out; what it will take is held free meanwhile.
+    waits for one whose memory ran out; what it will take is held free meanwhile. Partitioned weights compute nothing
+    without their engine, and are not tried.
 
     Raises:
         OutOfMemory: if one row at a time does not fit.
     """
-    if context.device.type != "cuda":
+    if context.device.type != "cuda" or is_partitioned(model):
         return layout.micro_batch
     model.to(context.device)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.adapt import Adapt
 from finetune_api.registries import METHODS
@@ -17,9 +17,9 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import check_fit, check_vocabulary, context_length, newest_model, weights_dtype
+from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
 from finetune_trainer.objectives import find_objective
-from finetune_trainer.run.fit import fit_batch, training_shape
+from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -44,10 +44,12 @@ def run(context: StageContext) -> StageOutcome:
     data = PreparedData.open(context.workspace, plan.inputs["prepare"])
     tokenizer = data.tokenizer()
     is_adapter = METHODS[adapt.method].adapter
-    training = training_shape(context, shape_of_model_folder(base.folder), adapt)
+    shape = shape_of_model_folder(base.folder)
+    check_host_memory(context, shape)
+    training = training_shape(context, shape, adapt)
     choice = fit_batch(context, adapt.batch, training)
-    dtype = weights_dtype(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
-    model = method.load(base, task.model_class, dtype)
+    placement = place_weights(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
+    model = method.load(base, task.model_class, placement)
     check_fit(model, tokenizer, adapt.batch.tokens_per_row)
     check_vocabulary(base.folder, base.field, tokenizer)
 
@@ -59,7 +61,7 @@ def run(context: StageContext) -> StageOutcome:
     objective = find_objective(examples.objective)
     proof: dict[str, float] = {}
 
-    def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    def save(folder: Path, model: nn.Module, weights: Weights) -> None:
         method.save(folder, model, weights, base)
         tokenizer.save_pretrained(folder)
         rows = [examples.train[index].tokens[:PROOF_TOKENS] for index in range(min(PROOF_ROWS, len(examples.train)))]

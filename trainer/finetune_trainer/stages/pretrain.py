@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.figures import count
@@ -18,19 +18,20 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import (
+    Weights,
     check_fit,
     context_length,
     load_model,
     newest_model,
+    place_weights,
     save_model,
     saved_dtype,
     scratch_model,
     wants_bf16,
-    weights_dtype,
 )
 from finetune_trainer.objectives import Arm, arm_weights, find_objective, list_arms
 from finetune_trainer.objectives.interface import Split
-from finetune_trainer.run.fit import fit_batch, training_shape
+from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
@@ -65,11 +66,13 @@ def run(context: StageContext) -> StageOutcome:
     tokenizer = data.tokenizer()
     dtype = _artifact_dtype(context)
 
-    def save(folder: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    def save(folder: Path, model: nn.Module, weights: Weights) -> None:
         save_model(folder, model, weights, dtype)  # type: ignore[arg-type]  # what `_model` made
         tokenizer.save_pretrained(folder)
 
-    choice = fit_batch(context, pretrain.batch, training_shape(context, _shape(context, len(tokenizer)), None))
+    shape = _shape(context, len(tokenizer))
+    check_host_memory(context, shape)
+    choice = fit_batch(context, pretrain.batch, training_shape(context, shape, None))
     recipe = TrainingRecipe(
         model=_model(context, tokenizer, pretrain),
         choice=choice,
@@ -103,11 +106,11 @@ def _context_length(context: StageContext) -> int | None:
 
 def _model(context: StageContext, tokenizer: PreTrainedTokenizerBase, pretrain: Pretrain) -> PreTrainedModel:
     scratch = context.plan.spec.model.scratch
+    placement = place_weights(context.plan.spec.parallelism, context.ranks.size, context.device, adapter=False)
     if scratch is not None:
-        return scratch_model(scratch, tokenizer, pretrain.seed)
+        return scratch_model(scratch, tokenizer, pretrain.seed, placement)
     base = newest_model(context.plan, context.workspace)
-    dtype = weights_dtype(context.plan.spec.parallelism, context.ranks.size, context.device, adapter=False)
-    model = load_model(base.folder, base.field, dtype=dtype)
+    model = load_model(base.folder, base.field, placement=placement)
     check_fit(model, tokenizer, pretrain.batch.tokens_per_row)
     return model
 

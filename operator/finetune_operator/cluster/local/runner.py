@@ -174,7 +174,7 @@ class Runner:
                 mounts | {message_path: message_file},
                 self._addresses.known_hosts(),
                 self._overrides(job),
-                self._inherited(job),
+                self._inherited(),
                 self._workspace,
             )
             uid, log = pod["metadata"]["uid"], self._log_of(pod)
@@ -198,14 +198,11 @@ class Runner:
         port = self._addresses.chosen_port(job["metadata"]["uid"])
         return {} if port is None else {labels.ENV_RENDEZVOUS_PORT: str(port)}
 
-    def _inherited(self, job: Object) -> dict[str, str]:
+    @staticmethod
+    def _inherited() -> dict[str, str]:
         """This process' environment, and what suits several pods on one machine."""
-        defaults = {"GLOO_SOCKET_IFNAME": "lo"}
-        completions = int(job["spec"].get("completions", 1))
-        if completions > 1:
-            defaults["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // completions))
         # Logs are read as UTF-8, whatever the locale of this machine is.
-        return defaults | dict(os.environ) | {"PYTHONIOENCODING": "utf-8"}
+        return {"GLOO_SOCKET_IFNAME": "lo"} | dict(os.environ) | {"PYTHONIOENCODING": "utf-8"}
 
     async def _record_end(self, pod: Object, end: Exit) -> None:
         message = pod_status.termination_message(pod, end, self._folder_of(pod) / TERMINATION_FILE, self._log_of(pod))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.pretrained import misfits, read_pretrained
+from finetune_api.pretrained import conflicts_with_model, read_pretrained
 from finetune_api.problems import join_problems
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models.lineage import ModelChoice
@@ -23,7 +23,7 @@ def check_pretrained(spec: FineTuneJobSpec, base: ModelChoice) -> PreTrainedToke
         BadConfiguration: with all that does not fit.
     """
     model = read_pretrained(base.folder)
-    problems = misfits(spec, model) if model is not None else []
+    problems = conflicts_with_model(spec, model) if model is not None else []
     if problems:
         raise BadConfiguration(problems[0].reason, join_problems(problems), "Correct the manifest.")
     tokenizer = load_tokenizer(base.folder, f"{base.field}.uri")

@@ -10,6 +10,7 @@ import torch
 from finetune_api.adapt import Adapt
 from finetune_api.devices import GIB
 from finetune_api.figures import bytes_
+from finetune_api.host_memory import LESS_HOST_MEMORY, host_memory_of_stages, host_parts
 from finetune_api.memory import TrainingShape, adaptation_shape
 from finetune_api.micro_batch import (
     USABLE,
@@ -23,7 +24,7 @@ from finetune_api.micro_batch import (
 from finetune_api.training import Batch
 from finetune_api.transformer import TransformerShape
 from finetune_trainer.context import StageContext
-from finetune_trainer.errors import OutOfMemory
+from finetune_trainer.errors import BadConfiguration, OutOfMemory
 from finetune_trainer.models import wants_bf16
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,32 @@ def fit_batch(context: StageContext, batch: Batch, training: TrainingShape | Non
     if context.ranks.is_main:
         _log.info("%s", _describe(choice, limit))
     return choice
+
+
+def check_host_memory(context: StageContext, model: TransformerShape | None) -> None:
+    """Refuse a stage on GPUs that needs more of the host's memory than the limit of its pod leaves.
+
+    Every rank calls it; rank 0, whose pod needs most, looks.
+
+    Raises:
+        BadConfiguration: if the pod would be killed, now or at its first checkpoint.
+    """
+    if model is None or context.device.type != "cuda":
+        return
+    spec = context.plan.spec
+    memory = host_memory_of_stages(spec, model, bf16=wants_bf16(spec.parallelism.precision, context.device))
+    host = memory[context.plan.stage]
+    free = context.ranks.from_main(free_container_memory)
+    needed = host.total - host.processes  # which are there already
+    if free is not None and needed > free:
+        raise BadConfiguration(
+            "HostMemoryTooSmall",
+            f"training takes about {bytes_(needed)} of the pod's memory ({host_parts(host)}), and its limit leaves "
+            f"{bytes_(free)}",
+            f"{LESS_HOST_MEMORY[0].upper()}{LESS_HOST_MEMORY[1:]}.",
+        )
+    if context.ranks.is_main:
+        _log.info("about %s of the pod's memory: %s", bytes_(host.total), host_parts(host))
 
 
 def smaller_micro_batch(context: StageContext, batch: Batch, training: TrainingShape | None, micro_batch: int) -> int:
