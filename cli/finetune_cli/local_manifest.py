@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.data import DataSource
+from finetune_api.dictionary import DictionaryError, read_dictionary
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
-from finetune_api.pretrained import conflicts_with_model, read_pretrained
+from finetune_api.pretrained import adapter_problem, conflicts_with_model, read_pretrained
 from finetune_api.problems import Problem
 
 FILE_SCHEME = "file://"
@@ -55,8 +56,29 @@ def conflicts_with_local_model(job: Object, folder: Path) -> list[Problem]:
     except ValidationError:
         return []
     path = local_model_folder(spec, folder)
+    adapter = adapter_problem(path, "spec.model.from.uri") if path is not None else None
+    if adapter is not None:
+        return [adapter]
     model = read_pretrained(path, and_tokenizer=True) if path is not None else None
     return conflicts_with_model(spec, model) if model is not None else []
+
+
+def problems_of_local_dictionary(job: Object, folder: Path) -> list[Problem]:
+    """What is wrong with the dictionary of a job as written, where its file is here."""
+    try:
+        spec = FineTuneJob.from_manifest(job).spec
+    except ValidationError:
+        return []
+    dictionary = spec.adapt.prompts.dictionary if spec.adapt is not None else None
+    if dictionary is None or not (_is_path(dictionary.uri) or dictionary.uri.startswith(FILE_SCHEME)):
+        return []
+    try:
+        read_dictionary(folder / dictionary.uri.removeprefix(FILE_SCHEME))
+    except DictionaryError as error:
+        return [Problem("spec.adapt.prompts.dictionary.uri", str(error), "BadDictionary")]
+    except OSError:  # that it is not there is told elsewhere
+        return []
+    return []
 
 
 def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:

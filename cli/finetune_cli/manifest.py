@@ -16,6 +16,7 @@ from finetune_cli.local_manifest import (
     make_paths_absolute,
     missing_files,
     missing_local_files,
+    problems_of_local_dictionary,
     without_parents,
 )
 from finetune_cli.refusal import refuse
@@ -74,7 +75,8 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        return (missing(job, folder) if missing else []) + conflicts_with_local_model(job, folder)
+        of_files = conflicts_with_local_model(job, folder) + problems_of_local_dictionary(job, folder)
+        return (missing(job, folder) if missing else []) + of_files
 
     return check, partial(without_parents, manifest_folder=folder)
 

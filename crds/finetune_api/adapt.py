@@ -35,13 +35,20 @@ ALL_LINEAR = "all-linear"
 """Target: every linear layer but the output layer, as PEFT calls it."""
 
 
+RankStabilisation = Literal["Auto", "Always", "Never"]
+RANK_STABILISED_FROM = 32
+"""Rank from which Auto stabilises: alpha / rank starves the updates of large ranks."""
+
+
 class Lora(ApiModel):
-    """LoRA (Hu et al. 2021)."""
+    """LoRA (Hu et al. 2021) and its kin; of the methods LoRA, DoRA and QLoRA."""
 
     rank: int = Field(default=64, ge=1, le=1024)
     """Rank of the update."""
     alpha: float = Field(default=16, gt=0.0, le=4096.0)
-    """Scale: the update is multiplied by alpha / rank."""
+    """Scale: the update is multiplied by alpha / rank, or alpha / √rank if it is rank-stabilised (`rsLoRA`)."""
+    rs_lora: RankStabilisation = Field(default="Auto", alias="rsLoRA")
+    """Rank-stabilised scale (Kalajdzievski 2023): alpha / √rank. Auto: from rank 32 on."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Dropout before the update."""
     targets: list[
@@ -55,6 +62,21 @@ class Lora(ApiModel):
         ]
     ] = Field(default=[ALL_LINEAR], min_length=1, max_length=16)
     """Names of the linear layers that get an update; all-linear: all of them but the output layer, by any name."""
+    learning_rate_ratio: float = Field(default=1.0, ge=1.0, le=1000.0)
+    """LoRA+ (Hayou et al. 2024): learning rate of the second matrices (B) as a multiple of that of A; 16 there."""
+    initialisation: Literal["Default", "PiSSA"] = "Default"
+    """Default: B is zero. PiSSA (Meng et al. 2024): A and B begin as the largest singular components of the weights;
+    the adapter is saved as a plain one of twice the rank, for the unchanged base."""
+
+    @property
+    def is_rank_stabilised(self) -> bool:
+        """Whether the scale is alpha / √rank."""
+        return self.rs_lora == "Always" or (self.rs_lora == "Auto" and self.rank >= RANK_STABILISED_FROM)
+
+    @property
+    def scale(self) -> float:
+        """What the update is multiplied by."""
+        return self.alpha / (self.rank**0.5 if self.is_rank_stabilised else self.rank)
 
 
 class AdaptTask(ApiModel):
@@ -95,13 +117,20 @@ class Prompts(ApiModel):
     """How examples become text."""
 
     template: Template = "AdaptiveMT"
-    """`English: ...\\nSpanish: ...` as in Moslem et al. 2023."""
+    """AdaptiveMT (`English: ...\\nSpanish: ...`, Moslem et al. 2023), ALMA, Alpaca, ParroT and TIM (with the hint or
+    note of a translation without errors), DiPMT (with `dictionary`), Chat (that of the model's tokenizer), Custom (with
+    `text`)."""
+    text: str | None = Field(default=None, min_length=1, max_length=8192)
+    """Of Custom: a text with {source}, and {target} at its end; also {source_language}, {target_language} and, for
+    shots 1, {examples} where examples stand. A blank before a placeholder belongs to the text that comes there."""
+    example: str | None = Field(default=None, min_length=1, max_length=8192)
+    """Of Custom: how one of the examples looks, with {source} and {target}, up to where the next text begins."""
     shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
     """Each segment becomes one prompt per entry: 0 = without, 1 = with the best fuzzy match."""
     retrieval: Retrieval = Retrieval()
     """How fuzzy matches are found."""
     dictionary: UriReference | None = None
-    """Bilingual dictionary for hints."""
+    """Of DiPMT: a file of a source word, a tab and its translation a line, in UTF-8."""
     loss_on: Literal["Target", "All"] = "Target"
     """Which tokens carry loss."""
 
@@ -153,6 +182,8 @@ class Adapt(ApiModel):
     """Which weights are trained."""
     lora: Lora = Lora()
     """LoRA settings."""
+    top_layers: int = Field(default=2, ge=1, le=512)
+    """Of the method TopLayers: how many of the last decoder layers are trained."""
     task: AdaptTask
     """What for."""
     prompts: Prompts = Prompts()

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".gguf"
+CHAT_TEMPLATE = "tokenizer.chat_template"
+"""Key of the metadata."""
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _STRING, _ARRAY = 8, 9

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from finetune_api.adapt import Lora
 from finetune_api.figures import bytes_
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.memory import ADAM_BYTES, FP32_BYTES, SHARD_BYTES, TrainingShape, training_memory
-from finetune_api.registries import METHODS
+from finetune_api.memory import ADAM_BYTES, FP32_BYTES, SHARD_BYTES, TrainingShape, adaptation_shape, training_memory
 from finetune_api.training import Checkpoint
 from finetune_api.transformer import TransformerShape
 
@@ -90,13 +88,12 @@ def host_memory_of_stages(spec: FineTuneJobSpec, shape: TransformerShape, *, bf1
     """Of each training stage of a job on GPUs, with a model of `shape`."""
     processes, found = spec.parallelism.processes_per_node, {}
 
-    def of(lora: Lora | None, *, selects_best: bool) -> HostMemory:
-        training = TrainingShape(shape, spec.parallelism, bf16, lora)
+    def of(training: TrainingShape, *, selects_best: bool) -> HostMemory:
         return host_memory(training, processes, spec.checkpoint, selects_best=selects_best)
 
     if spec.pretrain is not None:
-        found["pretrain"] = of(None, selects_best=False)
+        found["pretrain"] = of(TrainingShape(shape, spec.parallelism, bf16), selects_best=False)
     if spec.adapt is not None:
-        lora = spec.adapt.lora if METHODS[spec.adapt.method].adapter else None
-        found["adapt"] = of(lora, selects_best=spec.data.split.validation > 0)
+        training = adaptation_shape(shape, spec.parallelism, spec.adapt, bf16=bf16, gpu=True)
+        found["adapt"] = of(training, selects_best=spec.data.split.validation > 0)
     return found

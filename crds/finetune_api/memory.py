@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_api.adapt import Lora
+from finetune_api.adapt import Adapt, Lora
 from finetune_api.model import Parallelism
+from finetune_api.registries import METHODS, Method
 from finetune_api.training import KeptActivations
 from finetune_api.transformer import TransformerShape
 
 FP32_BYTES = 4
 BF16_BYTES = 2
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight in four bits: a scale of one byte for each 64, and one of four for each 256 of those (QLoRA)."""
 ADAM_BYTES = 8
 """Both moments of a weight, in float32."""
 LOGITS_PER_CHUNK = 2**27
@@ -70,6 +73,15 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenPart:
+    """What a method without an adapter does not train."""
+
+    weights: int
+    lowest_layers: int
+    """Layers below all that is trained: nothing goes back through them."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingShape:
     """What decides about the memory of a training stage, beside the size of its micro-batch."""
 
@@ -78,6 +90,12 @@ class TrainingShape:
     bf16: bool
     lora: Lora | None = None
     """None: all weights are trained."""
+    magnitudes: bool = False
+    """Whether the update is DoRA's: it also trains a length for each output of its targets."""
+    four_bits: bool = False
+    """Whether frozen linear layers are kept in four bits (NF4 with doubly quantised scales)."""
+    frozen_part: FrozenPart | None = None
+    """Of the model itself, without an adapter: what is not trained."""
     gpu: bool = True
     """On GPUs gradients are reduced while others are computed, from a second buffer, and masks have bytes."""
 
@@ -105,8 +123,47 @@ class TrainingShape:
     def trained(self) -> int:
         """Weights that are trained."""
         if self.lora is None:
-            return self.model.parameters
-        return self.model.lora_parameters(self.lora.rank, self.lora.targets)
+            return self.model.parameters - (self.frozen_part.weights if self.frozen_part else 0)
+        lengths = self.model.layers * sum(self.updated_outputs) if self.magnitudes else 0
+        return self.model.lora_parameters(self.lora.rank, self.lora.targets) + lengths
+
+    @property
+    def updated_outputs(self) -> list[int]:
+        """Outputs of the layers of a block that get an update."""
+        layers = self.model.linear_layers
+        return [layers[name][1] for name in self.model.targeted(self.lora.targets)] if self.lora is not None else []
+
+
+def adaptation_shape(
+    model: TransformerShape, parallelism: Parallelism, adapt: Adapt, *, bf16: bool, gpu: bool
+) -> TrainingShape:
+    """What decides about the memory of an adaptation: which weights its method trains, and how it keeps the others."""
+    method = METHODS[adapt.method]
+    lora = adapt.lora if method.adapter else None
+    frozen = None if method.adapter else _frozen_part(model, method, adapt.top_layers)
+    return TrainingShape(
+        model,
+        parallelism,
+        bf16,
+        lora,
+        magnitudes=method.magnitudes,
+        four_bits=method.four_bits,
+        frozen_part=frozen,
+        gpu=gpu,
+    )
+
+
+def _frozen_part(model: TransformerShape, method: Method, top_layers: int) -> FrozenPart | None:
+    embeddings = model.vocabulary * model.hidden
+    if method.part == "Head":
+        return FrozenPart(model.parameters - embeddings, model.layers)
+    if method.part == "Body":
+        return FrozenPart(embeddings, 0)
+    if method.part == "TopLayers":
+        layer = sum(i * o for i, o in model.linear_layers.values()) + 2 * model.hidden
+        trained = min(top_layers, model.layers)
+        return FrozenPart(model.parameters - trained * layer, model.layers - trained)
+    return None
 
 
 def training_memory(
@@ -124,10 +181,16 @@ def training_memory(
         kept: what of the activations is kept for the backward pass.
     """
     model, stage, ranks, trained = training.model, training.stage, training.ranks, training.trained
-    frozen = 0 if training.lora is None else model.parameters
+    frozen = model.parameters - trained if training.lora is None else model.parameters
+    # Under autocast all weights of the model itself are float32.
+    frozen_width = FP32_BYTES if training.lora is None and not stage else training.width
     master = FP32_BYTES if training.bf16 and stage else 0
     trained_width = training.width if stage else FP32_BYTES
-    weights = (frozen * training.width + trained * trained_width) // (ranks if stage == 3 else 1)
+    frozen_bytes = frozen * frozen_width
+    if training.four_bits:
+        linear = model.linear_parameters
+        frozen_bytes += int(linear * NF4_BYTES) - linear * frozen_width
+    weights = (frozen_bytes + trained * trained_width) // (ranks if stage == 3 else 1)
     optimizer = trained * (ADAM_BYTES + master) // (ranks if stage else 1)
     offloaded = training.parallelism.zero.offload == "CPU" and stage > 0
     weights_on_host = weights if offloaded and stage == 3 else 0
@@ -162,7 +225,9 @@ def kept_activations(training: TrainingShape, tokens: int, kept: KeptActivations
     """Bytes that all layers, and the last norm, keep of `tokens`."""
     model, stream = training.model, _stream_width(training) * training.model.hidden
     of_layer = {"None": layer_bytes(training), "Selective": stream + product_bytes(training), "Full": stream}[kept]
-    return tokens * (model.layers * of_layer + FP32_BYTES * model.hidden + 2 * stream)
+    # Layers below the first that is trained keep nothing.
+    layers = model.layers - (training.frozen_part.lowest_layers if training.frozen_part else 0)
+    return tokens * (layers * of_layer + FP32_BYTES * model.hidden + 2 * stream)
 
 
 def _momentary(training: TrainingShape, tokens: int, kept: KeptActivations, activations: int) -> int:
@@ -171,6 +236,9 @@ def _momentary(training: TrainingShape, tokens: int, kept: KeptActivations, acti
     whole = layer_bytes(training)
     again = {"None": 0, "Selective": max(0, whole - product_bytes(training)), "Full": whole}[kept]
     backward = tokens * (again + 2 * training.width * model.intermediate)
+    if training.four_bits:
+        # The largest layer, as matrix products need it.
+        backward += training.width * max(i * o for i, o in model.linear_layers.values())
     in_float32 = training.trained * FP32_BYTES // training.ranks if stage == 1 and training.bf16 else 0
     backward += _bucket(training) if stage == 2 else 0
     return max(_loss_bytes(training, tokens), backward, in_float32 - activations)
@@ -210,7 +278,9 @@ def layer_bytes(training: TrainingShape) -> int:
         (("gate_proj", "up_proj"), hidden),
         (("down_proj",), model.intermediate),
     )
-    return norms + attention + gated + sum(_input_bytes(training, names, size) for names, size in inputs)
+    # DoRA scales two products with its lengths, and both are kept for their gradients.
+    scaled = 2 * training.width * sum(training.updated_outputs) if training.magnitudes else 0
+    return norms + attention + gated + scaled + sum(_input_bytes(training, names, size) for names, size in inputs)
 
 
 def _input_bytes(training: TrainingShape, names: Sequence[str], size: int) -> int:

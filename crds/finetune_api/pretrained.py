@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
-from finetune_api.gguf_file import GgufError, is_gguf, read_gguf
+from finetune_api.gguf_file import CHAT_TEMPLATE, GgufError, is_gguf, read_gguf
 from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import LINEAR_LAYERS
@@ -44,6 +44,8 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
 """Layers outside the blocks; whether a model has them is seen when it is built."""
 _CONTEXT = ("max_position_embeddings", "n_positions")
+_WIDTH = ("hidden_size", "n_embd", "d_model")
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _NAMED = 3
 """Tokens of one message."""
 
@@ -58,6 +60,14 @@ class PretrainedModel:
     """Most tokens of a row."""
     embeddings: int | None = None
     """Rows of the embedding matrix."""
+    hidden: int | None = None
+    """Width of its layers."""
+    layers: int | None = None
+    """Decoder layers."""
+    tied: bool | None = None
+    """Whether the output layer is the input embedding; None where the model's family decides."""
+    has_chat_template: bool | None = None
+    """Of its tokenizer."""
     tokens: tuple[str, ...] = ()
     """Of its tokenizer, by number, added ones included."""
     unreadable: tuple[str, ...] = ()
@@ -81,7 +91,8 @@ def read_pretrained(path: Path, *, and_tokenizer: bool = False) -> PretrainedMod
     config = read_config(path)
     if config is None:
         return None
-    return _model_of_config(config, _tokens(_read_object(path / "tokenizer.json") or {}) if and_tokenizer else ())
+    tokens = _tokens(_read_object(path / "tokenizer.json") or {}) if and_tokenizer else ()
+    return replace(_model_of_config(config), tokens=tokens, has_chat_template=_has_chat_template(path))
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
@@ -101,18 +112,48 @@ def _read_gguf_model(path: Path) -> PretrainedModel | None:
         return PretrainedModel(unreadable=(str(error),))
     except OSError:
         return None
-    return replace(_model_of_config(config_of_gguf(file), tokens_of_gguf(file)), unreadable=tuple(unreadable(file)))
+    return replace(
+        _model_of_config(config_of_gguf(file)),
+        tokens=tokens_of_gguf(file),
+        has_chat_template=bool(file.metadata.get(CHAT_TEMPLATE)),
+        unreadable=tuple(unreadable(file)),
+    )
 
 
-def _model_of_config(config: Mapping[str, Any], tokens: tuple[str, ...]) -> PretrainedModel:
+def _model_of_config(config: Mapping[str, Any]) -> PretrainedModel:
     text = config.get("text_config")
     sizes = text if isinstance(text, dict) else config
     return PretrainedModel(
         architecture=str(config["model_type"]) if "model_type" in config else None,
         context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
         embeddings=_size(sizes, "vocab_size"),
-        tokens=tokens,
+        layers=next(filter(None, (_size(sizes, key) for key in _LAYERS)), None),
+        tied=sizes["tie_word_embeddings"] if isinstance(sizes.get("tie_word_embeddings"), bool) else None,
+        hidden=next(filter(None, (_size(sizes, key) for key in _WIDTH)), None),
     )
+
+
+def adapter_problem(folder: Path, field: str) -> Problem | None:
+    """What is wrong with a folder that holds an adapter and no model."""
+    adapter = _read_object(folder / "adapter_config.json")
+    if adapter is None or (folder / "config.json").is_file():
+        return None
+    base = adapter.get("base_model_name_or_path") or "another model"
+    return Problem(
+        field,
+        f"{folder} holds an adapter of {base}, and no model: give the folder of the merged model (an artifact of "
+        "adapt is one, with its adapter in adapter/), or merge them: "
+        "PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+        "AdapterWithoutBase",
+    )
+
+
+def _has_chat_template(folder: Path) -> bool | None:
+    """None where there is no tokenizer to ask."""
+    settings = _read_object(folder / "tokenizer_config.json")
+    if (folder / "chat_template.jinja").is_file() or (settings or {}).get("chat_template"):
+        return True
+    return None if settings is None else False
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
@@ -161,6 +202,9 @@ def conflicts_with_model(spec: FineTuneJobSpec, model: PretrainedModel) -> list[
         *_too_long(spec, model),
         *_undivided(spec, model),
         *_unknown_targets(spec, model),
+        *_too_large_rank(spec, model),
+        *_without_the_part(spec, model),
+        *_without_chat(spec, model),
         *_too_many_tokens(model),
     ]
 
@@ -222,6 +266,61 @@ def _unknown_targets(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[
                 f"{', '.join(layers)}",
                 "UnknownLoraTarget",
             )
+
+
+def _too_large_rank(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    if spec.adapt is not None and METHODS[spec.adapt.method].adapter and model.hidden is not None:
+        yield from rank_problems(spec.adapt.lora.rank, model.hidden)
+
+
+def _without_the_part(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    """Parts of the model that a method trains and that it has not got."""
+    if spec.adapt is None:
+        return
+    if spec.adapt.method == "TopLayers" and model.layers is not None:
+        yield from top_layers_problems(spec.adapt.top_layers, model.layers)
+    if spec.adapt.method == "HeadOnly" and model.tied:
+        yield Problem(
+            "spec.adapt.method",
+            f"HeadOnly trains the output layer, and that of this {model.architecture} model is its input embedding "
+            "(tie_word_embeddings in config.json): use TopLayers or LoRA",
+            "NoHeadOfItsOwn",
+        )
+
+
+def _without_chat(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    if spec.adapt is not None and spec.adapt.prompts.template == "Chat" and model.has_chat_template is False:
+        yield no_chat_template(
+            "the tokenizer of the model has no chat template (chat_template in tokenizer_config.json)"
+        )
+
+
+def no_chat_template(reason: str) -> Problem:
+    """Chat is the template of the model's own tokenizer."""
+    return Problem(
+        "spec.adapt.prompts.template", f"{reason}: use another, such as AdaptiveMT or ALMA", "NoChatTemplate"
+    )
+
+
+def top_layers_problems(top_layers: int, layers: int) -> Iterator[Problem]:
+    """More layers than a model has."""
+    if top_layers > layers:
+        yield Problem(
+            "spec.adapt.topLayers",
+            f"{top_layers} exceeds the {layers} layers of the model: use at most {layers}, or method: FixEmbeddings",
+            "TooManyLayers",
+        )
+
+
+def rank_problems(rank: int, hidden: int) -> Iterator[Problem]:
+    """A rank that no matrix of a model has: its update would be larger than what it updates."""
+    if rank > hidden:
+        yield Problem(
+            "spec.adapt.lora.rank",
+            f"{rank} exceeds the width of the model ({hidden}), so the update would be larger than the weights it "
+            f"updates: use at most {hidden}, or method: Full",
+            "RankTooLarge",
+        )
 
 
 def _too_many_tokens(model: PretrainedModel) -> Iterator[Problem]:

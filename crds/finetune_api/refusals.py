@@ -8,17 +8,88 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import matching_codes, ter_has_words
+from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
+from finetune_api.prompt_text import text_problems
+from finetune_api.registries import METHODS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
 NO_EXAMPLES = "NoExamples"
 METRIC_WITHOUT_WORDS = "MetricWithoutWords"
+EXCLUDED = "SettingsExcludeEachOther"
+_WHY_NOT_PISSA = {
+    "DoRA": "DoRA trains the lengths of what is left of it",
+    "QLoRA": "QLoRA keeps the base in four bits, which the rest of it does not fit",
+}
 
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    return [*unsupported(spec), *_columns(spec), *_unnamed(spec), *_ter(spec), *_examples(spec), *_texts(spec)]
+    checks = (unsupported, _columns, _unnamed, _ter, _examples, _texts, _method, _prompts)
+    return [problem for check in checks for problem in check(spec)]
+
+
+def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """What a template needs and is not given, and what is given to one that has no use for it."""
+    if spec.adapt is None:
+        return
+    prompts, field = spec.adapt.prompts, "spec.adapt.prompts"
+    for name, template in (("text", "Custom"), ("example", "Custom"), ("dictionary", "DiPMT")):
+        is_given = getattr(prompts, name) is not None
+        if is_given and prompts.template != template:
+            yield Problem(
+                f"{field}.{name}", f"{prompts.template} has no use for it: use template: {template}", EXCLUDED
+            )
+        if not is_given and prompts.template == template and name != "example":
+            yield Problem(f"{field}.{name}", f"{template} needs it", "Missing")
+    if prompts.template == "Chat" and spec.model.scratch is not None:
+        yield no_chat_template("a model from scratch has no chat template")
+    if prompts.template == "Custom" and prompts.text is not None:
+        for name, message in text_problems(prompts.text, prompts.example, prompts.shots):
+            yield Problem(f"{field}.{name}", message, "BadPrompt")
+
+
+def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Settings of a method of adaptation that exclude each other, or a model from scratch."""
+    adapt, scratch = spec.adapt, spec.model.scratch
+    if adapt is None:
+        return
+    if adapt.method == "HeadOnly" and scratch is not None and scratch.tie_embeddings:
+        yield Problem(
+            "spec.adapt.method",
+            "HeadOnly trains the output layer, and that of this model is its input embedding: give "
+            "model.scratch.tieEmbeddings: false, or use TopLayers or LoRA",
+            EXCLUDED,
+        )
+    if adapt.method == "TopLayers" and scratch is not None:
+        yield from top_layers_problems(adapt.top_layers, scratch.layers)
+    if not METHODS[adapt.method].adapter:
+        return
+    lora = adapt.lora
+    field = "spec.adapt.lora"
+    if lora.initialisation == "PiSSA" and adapt.method != "LoRA":
+        yield Problem(
+            f"{field}.initialisation",
+            f"PiSSA takes its first weights out of the base, and {_WHY_NOT_PISSA[adapt.method]}: use Default, or "
+            "method: LoRA",
+            EXCLUDED,
+        )
+    if adapt.method == "DoRA" and spec.parallelism.zero.stage == 3:
+        yield Problem(
+            "spec.parallelism.zero.stage",
+            "DoRA measures the columns of whole weights in each step, and stage 3 takes them apart: use 2 or lower, or "
+            "method: LoRA",
+            EXCLUDED,
+        )
+    if lora.initialisation == "PiSSA" and spec.parallelism.zero.stage == 3:
+        yield Problem(
+            "spec.parallelism.zero.stage",
+            "PiSSA takes whole weights apart, and stage 3 has none of them: use 2 or lower, or initialisation: Default",
+            EXCLUDED,
+        )
+    if scratch is not None:
+        yield from rank_problems(lora.rank, scratch.hidden)
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:

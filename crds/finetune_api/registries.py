@@ -40,6 +40,12 @@ class Method(Entry):
 
     adapter: bool = False
     """Whether they are an adapter's beside frozen ones."""
+    part: Literal["All", "Head", "Body", "TopLayers"] = "All"
+    """Of a method without an adapter: what of the model is trained."""
+    four_bits: bool = False
+    """Whether frozen linear layers are kept in four bits."""
+    magnitudes: bool = False
+    """Whether an adapter also trains the length of each column of its targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,15 +171,24 @@ CURRICULA: Mapping[str, Entry] = {
 METHODS: Mapping[str, Method] = {
     "Full": Method(implementation=".full:Full"),
     "LoRA": Method(implementation=".lora:Lora", adapter=True),
-    "QLoRA": Method(adapter=True),
-    "DoRA": Method(adapter=True),
-    "HeadOnly": Method(),
-    "FixEmbeddings": Method(),
-    "TopLayers": Method(),
+    "QLoRA": Method(implementation=".qlora:QLoRA", adapter=True, four_bits=True),
+    "DoRA": Method(implementation=".lora:Lora", adapter=True, magnitudes=True),
+    "HeadOnly": Method(implementation=".partial:HeadOnly", part="Head"),
+    "FixEmbeddings": Method(implementation=".partial:FixEmbeddings", part="Body"),
+    "TopLayers": Method(implementation=".partial:TopLayers", part="TopLayers"),
 }
 """Methods of adaptation, in `finetune_trainer.methods`."""
 
-PROMPTS: Mapping[str, Entry] = {"AdaptiveMT": Entry(implementation=".adaptive_mt:AdaptiveMtPrompt")}
+PROMPTS: Mapping[str, Entry] = {
+    "AdaptiveMT": Entry(implementation=".adaptive_mt:AdaptiveMtPrompt"),
+    "ALMA": Entry(implementation=".alma:AlmaPrompt"),
+    "Alpaca": Entry(implementation=".alpaca:AlpacaPrompt"),
+    "ParroT": Entry(implementation=".alpaca:ParrotPrompt"),
+    "TIM": Entry(implementation=".alpaca:TimPrompt"),
+    "DiPMT": Entry(implementation=".dipmt:DipmtPrompt"),
+    "Chat": Entry(implementation=".chat:ChatPrompt"),
+    "Custom": Entry(implementation=".custom:CustomPrompt"),
+}
 """Templates in `finetune_trainer.prompts`."""
 
 _ANYTHING = (0.0, 1.0)

@@ -104,6 +104,9 @@ def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     ):
         if reference is not None:
             yield from _store(f"{field}.uri", reference.uri, "the model")
+    dictionary = spec.adapt.prompts.dictionary if spec.adapt else None
+    if dictionary is not None:
+        yield from _store("adapt.prompts.dictionary.uri", dictionary.uri, "the dictionary")
 
 
 def _store(field: str, uri: str, what: str, *, and_hub: bool = False) -> Iterator[Problem]:
@@ -132,12 +135,7 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
         usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
     yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
-    yield from _flags(
-        (
-            (adapt.hints is not None, "adapt.hints", "hints", "remove it"),
-            (adapt.prompts.dictionary is not None, "adapt.prompts.dictionary", "dictionary hints", "remove it"),
-        )
-    )
+    yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
     yield from _shots("adapt.prompts.shots", adapt.prompts.shots)
 
 

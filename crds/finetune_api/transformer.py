@@ -44,13 +44,17 @@ class TransformerShape:
         """All weights; tied embeddings count once."""
         norms = (2 * self.layers + 1) * self.hidden
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
-        return self.layers * sum(i * o for i, o in self.linear_layers.values()) + norms + embeddings
+        return self.linear_parameters + norms + embeddings
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of the linear layers of all blocks."""
+        return self.layers * sum(i * o for i, o in self.linear_layers.values())
 
     @property
     def matmul_parameters(self) -> int:
         """Weights that take part in matrix products: no input embeddings, no norms, output layer included."""
-        block = sum(i * o for i, o in self.linear_layers.values())
-        return self.layers * block + self.vocabulary * self.hidden
+        return self.linear_parameters + self.vocabulary * self.hidden
 
     def targeted(self, targets: Sequence[str]) -> tuple[str, ...]:
         """Linear layers of a block that get an update by LoRA's `targets`."""

@@ -208,13 +208,17 @@ def test_a_killed_rank_changes_nothing_in_the_result(
     assert after.result.summary["validationLoss"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("method", "rate"), [("Full", 0.003), ("LoRA", 0.003), ("LoRA", 5.0)])
-def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rate: float) -> None:
-    plan = make_plan(
+def stopping_plan(workspace: Path, method: str, rate: float) -> Plan:
+    return make_plan(
         workspace, ranks=1, method=method, epochs=60, earlyStopping={"patience": 2},
         task=ADAPT["task"] | {"maxExamples": 24}, optimizer={"learningRate": rate}, validateEverySteps=4,
         batch={"globalTokens": 1536, "sequenceLength": 96},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["Full", "LoRA"])
+def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str) -> None:
+    plan = stopping_plan(workspace, method, 0.003)
     outcome = adapt.run(StageContext.single(plan))
     rows = [row for row in read_history(workspace / "models/adapt/history.jsonl") if row.validation_loss]
     losses = {row.step: row.validation_loss["all"] for row in rows}
@@ -224,11 +228,23 @@ def test_early_stopping_keeps_the_best_weights(workspace: Path, method: str, rat
     assert outcome.summary["validationLoss"] == pytest.approx(losses[best])
     assert f"(best at step {best})" in outcome.message
     assert "stopped early" in outcome.message
-    assert (best == 0) is (rate > 1), "the first two rates help at first, the last never does"
+    assert best > 0, "the rate helps at first"
     folder = workspace / "models/adapt"
     assert validation_loss(folder, workspace, plan) == pytest.approx(losses[best], abs=1e-4)
     assert (folder / "adapter").exists() is (method == "LoRA")
     assert load_model(folder, "artifact").lm_head.weight.shape == (400, 64)
+    merged = {"mergeDifference"} & outcome.summary.keys()
+    assert bool(merged) is (method == "LoRA")
+    assert all(outcome.summary[name] < 1e-4 for name in merged)
+
+
+def test_a_model_that_only_gets_worse_is_no_result(workspace: Path) -> None:
+    """The best weights are those of the base, which there is already."""
+    with pytest.raises(BadConfiguration, match="the validation loss never fell below that of the base"):
+        adapt.run(StageContext.single(stopping_plan(workspace, "LoRA", 5.0)))
+    rows = [row for row in read_history(workspace / "logs/adapt-history.jsonl") if row.validation_loss]
+    assert min(rows, key=lambda row: row.validation_loss["all"]).step == 0
+    assert not (workspace / "models/adapt").exists()
 
 
 @pytest.mark.parametrize("packing", [True, False])

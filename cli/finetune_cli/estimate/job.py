@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from finetune_api.adapt import ALL_LINEAR, Lora
+from finetune_api.adapt import ALL_LINEAR
 from finetune_api.devices import GIB, find_accelerator
 from finetune_api.host_memory import HostMemory, host_memory_of_stages
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.memory import Memory, TrainingShape
+from finetune_api.memory import Memory, TrainingShape, adaptation_shape
 from finetune_api.micro_batch import USABLE, choose, largest_micro_batch, rows_of_rank, what_would_fit
 from finetune_api.model import LINEAR_LAYERS
 from finetune_api.pretrained import PretrainedModel
@@ -130,19 +130,23 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
     if spec.pretrain is not None:
         batch = spec.pretrain.batch
         per_token = flops_per_token(shape, batch.tokens_per_row)
-        stages.append(_stage("pretrain", shape, None, spec, batch, device, spec.pretrain.budget.tokens, per_token))
+        training = TrainingShape(shape, spec.parallelism, _bf16(spec, device), gpu=device.bf16)
+        stages.append(_stage("pretrain", training, spec, batch, device, spec.pretrain.budget.tokens, per_token))
     if spec.adapt is not None:
         batch = spec.adapt.batch
-        lora = shape.lora_parameters(spec.adapt.lora.rank, spec.adapt.lora.targets)
-        is_lora = METHODS[spec.adapt.method].adapter
+        training = adaptation_shape(shape, spec.parallelism, spec.adapt, bf16=_bf16(spec, device), gpu=device.bf16)
         per_token = (
-            lora_flops_per_token(shape, lora, batch.tokens_per_row)
-            if is_lora
-            else flops_per_token(shape, batch.tokens_per_row)
+            lora_flops_per_token(shape, training.trained, batch.tokens_per_row)
+            if training.lora is not None
+            else flops_per_token(shape, batch.tokens_per_row)  # of a part of the model: at most
         )
-        adapter = spec.adapt.lora if is_lora else None
-        stages.append(_stage("adapt", shape, adapter, spec, batch, device, None, per_token))
+        stages.append(_stage("adapt", training, spec, batch, device, None, per_token))
     return stages
+
+
+def _bf16(spec: FineTuneJobSpec, device: Device) -> bool:
+    precision = spec.parallelism.precision
+    return precision == "BF16" or (precision == "Auto" and device.bf16)
 
 
 def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
@@ -154,18 +158,14 @@ def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
 
 def _stage(
     name: str,
-    shape: TransformerShape,
-    lora: Lora | None,
+    training: TrainingShape,
     spec: FineTuneJobSpec,
     batch: Batch,
     device: Device,
     tokens: int | None,
     per_token: int,
 ) -> TrainingEstimate:
-    parallelism = spec.parallelism
-    bf16 = parallelism.precision == "BF16" or (parallelism.precision == "Auto" and device.bf16)
-    ranks = parallelism.nodes * parallelism.processes_per_node
-    training = TrainingShape(shape, parallelism, bf16, lora, gpu=device.bf16)
+    ranks = training.ranks
     rows = rows_of_rank(batch, ranks)
     room = int(device.memory_bytes * USABLE)
     choice = choose(batch, rows, largest_micro_batch(batch, rows), training, room)
@@ -185,7 +185,7 @@ def _stage(
         kept=choice.kept,
         fits=choice.fits,
         remedy="" if choice.fits else what_would_fit(batch, training, room),
-        host=host_memory_of_stages(spec, shape, bf16=bf16)[name] if device.bf16 else None,
+        host=host_memory_of_stages(spec, training.model, bf16=training.bf16)[name] if device.bf16 else None,
     )
 
 

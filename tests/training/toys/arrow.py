@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from finetune_api.adapt import Prompts
 from finetune_trainer.prompts.interface import Lengths, Prompt, TokenIds
 from finetune_trainer.prompts.segments import encode_inside, newline_ids
 
@@ -14,7 +15,7 @@ from finetune_trainer.prompts.segments import encode_inside, newline_ids
 class Arrow(Prompt):
     """The same in all directions."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, _: str) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, _direction: str, _settings: Prompts) -> None:
         self._tokenizer = tokenizer
         self._arrow = encode_inside(tokenizer, " =>")
         self._again = encode_inside(tokenizer, "\n")

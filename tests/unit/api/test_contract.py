@@ -47,12 +47,15 @@ def test_a_job_survives_the_round_trip_through_json() -> None:
 
 
 def test_defaults_are_those_of_the_papers() -> None:
-    """But for the targets of LoRA: the paper's names are Mistral's, other models have none of them."""
+    """But for LoRA's targets, for the paper's names are Mistral's, and for its scale, which the paper had not known."""
     job = FineTuneJob.from_json_object(
         manifest(adapt={"task": {"source": "ui", "direction": "en-es"}})
     ).to_json_object()
     adapt = job["spec"]["adapt"]
-    assert adapt["lora"] == {"rank": 64, "alpha": 16, "dropout": 0.1, "targets": ["all-linear"]}
+    assert adapt["lora"] == {
+        "rank": 64, "alpha": 16, "rsLoRA": "Auto", "dropout": 0.1, "targets": ["all-linear"], "learningRateRatio": 1.0,
+        "initialisation": "Default",
+    }  # fmt: skip
     assert adapt["optimizer"]["learningRate"] == pytest.approx(2.0e-3)
     assert adapt["optimizer"]["schedule"] == "Constant"
     assert adapt["batch"]["globalTokens"] == 32 * 512
@@ -110,13 +113,13 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
         manifest(
             export={},
             fuse={"sources": [{"uri": "hf://a/b"}]},
-            adapt={"method": "QLoRA", "task": {"source": "ui", "direction": "en-es"}},
+            adapt={"hints": {"style": "TIM"}, "task": {"source": "ui", "direction": "en-es"}},
             evaluate={"tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["EM"], "shots": [5]}]},
         )
     ).spec
     problems = unsupported(spec)
     assert {p.field for p in problems} == {
-        "spec.fuse", "spec.export", "spec.adapt.method", "spec.evaluate.tasks[0].metrics[0]",
+        "spec.fuse", "spec.export", "spec.adapt.hints", "spec.evaluate.tasks[0].metrics[0]",
         "spec.evaluate.tasks[0].shots[0]",
     }  # fmt: skip
     assert all(p.reason == "NotSupported" for p in problems)
@@ -125,8 +128,11 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"adapt": ADAPT | {"method": "DoRA"}}, "adapt.method", "DoRA is not supported yet: use Full or LoRA"),
-        ({"adapt": ADAPT | {"hints": {"style": "TIM"}}}, "adapt.hints", "hints is not supported yet: remove it"),
+        (
+            {"adapt": ADAPT | {"hints": {"style": "TIM"}}},
+            "adapt.hints",
+            "hints is not supported yet: use prompts.template: TIM or ParroT",
+        ),
         (
             {"pretrain": PRETRAIN | {"curriculum": {"strategy": "EXP3"}}},
             "pretrain.curriculum.strategy",

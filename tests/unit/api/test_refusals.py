@@ -14,7 +14,7 @@ def spec(languages: list[str], direction: str, metrics: list[str] | None = None,
     objective = {"name": "mt", "type": "Translation", "source": "ui", "directions": [direction]}
     return FineTuneJobSpec.from_json_object(
         {
-            "model": {"scratch": {"layers": 1, "hidden": 16, "heads": 2}},
+            "model": {"scratch": {"layers": 1, "hidden": 64, "heads": 2}},
             "data": {
                 "sources": [
                     {"name": "ui", "type": "Parallel", "languages": languages, "uri": "file:///ui.tsv"} | source

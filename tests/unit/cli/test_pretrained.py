@@ -22,7 +22,7 @@ spec:
     task: {source: ui, direction: en-es}
     batch: {globalTokens: 1024}
 """
-CONFIG = {"model_type": "gpt2", "n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 3}
+CONFIG = {"model_type": "gpt2", "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 3}
 TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1, "c": 2}}, "added_tokens": []}
 
 
@@ -103,3 +103,31 @@ def test_steps_that_are_enough_or_not_known_are_no_warning(name: str, folder: Pa
     assert "⚠" not in shown
     unknown = "adapt: how many steps it has is known after prepare: source ui is not a text file of this machine"
     assert (unknown in shown) is (name == "ui.tsv.gz")
+
+
+def test_an_adapter_given_as_a_model_is_refused_with_its_base(folder: Path) -> None:
+    write(folder)
+    (folder / "model" / "config.json").rename(folder / "model" / "adapter_config.json")
+    (folder / "model" / "adapter_config.json").write_text('{"base_model_name_or_path": "models/mistral"}')
+    (line,) = refused(folder)
+    assert "spec.model.from.uri: " in line
+    assert "holds an adapter of models/mistral, and no model: give the folder of the merged model" in line
+
+
+def test_what_a_model_has_not_got_is_told_at_once(folder: Path) -> None:
+    adapt = "    prompts: {template: Chat}\n    method: TopLayers\n    topLayers: 3\n"
+    write(folder, JOB.replace("    batch: {globalTokens: 1024}\n", adapt + "    batch: {globalTokens: 1024}\n"))
+    (folder / "model" / "tokenizer_config.json").write_text('{"eos_token": "a"}')
+    second, first = refused(folder)
+    assert "spec.adapt.topLayers: 3 exceeds the 2 layers of the model" in first
+    assert "spec.adapt.prompts.template: the tokenizer of the model has no chat template" in second
+
+
+def test_a_dictionary_is_read_by_lint(folder: Path) -> None:
+    (folder / "words.tsv").write_bytes("door\tTür\n".encode("latin-1"))
+    prompts = "    prompts: {template: DiPMT, dictionary: {uri: words.tsv}}\n"
+    write(folder, JOB.replace("    batch: {globalTokens: 1024}\n", prompts + "    batch: {globalTokens: 1024}\n"))
+    (line,) = refused(folder)
+    assert line.endswith("words.tsv:1: byte 7 is not UTF-8: save the file as UTF-8")
+    (folder / "words.tsv").write_text("door\tTür\n", "utf-8")
+    assert finetune(folder, "lint", "job.yaml").returncode == 0

@@ -27,7 +27,7 @@ def running_job() -> FineTuneJob:
             "metadata": {"name": "ui-en-es"},
             "spec": {
                 "parallelism": {"nodes": 2},
-                "model": {"scratch": {"layers": 1, "hidden": 16, "heads": 2}},
+                "model": {"scratch": {"layers": 1, "hidden": 64, "heads": 2}},
                 "data": {"sources": [{"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "ui.tsv"}]},
                 "evaluate": {"tasks": [{"name": "en-es", "source": "ui", "direction": "en-es"}]},
             },

@@ -203,6 +203,7 @@ def pretrained(folder: Path, **adapt: Any) -> StageContext:
     """A job whose corpus is missing: what is wrong with its model is told all the same."""
     wanted = plan(folder, [ui(folder / "gone.tsv")])
     spec = wanted.spec.to_json_object() | {"model": {"from": {"uri": f"file://{folder}/base"}}}
+    adapt["lora"] = {"rank": 8} | adapt.get("lora", {})
     spec |= {"adapt": {"task": {"source": "ui", "direction": "en-es"}} | adapt}
     return StageContext.single(wanted.model_copy(update={"spec": FineTuneJobSpec.from_json_object(spec)}))
 

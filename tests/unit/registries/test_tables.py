@@ -33,7 +33,8 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
 HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "next_token", "pairs"},
-    "prompts": {"languages", "segments"},
+    "methods": {"proof"},
+    "prompts": {"composed", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""

@@ -17,7 +17,7 @@ from finetune_trainer.distributed.gradient_buckets import GradientBuckets
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
-from finetune_trainer.engine.optimizer import build_optimizer, clip_gradients
+from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
@@ -33,12 +33,19 @@ _SYNC_BUFFERS = next(
 class DdpEngine:
     """Weights and optimizer on every rank; bf16 by autocast over float32 weights."""
 
-    def __init__(self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Mapping[str, Loss],
+        settings: Optimizer,
+        place: Place,
+        rate_scales: Mapping[str, float] = NO_SCALES,
+    ) -> None:
         device, bf16 = place.device, place.bf16
         self.model = model.to(device)
         self._device = device
         self._ranks = place.ranks
-        self._optimizer = build_optimizer(self.model, settings)
+        self._optimizer = build_optimizer(self.model, settings, rate_scales)
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._optimizer.gradient_norm = lambda: clip_gradients(parameters, settings.gradient_clip)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)

@@ -14,24 +14,34 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.engine.ddp import DdpEngine
 from finetune_trainer.engine.interface import Engine, Place
 from finetune_trainer.engine.loss_module import Loss
+from finetune_trainer.engine.optimizer import NO_SCALES
 from finetune_trainer.models import wants_bf16
 
 _log = logging.getLogger(__name__)
 
 
-def create_engine(context: StageContext, model: nn.Module, losses: Mapping[str, Loss], optimizer: Optimizer) -> Engine:
-    """The engine that the plan asks for, around `model` (same weights on every rank, or partitioned)."""
+def create_engine(
+    context: StageContext,
+    model: nn.Module,
+    losses: Mapping[str, Loss],
+    optimizer: Optimizer,
+    rate_scales: Mapping[str, float] = NO_SCALES,
+) -> Engine:
+    """The engine that the plan asks for, around `model` (same weights on every rank, or partitioned).
+
+    `rate_scales` is for `build_optimizer`.
+    """
     parallelism: Parallelism = context.plan.spec.parallelism
     place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
-    adapter = any(not parameter.requires_grad for parameter in model.parameters())
+    adapter = hasattr(model, "peft_config")
     engine = engine_of(parallelism, context.ranks.size, bf16=place.bf16, adapter=adapter)
     if context.ranks.is_main:
         _log.info("engine %s", _described(engine, parallelism))
     if engine == "DDP":
-        return DdpEngine(model, losses, optimizer, place)
+        return DdpEngine(model, losses, optimizer, place, rate_scales)
     from finetune_trainer.engine.zero import ZeroEngine
 
-    return ZeroEngine(model, losses, optimizer, place, parallelism.zero)
+    return ZeroEngine(model, losses, optimizer, place, parallelism.zero, rate_scales)
 
 
 def _described(engine: str, parallelism: Parallelism) -> str:

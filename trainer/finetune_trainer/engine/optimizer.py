@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 from finetune_api.training import Optimizer
 from finetune_trainer.models.placement import full_shape
+
+NO_SCALES: Mapping[str, float] = {}
+RATE_SCALE = "rate_scale"
+"""Key of a parameter group: factor of its learning rate."""
 
 
 class GuardedAdamW(torch.optim.AdamW):
@@ -50,20 +54,27 @@ class GuardedAdamW(torch.optim.AdamW):
         self.apply = apply
         self.last_norm = math.nan
         for group in self.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(RATE_SCALE, 1.0)
 
 
-def build_optimizer(model: nn.Module, settings: Optimizer) -> GuardedAdamW:
-    """AdamW over the trainable parameters; weight decay on matrices only (not on biases and norms)."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if len(full_shape(parameter)) >= 2]
-    others = [parameter for parameter in trainable if len(full_shape(parameter)) < 2]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def build_optimizer(
+    model: nn.Module, settings: Optimizer, rate_scales: Mapping[str, float] = NO_SCALES
+) -> GuardedAdamW:
+    """AdamW over the trainable parameters; weight decay on matrices only (not on biases and norms).
+
+    Args:
+        model: its parameters that ask for gradients are trained.
+        settings: see Optimizer.
+        rate_scales: factor of the learning rate by a part of parameters' names; of all others it is 1.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = next((scale for part, scale in rate_scales.items() if part in name), 1.0)
+            decay = settings.weight_decay if len(full_shape(parameter)) >= 2 else 0.0
+            groups.setdefault((decay, scale), []).append(parameter)
     return GuardedAdamW(
-        [group for group in groups if group["params"]],
+        [{"params": those, "weight_decay": decay, RATE_SCALE: scale} for (decay, scale), those in groups.items()],
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,

@@ -19,7 +19,7 @@ from finetune_trainer.distributed.deepspeed import start_deepspeed
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
 from finetune_trainer.engine.loss_module import Loss, LossModule
-from finetune_trainer.engine.optimizer import build_optimizer
+from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer
 from finetune_trainer.engine.partitioned_gradients import PartitionedGradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
@@ -37,7 +37,13 @@ class ZeroEngine:
     """
 
     def __init__(
-        self, model: nn.Module, losses: Mapping[str, Loss], settings: Optimizer, place: Place, zero: Zero
+        self,
+        model: nn.Module,
+        losses: Mapping[str, Loss],
+        settings: Optimizer,
+        place: Place,
+        zero: Zero,
+        rate_scales: Mapping[str, float] = NO_SCALES,
     ) -> None:
         device = place.device
         deepspeed = start_deepspeed(device)
@@ -46,7 +52,7 @@ class ZeroEngine:
             _narrow_the_rest(model)
         self._device = device
         self._ranks = place.ranks
-        self._optimizer = build_optimizer(self.model, settings)
+        self._optimizer = build_optimizer(self.model, settings, rate_scales)
         trained = sum(full_shape(weight).numel() for weight in self.model.parameters() if weight.requires_grad)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -140,7 +140,7 @@ def _open(request: Request) -> Answer:
 
     spec = FineTuneJob.from_json_object(json.loads(request.job.read_text(encoding="utf-8"))).spec
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
-    translator = Translator(_load_system(request, spec), prompts.template, request.direction, request.max_new_tokens)
+    translator = Translator(_load_system(request, spec), prompts, request.direction, request.max_new_tokens)
     examples = _examples(request, spec, prompts) if request.shots == 1 else None
     form = spec.data.clean.normalise
 

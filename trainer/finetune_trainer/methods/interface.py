@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.adapt import Adapt
+from finetune_trainer.methods.proof import TokenIds, check_changed
 from finetune_trainer.models import ModelChoice, Placement, Weights, load_model
 
 
@@ -37,6 +39,10 @@ class Method(Protocol):
         """
         ...
 
+    def rate_scales(self, adapt: Adapt) -> Mapping[str, float]:
+        """Factors of the learning rate by a part of parameters' names; of all others it is 1."""
+        return {}
+
     def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """Write a whole model in transformers' format, and beside it what the method adds; rank 0 only.
 
@@ -47,3 +53,21 @@ class Method(Protocol):
             base: what the model was made from.
         """
         ...
+
+    def prove(self, folder: Path, base: ModelChoice, rows: Sequence[TokenIds]) -> dict[str, float]:
+        """Hold what `save` wrote to what it must be; rank 0 only.
+
+        Args:
+            folder: of the artifact.
+            base: what the model was made from.
+            rows: a few training examples, as tokens.
+
+        Returns:
+            Figures for the stage's result.
+
+        Raises:
+            BadConfiguration: if nothing was learned: all weights equal those of the base.
+            StageFailure: if the model written is not the one that was trained.
+        """
+        check_changed(folder, base)
+        return {}

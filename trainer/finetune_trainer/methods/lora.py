@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,42 +15,79 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.adapt import Lora as LoraSettings
+from finetune_api.registries import METHODS
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, Weights, make_readable, model_outline, quiet, write_merged
+from finetune_trainer.methods.proof import TokenIds, check_merge, merge_difference
+from finetune_trainer.models import (
+    ModelChoice,
+    Weights,
+    load_model,
+    make_readable,
+    model_outline,
+    quiet,
+    saved_dtype,
+    write_merged,
+)
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
+_PISSA = "pissa_niter_16"
+"""Singular components by 16 subspace iterations (Meng et al. 2024): exact ones of a large layer take minutes."""
+
+_FIRST = "first_weights"
+"""Attribute of a model whose adapter's first weights were taken out of the base: those weights, by name."""
 
 
 class Lora(Method):
-    """An update of low rank at each target; only the updates are trained."""
+    """An update of low rank at each target; only the updates are trained. With trained magnitudes it is DoRA."""
 
     def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
         """See Method: targets must be layers of the model."""
-        if ALL_LINEAR not in adapt.lora.targets:
-            _targets(model_outline(base.folder, base.field, model_class), adapt.lora.targets)
+        if ALL_LINEAR not in adapt.lora.targets or adapt.lora.initialisation == "PiSSA":
+            outline = model_outline(base.folder, base.field, model_class)
+            _targets(outline, adapt.lora.targets)
+            check_rank(outline, adapt.lora)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """See Method."""
-        return add_lora(model, adapt.lora, adapt.seed, base.path)
+        return add_lora(model, adapt.lora, adapt.seed, base.path, magnitudes=METHODS[adapt.method].magnitudes)
+
+    def rate_scales(self, adapt: Adapt) -> Mapping[str, float]:
+        """See Method: LoRA+."""
+        return {"lora_B": adapt.lora.learning_rate_ratio}
 
     def save(self, folder: Path, model: nn.Module, weights: Weights, base: ModelChoice) -> None:
         """See Method: the merged model, and the adapter in a folder of its own."""
         adapted = cast("PeftModel", model)
         adapter = {name: value.detach().to("cpu", copy=True) for name, value in weights}
         save_adapter(folder / ADAPTER, adapted, adapter)
-        write_merged(folder, base, adapted.peft_config["default"], adapter)
+        plain, config = as_plain(adapted, adapter)
+        write_merged(folder, base, config, plain)
+
+    def prove(self, folder: Path, base: ModelChoice, rows: Sequence[TokenIds]) -> dict[str, float]:
+        """See Method: the merged model, as written, computes what base and adapter do."""
+        super().prove(folder, base, rows)
+        difference = merge_difference(
+            adapted_model(base, folder / ADAPTER), load_model(folder, f"{base.field}, merged"), rows
+        )
+        check_merge(difference, saved_dtype(base.folder))
+        return {"mergeDifference": difference}
 
 
-def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: str) -> PeftModel:
+def add_lora(
+    model: PreTrainedModel, settings: LoraSettings, seed: int, base: str, *, magnitudes: bool = False
+) -> PeftModel:
     """`model` with an update of rank `settings.rank` at each target; only the updates are trained.
+
+    Nothing changes at first: B is zero, or what A and B are is taken from the frozen weights (PiSSA).
 
     Args:
         model: changed in place.
-        settings: rank, alpha, dropout, targets.
-        seed: of the updates' first halves; the second halves are zero, so that nothing changes at first.
+        settings: rank, alpha, dropout, targets, ...
+        seed: of the updates' first halves.
         base: written into the adapter's files as the model it belongs to.
+        magnitudes: also train the length of each column (DoRA, Liu et al. 2024).
 
     Raises:
         BadConfiguration: if a target names no linear layer of the model.
@@ -61,12 +100,43 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int, base: st
         lora_dropout=settings.dropout,
         target_modules=targets,
         fan_in_fan_out=_has_transposed_layers(model),
+        use_rslora=settings.is_rank_stabilised,
+        use_dora=magnitudes,
+        init_lora_weights=_PISSA if settings.initialisation == "PiSSA" else True,  # type: ignore[arg-type, unused-ignore]
         bias="none",
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        adapted: PeftModel = get_peft_model(model, config)
+    if settings.initialisation == "PiSSA":
+        first = {name: value.detach().clone() for name, value in adapted.named_parameters() if value.requires_grad}
+        object.__setattr__(adapted, _FIRST, first)  # past torch: no module, and no part of its state
+    return adapted
+
+
+def check_rank(model: PreTrainedModel, settings: LoraSettings) -> None:
+    """Refuse a rank that a target has not got, where its singular components are needed.
+
+    Raises:
+        BadConfiguration: if a target of PiSSA is narrower than the rank.
+    """
+    if settings.initialisation != "PiSSA":
+        return
+    narrowest = min(
+        min(module.weight.shape)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not model.get_output_embeddings()
+        and (ALL_LINEAR in settings.targets or name.rpartition(".")[2] in settings.targets)
+    )
+    if settings.rank > narrowest:
+        raise BadConfiguration(
+            "RankTooLarge",
+            f"spec.adapt.lora.rank is {settings.rank}, but the narrowest target has {narrowest} singular components, "
+            "and PiSSA takes as many as the rank",
+            f"Use a rank of at most {narrowest}, other targets, or initialisation: Default.",
+        )
 
 
 def _targets(model: PreTrainedModel, targets: list[str]) -> list[str] | str:
@@ -112,11 +182,46 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
         RuntimeError: if a weight is missing or not in its full shape: a bug, to be noticed before the run is called
             done and not when the adapter is loaded.
     """
-    rank = getattr(model.peft_config["default"], "r")  # noqa: B009 - declared on LoraConfig only
-    expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    wrong = [name for name in expected if name not in weights or rank not in weights[name].shape]
+    expected = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    wrong = [
+        name
+        for name, parameter in expected.items()
+        if name not in weights or weights[name].shape != getattr(parameter, "ds_shape", parameter.shape)
+    ]
     if wrong or not expected:
         raise RuntimeError(f"adapter weights are missing or partitioned: {', '.join(sorted(wrong)[:3])}")
-    model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
+    config = model.peft_config["default"]
+    try:
+        weights, model.peft_config["default"] = as_plain(model, weights)
+        model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
+    finally:
+        model.peft_config["default"] = config
     (folder / "README.md").unlink(missing_ok=True)
     make_readable(folder)
+
+
+def as_plain(model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], LoraConfig]:
+    """Weights and settings of an adapter for the base as it was, also where its first weights were taken out of it.
+
+    W - s B0 A0 + s B A = W + s [B, -B0] [A; A0]: twice the rank at the same scale s.
+    """
+    config = cast("LoraConfig", model.peft_config["default"])
+    first: dict[str, Tensor] | None = getattr(model, _FIRST, None)
+    if first is None:
+        return weights, config
+    plain = {
+        name: torch.cat([value, first[name].to(value)] if "lora_A" in name else [value, -first[name].to(value)],
+                        dim=0 if "lora_A" in name else 1)
+        for name, value in weights.items()
+    }  # fmt: skip
+    doubled = copy.copy(config)
+    doubled.r = 2 * config.r
+    doubled.lora_alpha = config.lora_alpha * (2**0.5 if config.use_rslora else 2)  # type: ignore[assignment, unused-ignore]
+    doubled.init_lora_weights = True
+    return plain, doubled
+
+
+def adapted_model(base: ModelChoice, adapter: Path) -> PeftModel:
+    """`base` with the adapter of folder `adapter` beside its weights; on the CPU, in float32."""
+    with quiet():
+        return PeftModel.from_pretrained(load_model(base.folder, base.field), str(adapter))

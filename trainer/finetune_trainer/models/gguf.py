@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from finetune_api.gguf_file import GgufError, GgufFile, GgufTensor, read_gguf
+from finetune_api.gguf_file import CHAT_TEMPLATE, GgufError, GgufFile, GgufTensor, read_gguf
 from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_trainer.errors import BadConfiguration
 
@@ -204,7 +204,7 @@ def _save_tokenizer(file: GgufFile, config: Mapping[str, Any], folder: Path) -> 
         clean_up_tokenization_spaces=False,
         **{f"{name}_token": token for name, token in named.items() if token is not None},
     )
-    saved.chat_template = file.metadata.get("tokenizer.chat_template")
+    saved.chat_template = file.metadata.get(CHAT_TEMPLATE)
     saved.save_pretrained(folder)
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from finetune_api.adapt import Prompts
 from finetune_api.language_names import language_name
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.errors import BadConfiguration
@@ -22,7 +23,7 @@ from finetune_trainer.prompts.segments import encode_inside, leading_ids, newlin
 class AdaptiveMtPrompt(Prompt):
     """Composes prompts of one direction."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str, _: Prompts | None = None) -> None:
         """`direction` is source first: en-es.
 
         Raises:

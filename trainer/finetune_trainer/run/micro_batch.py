@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from finetune_api.adapt import Lora
+from finetune_api.adapt import Adapt
 from finetune_api.devices import GIB
 from finetune_api.figures import bytes_
 from finetune_api.host_memory import LESS_HOST_MEMORY, host_memory_of_stages, host_parts
-from finetune_api.memory import TrainingShape
+from finetune_api.memory import TrainingShape, adaptation_shape
 from finetune_api.micro_batch import (
     USABLE,
     Choice,
@@ -38,13 +38,19 @@ _FACTS = "memory.stat"
 _CACHED = ("inactive_file", "active_file")
 
 
-def training_shape(context: StageContext, model: TransformerShape | None, lora: Lora | None) -> TrainingShape | None:
-    """What the memory model must know of a stage; None where it does not know the model."""
+def training_shape(context: StageContext, model: TransformerShape | None, adapt: Adapt | None) -> TrainingShape | None:
+    """What the memory model must know of a stage; None where it does not know the model.
+
+    `adapt` is None where all weights are trained from the start.
+    """
     if model is None:
         return None
     parallelism, device = context.plan.spec.parallelism, context.device
     ranks = parallelism.model_copy(update={"nodes": context.ranks.size, "processes_per_node": 1})
-    return TrainingShape(model, ranks, wants_bf16(parallelism.precision, device), lora, device.type == "cuda")
+    bf16, gpu = wants_bf16(parallelism.precision, device), device.type == "cuda"
+    if adapt is None:
+        return TrainingShape(model, ranks, bf16, gpu=gpu)
+    return adaptation_shape(model, ranks, adapt, bf16=bf16, gpu=gpu)
 
 
 def fit_batch(context: StageContext, batch: Batch, training: TrainingShape | None) -> Choice:

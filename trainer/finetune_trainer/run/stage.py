@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -51,6 +51,8 @@ class TrainingRecipe:
     """Write the artifact: (folder, model, weights in full shape, one at a time); on rank 0."""
     describe: Callable[[TrainOutcome], str]
     """One line for the terminal."""
+    rate_scales: Mapping[str, float] = field(default_factory=dict)
+    """For `engine.optimizer.build_optimizer`."""
     figures: Callable[[TrainOutcome], dict[str, float]] = TrainOutcome.summary
     """For StageResult.summary."""
 
@@ -72,7 +74,11 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     layout = replace(layout, micro_batch=try_micro_batch(context, recipe.model, recipe.arms, layout, settings))
     _fuse(context, recipe, layout, settings)
     engine = create_engine(
-        context, recipe.model, {arm.objective.name: arm.objective.loss for arm in sets}, settings.optimizer
+        context,
+        recipe.model,
+        {arm.objective.name: arm.objective.loss for arm in sets},
+        settings.optimizer,
+        recipe.rate_scales,
     )
     checkpointer = Checkpointer(
         workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)

@@ -27,6 +27,8 @@ from finetune_trainer.stages import artifact_path
 from finetune_trainer.tasks import TrainingData, find_task
 
 _log = logging.getLogger(__name__)
+PROOF_ROWS, PROOF_TOKENS = 4, 128
+"""Examples on which a merged adapter is held to the one that was trained, and tokens of each."""
 
 
 def run(context: StageContext) -> StageOutcome:
@@ -44,7 +46,7 @@ def run(context: StageContext) -> StageOutcome:
     is_adapter = METHODS[adapt.method].adapter
     shape = shape_of_model(base.folder)
     check_host_memory(context, shape)
-    training = training_shape(context, shape, adapt.lora if is_adapter else None)
+    training = training_shape(context, shape, adapt)
     choice = fit_batch(context, adapt.batch, training)
     placement = place_weights(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
     model = method.load(base, task.model_class, placement)
@@ -57,10 +59,13 @@ def run(context: StageContext) -> StageOutcome:
     if steps < FEW_STEPS:
         context.progress.update(message=few_steps(steps))
     objective = find_objective(examples.objective)
+    proof: dict[str, float] = {}
 
     def save(folder: Path, model: nn.Module, weights: Weights) -> None:
         method.save(folder, model, weights, base)
         tokenizer.save_pretrained(folder)
+        rows = [examples.train[index].tokens[:PROOF_TOKENS] for index in range(min(PROOF_ROWS, len(examples.train)))]
+        proof.update(method.prove(folder, base, rows))
 
     trained = method.wrap(model, adapt, base)
     if context.ranks.is_main:
@@ -75,8 +80,9 @@ def run(context: StageContext) -> StageOutcome:
         validation={name: ArmExamples(objective, part) for name, part in examples.validation.items()},
         settings=_settings(context, adapt, examples, data.pad_id),
         save=save,
+        rate_scales=method.rate_scales(adapt),
         describe=lambda outcome: describe(outcome, len(examples.train), adapt),
-        figures=lambda outcome: outcome.summary() | examples.counts | {"bestStep": float(outcome.best_step)},
+        figures=lambda outcome: outcome.summary() | examples.counts | {"bestStep": float(outcome.best_step)} | proof,
     )
     return train_stage(context, recipe, artifact_path(plan))
 

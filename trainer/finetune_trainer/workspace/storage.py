@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from finetune_api.pretrained import adapter_problem
 from finetune_api.registries import STORES, implemented
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.workspace.stores import stores
@@ -38,6 +39,9 @@ def model_folder(uri: str, field: str) -> Path:
         BadConfiguration: for a scheme that is not supported yet, or if no model is there.
     """
     folder = local_path(uri, field)
+    adapter = adapter_problem(folder, f"{field}.uri")
+    if adapter is not None:
+        raise BadConfiguration(adapter.reason, f"{adapter.field}: {adapter.message}", "Correct the manifest.")
     if not (folder / "config.json").is_file():
         raise BadConfiguration(
             "ModelNotFound",

@@ -1,15 +1,15 @@
-"""From test set and model to hypotheses: prompts, decoding over all ranks, text."""
+"""From texts and model to translations: prompts, decoding over all ranks, text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from finetune_api.adapt import Prompts
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
-from finetune_trainer.prompts import Prompt, create_prompt
+from finetune_trainer.prompts import Prompt, create_prompt, encode_texts
 from finetune_trainer.tasks.interface import Predictions, System
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 
@@ -17,15 +17,13 @@ _UNLIMITED = 1 << 20
 """Context of a model that names none."""
 _SPARE = 16
 """Tokens: short sources may have longer translations."""
-
-
 Pair = tuple[str, str]
 """A source and its translation."""
 
 
 def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
     """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
-    translator = Translator(system, test_set.template, test_set.direction, test_set.task.max_new_tokens)
+    translator = Translator(system, test_set.prompts, test_set.direction, test_set.task.max_new_tokens)
     examples = None if shots == 0 or test_set.examples is None else test_set.examples.pairs
     return translator.translate(test_set.sources, examples)
 
@@ -33,10 +31,10 @@ def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predi
 class Translator:
     """One system, one direction."""
 
-    def __init__(self, system: System, template: str, direction: str, max_new_tokens: int) -> None:
+    def __init__(self, system: System, prompts: Prompts, direction: str, max_new_tokens: int) -> None:
         """`direction` is source first; `max_new_tokens` is for each text."""
         self._system = system
-        self._prompt = create_prompt(template, system.tokenizer, direction)
+        self._prompt = create_prompt(prompts.template, system.tokenizer, direction, prompts)
         self._limits = DecodingLimits(
             stop_ids=frozenset(int(i) for i in self._prompt.stop_ids),
             max_new_tokens=max_new_tokens,
@@ -54,7 +52,7 @@ class Translator:
         )
         texts = [""] * len(prompts)
         for row, output in zip(by_length, decoded, strict=True):
-            texts[row] = _text(system.tokenizer, output)
+            texts[row] = _text(self._prompt, system.tokenizer, output)
         return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
 
 
@@ -75,10 +73,14 @@ def _build_prompts(
     limits: DecodingLimits,
 ) -> tuple[list[TokenIds], int]:
     """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
-    sources = _encode(tokenizer, texts)
+    sources = encode_texts(tokenizer, [prompt.source_text(text) for text in texts], prompt.source_lead)
     prompts = [prompt.prompt(tokens) for tokens in sources]
     matched = [(row, pair) for row, pair in enumerate(examples or ()) if pair is not None]
-    encoded = zip(*(_encode(tokenizer, [pair[side] for _, pair in matched]) for side in (0, 1)), strict=True)
+    encoded = zip(
+        encode_texts(tokenizer, [prompt.source_text(pair[0]) for _, pair in matched], prompt.source_lead),
+        encode_texts(tokenizer, [pair[1] for _, pair in matched], prompt.target_lead),
+        strict=True,
+    )
     too_long = 0
     for (row, _), example in zip(matched, encoded, strict=True):
         longer = prompt.prompt(sources[row], example)
@@ -90,17 +92,7 @@ def _build_prompts(
     return prompts, too_long
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TokenIds]:
-    """As in the prepared token columns: one leading blank, no special tokens, also where a text spells one."""
-    if not texts:
-        return []
-    encoded = tokenizer(
-        [f" {text}" for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
-    )
-    return [np.array(ids, np.int32) for ids in encoded["input_ids"]]
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
-    """Decoded text up to the first newline (a token may hold one in its middle)."""
+def _text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
+    """The answer in the decoded text (a token may hold a line break in its middle), in one line."""
     text = str(tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    return one_line(text.partition("\n")[0])
+    return one_line(prompt.answer(text))

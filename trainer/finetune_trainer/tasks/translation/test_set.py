@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ class TranslationTestSet(TestSet):
     profile: LanguageProfile
     template: str
     """Of the prompts."""
+    prompts: Prompts = field(default_factory=Prompts)
+    """What the template needs beside its name."""
     examples: Examples | None
     """Where the task has a shot count of 1, or a rival that pastes them."""
 
@@ -96,6 +98,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         source_language=languages[0],
         language=languages[1],
         template=prompts.template,
+        prompts=prompts,
         sources=sources,
         references=references,
         profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
 from finetune_api.language_tags import direction_languages
@@ -12,15 +15,31 @@ from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.objectives.pairs import NO_MATCH, PairExamples, PairTokens
-from finetune_trainer.prompts import create_prompt
+from finetune_trainer.prompts import create_prompt, encode_texts
 from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TrainingData
 from finetune_trainer.tasks.translation.matches import find_matches
 from finetune_trainer.tasks.translation.selection import Selection, select_examples
+from finetune_trainer.data.lines import one_line
 
 ZERO_SHOT, ONE_SHOT = "zero-shot", "one-shot"
 VALIDATION_SEGMENTS = 2000
 """Segments of the validation split that are looked at, at most."""
+
+
+class EncodedTexts:
+    """Texts encoded anew, for a prompt that needs other tokens than prepared data holds (`objectives.TokenTexts`)."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], lead: str) -> None:
+        """See `encode_texts`."""
+        self._ids = encode_texts(tokenizer, texts, lead)
+        self.lengths: NDArray[np.int64] = np.array([len(ids) for ids in self._ids], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        return self._ids[index]
 
 
 class _Builder:
@@ -28,7 +47,9 @@ class _Builder:
         self.adapt = adapt
         self.ranks = ranks
         self.languages = direction_languages(adapt.task.direction or "")
-        self.prompt = create_prompt(adapt.prompts.template, data.tokenizer(), adapt.task.direction or "")
+        self.tokenizer = data.tokenizer()
+        self.prompt = create_prompt(adapt.prompts.template, self.tokenizer, adapt.task.direction or "", adapt.prompts)
+        self.encoded: dict[int, PairTokens] = {}
         self.pool = data.pairs(adapt.task.source, "train")
         self.validation = data.pairs(adapt.task.source, "validation")
         self.index: FuzzyIndex | None = None
@@ -65,7 +86,15 @@ class _Builder:
 
     def tokens(self, split: PairSplit) -> PairTokens:
         source, target = self.languages
-        return PairTokens(split.tokens(source), split.tokens(target))
+        if self.prompt.reads_prepared_tokens:
+            return PairTokens(split.tokens(source), split.tokens(target))
+        if id(split) not in self.encoded:
+            prompt, texts = self.prompt, split.text(source)
+            self.encoded[id(split)] = PairTokens(
+                EncodedTexts(self.tokenizer, [prompt.source_text(one_line(t)) for t in texts], prompt.source_lead),
+                EncodedTexts(self.tokenizer, [one_line(t) for t in split.text(target)], prompt.target_lead),
+            )
+        return self.encoded[id(split)]
 
 
 def training_data(adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
