@@ -36,15 +36,17 @@ def measured(plan: Path) -> None:
         marks.append((time.process_time(), time.clock_gettime(time.CLOCK_MONOTONIC) - born()))
 
     from finetune_trainer.pod import environment, main
+    from finetune_trainer.registry import quick_imports
 
     environment.set_defaults()
     mark()
-    import torch  # noqa: F401
+    with quick_imports():
+        import torch  # noqa: F401
 
-    mark()
-    from transformers import AttentionInterface, MistralForCausalLM  # noqa: F401
+        mark()
+        from transformers import AttentionInterface, MistralForCausalLM  # noqa: F401
 
-    mark()
+        mark()
     training: Any = importlib.import_module("finetune_trainer.run.stage")
     pretrain: Any = importlib.import_module("finetune_trainer.stages.pretrain")
 
