@@ -32,7 +32,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
 }
 HELPERS = {
     "data.sources": {"fields"},
-    "objectives": {"checks", "next_token", "pairs"},
+    "objectives": {"checks", "fused_loss", "next_token", "pairs"},
     "prompts": {"languages", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }
