@@ -30,7 +30,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
 }
 HELPERS = {
     "data.sources": {"fields"},
-    "objectives": {"checks", "next_token", "pairs"},
+    "objectives": {"checks", "fused_loss", "next_token", "pairs"},
     "methods": {"proof"},
     "prompts": {"composed", "segments"},
     "metrics": {"bootstrap"},
