@@ -105,6 +105,18 @@ def test_an_edited_corpus_is_named(corpus: Path) -> None:
     assert adopt(plan(corpus, "prepare")) == f"{corpus} changed since base read it"
 
 
+def test_an_edited_dictionary_makes_adapt_run_anew(corpus: Path) -> None:
+    words = corpus.with_name("words.tsv")
+    words.write_text("open\tabrir\n", encoding="utf-8")
+    prompts = {"template": "DiPMT", "dictionary": {"uri": f"file://{words}"}}
+    adapt = {"task": {"source": "ui", "direction": "en-es"}, "prompts": prompts}
+    adapted = plan(corpus, "adapt", None, spec=spec(corpus, None) | {"adapt": adapt})
+    make(adapted)
+    assert isinstance(adopt(adapted), StageResult)
+    words.write_text("open\tabierto\n", encoding="utf-8")
+    assert adopt(adapted) is None
+
+
 def test_another_spec_is_told(corpus: Path) -> None:
     make_parent(corpus, "prepare", "pretrain")
     other = plan(corpus, "pretrain", inputs={"prepare": DATA}, fingerprint="e" * 64)

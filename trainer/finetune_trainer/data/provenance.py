@@ -32,6 +32,13 @@ def source_digests(plan: Plan) -> dict[str, str]:
     return digests
 
 
+def dictionary_digests(plan: Plan) -> dict[str, str]:
+    """sha256 by file of the dictionary that prompts are made with; one that is missing is left to who reads it."""
+    dictionary = plan.spec.adapt.prompts.dictionary if plan.spec.adapt else None
+    path = None if dictionary is None else local_path(dictionary.uri, "spec.adapt.prompts.dictionary.uri")
+    return {printable(str(path)): sha256_file(path)} if path is not None and path.is_file() else {}
+
+
 def hypotheses_digests(plan: Plan) -> dict[str, str]:
     """sha256 by file of the hypotheses that rivals are given; files that are missing are left to who reads them."""
     rivals = (plan.spec.evaluate.rivals if plan.spec.evaluate else None) or []

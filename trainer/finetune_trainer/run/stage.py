@@ -28,7 +28,7 @@ from finetune_trainer.run.compilation import compile_where_it_pays
 from finetune_trainer.run.loop import train
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.trial import try_micro_batch
-from finetune_trainer.workspace.artifacts import run_identity, stage_digests, write_artifact
+from finetune_trainer.workspace.artifacts import run_identity, write_artifact
 
 HISTORY = "history.jsonl"
 _log = logging.getLogger(__name__)
@@ -57,8 +57,10 @@ class TrainingRecipe:
     """For StageResult.summary."""
 
 
-def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) -> StageOutcome:
-    """Train, write the model, clear the checkpoints. Every rank calls it.
+def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str, inputs: dict[str, str]) -> StageOutcome:
+    """Train, write the model as `artifact`, clear the checkpoints. Every rank calls it.
+
+    `inputs` are the digests of what the stage reads: a checkpoint made from others is not resumed.
 
     Raises:
         BadConfiguration, BadData: if batch, data and model do not go together.
@@ -81,7 +83,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
         recipe.rate_scales,
     )
     checkpointer = Checkpointer(
-        workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, workspace)
+        workspace / plan.path("checkpoints") / plan.stage, plan.spec.checkpoint, context, run_identity(plan, inputs)
     )
     curriculum = create_curriculum(settings.curriculum, _facts(recipe))
     source = draw_ahead(
@@ -97,7 +99,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str) ->
     weights = outcome.weights(engine, settings.trains_adapter)
     try:
         if context.ranks.is_main:
-            with write_artifact(workspace, artifact, plan, stage_digests(plan, workspace)) as folder:
+            with write_artifact(workspace, artifact, plan, inputs) as folder:
                 recipe.save(folder, engine.model, weights)
                 shutil.copyfile(outcome.history, folder / HISTORY)
     finally:

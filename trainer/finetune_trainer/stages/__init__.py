@@ -51,9 +51,14 @@ def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> 
     Raises:
         BadData: if a source is missing.
     """
-    from finetune_trainer.data.provenance import hypotheses_digests, source_digests
+    from finetune_trainer.data.provenance import dictionary_digests, hypotheses_digests, source_digests
 
-    if table[plan.stage].produces == "data":
+    stage = table[plan.stage]
+    if stage.produces == "data":
         return source_digests(plan)
-    of_stages = stage_digests(plan, workspace)
-    return of_stages | hypotheses_digests(plan) if table[plan.stage].produces == "report" else of_stages
+    digests = stage_digests(plan, workspace)
+    if "adapt" in stage.parts:
+        digests |= dictionary_digests(plan)
+    if stage.produces == "report":
+        digests |= hypotheses_digests(plan)
+    return digests

@@ -23,7 +23,7 @@ from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
-from finetune_trainer.stages import artifact_path
+from finetune_trainer.stages import artifact_path, input_digests
 from finetune_trainer.tasks import TrainingData, find_task
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def run(context: StageContext) -> StageOutcome:
         describe=lambda outcome: describe(outcome, len(examples.train), adapt),
         figures=lambda outcome: outcome.summary() | examples.counts | {"bestStep": float(outcome.best_step)} | proof,
     )
-    return train_stage(context, recipe, artifact_path(plan))
+    return train_stage(context, recipe, artifact_path(plan), input_digests(plan, context.workspace))
 
 
 def _settings(context: StageContext, adapt: Adapt, examples: TrainingData, pad: int) -> TrainSettings:

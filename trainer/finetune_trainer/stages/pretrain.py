@@ -35,7 +35,7 @@ from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
-from finetune_trainer.stages import artifact_path
+from finetune_trainer.stages import artifact_path, input_digests
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def run(context: StageContext) -> StageOutcome:
         save=save,
         describe=lambda outcome: _describe(outcome, arms),
     )
-    return train_stage(context, recipe, artifact_path(plan))
+    return train_stage(context, recipe, artifact_path(plan), input_digests(plan, context.workspace))
 
 
 def _settings(context: StageContext, pretrain: Pretrain, pad: int) -> TrainSettings:

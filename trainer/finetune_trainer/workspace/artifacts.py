@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,10 +127,10 @@ def stage_digests(plan: Plan, workspace: Path) -> dict[str, str]:
     return {stage: manifest.digest for stage, manifest in manifests.items() if manifest is not None}
 
 
-def run_identity(plan: Plan, workspace: Path) -> str:
-    """Digest of the plan and of the artifacts it builds on: a checkpoint of another run is not resumed."""
-    inputs = "".join(f"{stage}\0{digest}\n" for stage, digest in sorted(stage_digests(plan, workspace).items()))
-    return hashlib.sha256(f"{plan.fingerprint}\n{inputs}".encode()).hexdigest()
+def run_identity(plan: Plan, inputs: Mapping[str, str]) -> str:
+    """Digest of the plan and of what it reads, by the digest of each: a checkpoint of another run is not resumed."""
+    lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(inputs.items()))
+    return hashlib.sha256(f"{plan.fingerprint}\n{lines}".encode()).hexdigest()
 
 
 def find_artifact(workspace: Path, relative: str, fingerprint: str) -> ArtifactManifest | None:

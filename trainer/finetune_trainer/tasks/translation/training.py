@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
 from finetune_api.language_tags import direction_languages
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PairSplit, PreparedData
 from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.distributed import Ranks
@@ -20,7 +21,6 @@ from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TrainingData
 from finetune_trainer.tasks.translation.matches import find_matches
 from finetune_trainer.tasks.translation.selection import Selection, select_examples
-from finetune_trainer.data.lines import one_line
 
 ZERO_SHOT, ONE_SHOT = "zero-shot", "one-shot"
 VALIDATION_SEGMENTS = 2000
