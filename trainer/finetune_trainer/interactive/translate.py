@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share_cores(nodes=1, processes=1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(capture=True)
+    take_over_libraries()
     try:
         answer = _open(request)
         answer_lines(sys.stdin.buffer, sys.stdout.buffer, answer, request.batch_size, _tell)

@@ -47,3 +47,5 @@ def take_over_libraries() -> None:
             logger.setLevel(logging.NOTSET)
     # The agent reports a failed worker with a traceback; launch.py logs one line.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # It looks for kernels on the hub when transformers or peft import it, and complains that it may not.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
