@@ -11,7 +11,7 @@ import sys
 from typer import Typer
 
 from finetune_api.exit_codes import CliExitCode
-from finetune_cli.commands import dashboard, lint, logs, plan, report, run, status, translate, version
+from finetune_cli.commands import compare, dashboard, lint, logs, plan, report, run, status, translate, version
 from finetune_cli.output import write_in_every_locale
 
 app = Typer(
@@ -27,6 +27,7 @@ app.command("lint")(lint.lint)
 app.command("status")(status.status)
 app.command("logs")(logs.logs)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("translate")(translate.translate)
 app.command("dashboard")(dashboard.dashboard)
 app.command("version")(version.version)

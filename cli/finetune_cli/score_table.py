@@ -12,7 +12,8 @@ from finetune_api.evaluation_summary import EvaluationSummary, RivalSummary, Sco
 from finetune_api.figures import p_text, shots_name, signed
 from finetune_api.registries import METRICS
 
-_ARROWS = {"Better": (" ▲", "green"), "Worse": (" ▼", "red"), "NoDifference": (" =", "dim")}
+ARROWS = {"Better": (" ▲", "green"), "Worse": (" ▼", "red"), "NoDifference": (" =", "dim")}
+"""Sign and style by verdict."""
 
 
 def score_table(evaluation: EvaluationSummary) -> RenderableType:
@@ -49,9 +50,9 @@ def _against_rivals(task: str, rivals: Sequence[RivalSummary]) -> list[Table]:
             title, style="bold" if title == "against" else "", justify="right" if title[:1] in "dp" else "left"
         )
     for rival in here:
-        digits = _digits(rival.metric)
+        digits = digits_of(rival.metric)
         scores = f"{rival.score:.{digits}f} → {rival.score + rival.delta:.{digits}f}"
-        cell = Text(scores).append(*_ARROWS[rival.verdict]) if rival.verdict else Text(scores)
+        cell = Text(scores).append(*ARROWS[rival.verdict]) if rival.verdict else Text(scores)
         delta, low, high = (signed(value, digits) for value in (rival.delta, rival.delta_low, rival.delta_high))
         prompt = f"{shots_name(rival.shots)}  {rival.metric}"
         table.add_row(rival.name, prompt, cell, f"{delta} ({low} to {high})", _p(rival.p_adjusted))
@@ -63,7 +64,7 @@ def _difference(score: ScoreSummary) -> str:
     if score.baseline is None or score.delta_low is None or score.delta_high is None:
         return "–"
     delta, low, high = (
-        signed(value, _digits(score.metric))
+        signed(value, digits_of(score.metric))
         for value in (score.score - score.baseline, score.delta_low, score.delta_high)
     )
     return f"{delta} ({low} to {high})"
@@ -75,15 +76,15 @@ def _p(value: float | None) -> str:
 
 def _cell(score: ScoreSummary) -> Text:
     """`14.1 → 23.9 ±0.8 ▲`: baseline, score, half of the confidence interval, arrow where significant."""
-    half, digits = (score.high - score.low) / 2, _digits(score.metric)
+    half, digits = (score.high - score.low) / 2, digits_of(score.metric)
     text = Text(f"{score.score:.{digits}f} ±{half:.{digits}f}")
     if score.baseline is not None:
         text = Text.assemble((f"{score.baseline:.{digits}f} → ", "dim"), text)
     if score.verdict is not None:
-        text.append(*_ARROWS[score.verdict])
+        text.append(*ARROWS[score.verdict])
     return text
 
 
-def _digits(metric: str) -> int:
+def digits_of(metric: str) -> int:
     """After the point; a status of another version may name a metric that this one does not know."""
     return METRICS[metric].digits - 1 if metric in METRICS else 1

@@ -22,7 +22,7 @@ try:
 finally:
     print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
-COMMANDS = ("run", "plan", "lint", "status", "logs", "report", "translate", "dashboard", "version")
+COMMANDS = ("run", "plan", "lint", "status", "logs", "report", "compare", "translate", "dashboard", "version")
 
 
 def imported(*arguments: str, **variables: str) -> tuple[str, set[str]]:

@@ -37,22 +37,26 @@ def lineage(plan: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, 
 
 def stage_costs(plan: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, float]:
     """`pretrain.seconds` and the like, from the results in the manifests; what the parent made cost nothing."""
-    costs: dict[str, float] = {}
-    for stage, manifest in manifests.items():
-        if not plan.is_own(plan.inputs[manifest.stage]):
-            continue
-        try:
-            result = StageResult.model_validate(manifest.result)
-        except ValidationError:
-            continue
-        seconds = (result.completed_at - result.started_at).total_seconds()
-        costs[f"{stage}.seconds"] = seconds
-        if result.productive_seconds:
-            costs[f"{stage}.productiveSeconds"] = result.productive_seconds
-        for name in _COST_FIGURES:
-            if name in result.summary:
-                costs[f"{stage}.{name}"] = result.summary[name]
-        training_seconds = result.summary.get("seconds") or seconds
-        if "tokens" in result.summary and training_seconds > 0:
-            costs[f"{stage}.tokensPerSecond"] = result.summary["tokens"] / training_seconds
-    return costs
+    return {
+        f"{stage}.{name}": value
+        for stage, manifest in manifests.items()
+        if plan.is_own(plan.inputs[manifest.stage])
+        for name, value in stage_cost(manifest).items()
+    }
+
+
+def stage_cost(manifest: ArtifactManifest) -> dict[str, float]:
+    """`seconds`, `tokens` and the like of the stage that made an artifact; empty if its result was not recorded."""
+    try:
+        result = StageResult.model_validate(manifest.result)
+    except ValidationError:
+        return {}
+    seconds = (result.completed_at - result.started_at).total_seconds()
+    cost = {"seconds": seconds}
+    if result.productive_seconds:
+        cost["productiveSeconds"] = result.productive_seconds
+    cost |= {name: result.summary[name] for name in _COST_FIGURES if name in result.summary}
+    training_seconds = result.summary.get("seconds") or seconds
+    if "tokens" in result.summary and training_seconds > 0:
+        cost["tokensPerSecond"] = result.summary["tokens"] / training_seconds
+    return cost

@@ -1,1 +1,1 @@
-"""What somebody asks of a run's model beside its pods, over standard input and output."""
+"""What somebody asks of runs beside their pods, over standard input and output."""

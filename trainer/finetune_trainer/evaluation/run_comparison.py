@@ -1,0 +1,222 @@
+"""Several runs beside each other: score by score against the first of them, and against what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from finetune_api.comparison import ComparedRow, ComparedRun, ComparedScore, ComparedTest, Comparison
+from finetune_api.evaluate import Significance
+from finetune_api.language_tags import direction_languages
+from finetune_api.registries import METRICS
+from finetune_api.report import Score, TaskReport
+from finetune_trainer.evaluation.comparisons import holm, judge
+from finetune_trainer.evaluation.saved_runs import SavedRun, Segments, TrainingCost, read_segments, training_cost
+from finetune_trainer.evaluation.scores import ByMetric, score_systems
+from finetune_trainer.metrics import create_metric
+
+_TestKey = tuple[str, str, str | None, int]
+"""Name, type, direction, shots."""
+_SAME_SCORE = 1e-6
+"""Relative; a score is computed from the same texts in the same order of sums."""
+_THOUSAND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one run made of a test."""
+
+    run: str
+    task: TaskReport
+    segments: Segments | None
+    statistics: ByMetric
+    """Of the metrics whose scores the segments give again."""
+
+
+def compare_runs(runs: Sequence[SavedRun]) -> Comparison:
+    """Differences of each run to the first, paired over the segments where both answered the same ones.
+
+    Args:
+        runs: two or more, with names that differ.
+    """
+    costs = {run.name: training_cost(run) for run in runs}
+    tests = [_answers(runs, key) for key in _test_keys(runs)]
+    asked = _significance(runs[0])
+    family = sum(len(_shared(answers[0], other)) for answers in tests for other in _comparable(runs[0].name, answers))
+    significance = asked.model_copy(update={"samples": _samples(asked, family)})
+    compared = _judged([_compare(runs[0].name, answers, costs, significance) for answers in tests], asked.level)
+    return Comparison(
+        runs=[_described(run, costs[run.name]) for run in runs],
+        tests=compared,
+        method=significance.method,
+        samples=significance.samples,
+        level=significance.level,
+    )
+
+
+def pareto_front(points: Mapping[str, Sequence[float]]) -> set[str]:
+    """Names of the points that no other dominates: is as small in every coordinate and smaller in one."""
+    return {
+        name
+        for name, point in points.items()
+        if not any(
+            all(a <= b for a, b in zip(other, point, strict=True)) and tuple(other) != tuple(point)
+            for other in points.values()
+        )
+    }
+
+
+def _described(run: SavedRun, cost: TrainingCost | None) -> ComparedRun:
+    figures = {} if cost is None else {"tokens": cost.tokens, "seconds": cost.seconds}
+    reused = 0.0 if cost is None else cost.reused_tokens
+    return ComparedRun(name=run.name, outcome=run.report.outcome, reused_tokens=reused, **figures)
+
+
+def _significance(run: SavedRun) -> Significance:
+    evaluate = run.report.spec.get("evaluate") or {}
+    return Significance.model_validate(evaluate.get("significance") or {})
+
+
+def _samples(asked: Significance, family: int) -> int:
+    """Enough that the smallest p there is, times the family, is half of the level at most."""
+    if asked.level == 0 or 2 * family * asked.smallest_p_value <= asked.level:
+        return asked.samples
+    needed = 2 * family * asked.smallest_p_value * (asked.samples + 1) / asked.level
+    return math.ceil(needed / _THOUSAND) * _THOUSAND
+
+
+def _key(task: TaskReport) -> _TestKey:
+    return task.name, task.type, task.direction, task.shots
+
+
+def _test_keys(runs: Sequence[SavedRun]) -> list[_TestKey]:
+    """Tests of all runs, those of the first run first."""
+    return list(dict.fromkeys(_key(task) for run in runs for task in run.report.tasks))
+
+
+def _answers(runs: Sequence[SavedRun], key: _TestKey) -> list[_Answer]:
+    return [_answer(run, task) for run in runs for task in run.report.tasks if _key(task) == key]
+
+
+def _answer(run: SavedRun, task: TaskReport) -> _Answer:
+    segments = read_segments(run, task)
+    return _Answer(run.name, task, segments, {} if segments is None else _statistics(task, segments))
+
+
+def _statistics(task: TaskReport, segments: Segments) -> ByMetric:
+    language = _language(task)
+    found = {}
+    for score in task.scores:
+        try:
+            metric = create_metric(score.metric, language)
+            statistics = metric.statistics(segments.outputs, segments.references)
+        except (LookupError, TypeError):  # no metric of this version, or none that texts tell
+            continue
+        if math.isclose(metric.score(statistics.sum(0)), score.score, rel_tol=_SAME_SCORE, abs_tol=_SAME_SCORE):
+            found[score.metric] = statistics
+    return found
+
+
+def _language(task: TaskReport) -> str:
+    return direction_languages(task.direction)[1] if task.direction else ""
+
+
+def _shared(first: _Answer, other: _Answer) -> list[str]:
+    """Metrics that both can be compared in."""
+    return [name for name in first.statistics if name in other.statistics]
+
+
+def _comparable(first: str, answers: Sequence[_Answer]) -> Iterator[_Answer]:
+    for other in answers[1:]:
+        if _obstacle(first, answers[0], other) is None:
+            yield other
+
+
+def _obstacle(name: str, first: _Answer, other: _Answer) -> str | None:
+    """Why a run's scores stand alone, in words; `name` is that of the first run of all."""
+    if first.run != name:
+        return f"{name} has no such test"
+    for answer in (first, other):
+        if answer.segments is None:
+            return f"the segments of {answer.run} are gone: {answer.task.hypotheses}"
+    if first.segments and other.segments and first.segments.digest != other.segments.digest:
+        return "other segments"
+    if _shared(first, other):
+        return None
+    if not {score.metric for score in first.task.scores} & {score.metric for score in other.task.scores}:
+        return "other metrics"
+    return "its scores cannot be computed from the segments that are kept"
+
+
+def _compare(
+    name: str, answers: Sequence[_Answer], costs: Mapping[str, TrainingCost | None], significance: Significance
+) -> ComparedTest:
+    first = answers[0]
+    rows = [_row(name, first, answer, significance) for answer in answers]
+    lead = first.task.scores[0].metric
+    front = _front(rows, lead, costs) if first.run == name else None
+    if front is not None:
+        rows = [row if row.not_comparable else row.model_copy(update={"on_front": row.run in front}) for row in rows]
+    return ComparedTest(
+        name=first.task.name,
+        type=first.task.type,
+        direction=first.task.direction,
+        shots=first.task.shots,
+        metric=lead,
+        segments=first.task.segments,
+        digest=first.segments.digest if first.segments else None,
+        rows=rows,
+    )
+
+
+def _row(name: str, first: _Answer, answer: _Answer, significance: Significance) -> ComparedRow:
+    obstacle = None if answer.run == name else _obstacle(name, first, answer)
+    differences: dict[str, Score] = {}
+    if answer is not first and obstacle is None:
+        metrics = _shared(first, answer)
+        own, other = ({metric: side.statistics[metric] for metric in metrics} for side in (answer, first))
+        differences = {s.metric: s for s in score_systems(own, other, {}, _language(answer.task), significance)[0]}
+    return ComparedRow(
+        run=answer.run,
+        not_comparable=obstacle,
+        scores=[_score(score, differences.get(score.metric)) for score in answer.task.scores],
+    )
+
+
+def _score(score: Score, difference: Score | None) -> ComparedScore:
+    compared = {"delta", "delta_low", "delta_high", "p_value"}
+    figures = {} if difference is None else difference.model_dump(include=compared)
+    return ComparedScore(metric=score.metric, score=score.score, low=score.low, high=score.high, **figures)
+
+
+def _front(rows: Sequence[ComparedRow], lead: str, costs: Mapping[str, TrainingCost | None]) -> set[str] | None:
+    """Runs on the front of leading score, tokens and seconds; None where the cost of a comparable run is not known."""
+    points = {}
+    for row in rows:
+        if row.not_comparable:
+            continue
+        cost = costs[row.run]
+        score = next((score.score for score in row.scores if score.metric == lead), None)
+        if cost is None or score is None or lead not in METRICS:
+            return None
+        points[row.run] = (score if METRICS[lead].lower_is_better else -score, cost.tokens, cost.seconds)
+    return pareto_front(points) if len(points) > 1 else None
+
+
+def _judged(tests: Sequence[ComparedTest], level: float) -> list[ComparedTest]:
+    """With adjusted p-values and verdicts; the family is every difference of the comparison."""
+    p_values = [s.p_value for test in tests for row in test.rows for s in row.scores if s.p_value is not None]
+    adjusted = iter(holm(p_values))
+
+    def judged(score: ComparedScore) -> ComparedScore:
+        if score.p_value is None or score.delta is None:
+            return score
+        p_adjusted = next(adjusted)
+        verdict = judge(score.metric, score.delta, p_adjusted, level)
+        return score.model_copy(update={"p_adjusted": p_adjusted, "verdict": verdict})
+
+    def with_verdicts(row: ComparedRow) -> ComparedRow:
+        return row.model_copy(update={"scores": [judged(score) for score in row.scores]})
+
+    return [test.model_copy(update={"rows": [with_verdicts(row) for row in test.rows]}) for test in tests]
