@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune_api.comparison import ComparedRow, ComparedRun, ComparedScore, ComparedTest, Comparison
-from finetune_api.figures import count, p_text, short_duration, shots_name, signed
+from finetune_api.figures import count, short_duration, shots_name
 from finetune_api.registries import METRICS
-from finetune_cli.score_table import ARROWS, digits_of
+from finetune_cli.score_table import ARROWS, digits_of, interval_text, p_number
 
 _WIDTH = 100
 """Of a table in a file: nobody is served by one that is cut."""
@@ -59,11 +59,7 @@ def _score(score: ComparedScore) -> Text:
 def _difference(score: ComparedScore) -> tuple[str, str]:
     if score.delta is None:
         return "–", "–"
-    delta, low, high = (
-        signed(value, digits_of(score.metric)) for value in (score.delta, score.delta_low, score.delta_high)
-    )
-    p = "–" if score.p_adjusted is None else p_text(score.p_adjusted).removeprefix("p ").removeprefix("= ")
-    return f"{delta} ({low} to {high})", p
+    return interval_text(score.metric, score.delta, score.delta_low, score.delta_high), p_number(score.p_adjusted)
 
 
 def _cost(row: ComparedRow, run: ComparedRun) -> tuple[str, str, str]:

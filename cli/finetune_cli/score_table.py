@@ -32,7 +32,7 @@ def score_table(evaluation: EvaluationSummary) -> RenderableType:
         for score in scores:
             prompt = "" if score.shots == shown else shots_name(score.shots)
             shown = score.shots
-            difference = (_difference(score), _p(score.p_adjusted)) if compared else ()
+            difference = (_difference(score), p_number(score.p_adjusted)) if compared else ()
             table.add_row(prompt, score.metric, _cell(score), *difference)
         blocks.append(table)
         blocks += _against_rivals(task, evaluation.rivals)
@@ -53,25 +53,27 @@ def _against_rivals(task: str, rivals: Sequence[RivalSummary]) -> list[Table]:
         digits = digits_of(rival.metric)
         scores = f"{rival.score:.{digits}f} → {rival.score + rival.delta:.{digits}f}"
         cell = Text(scores).append(*ARROWS[rival.verdict]) if rival.verdict else Text(scores)
-        delta, low, high = (signed(value, digits) for value in (rival.delta, rival.delta_low, rival.delta_high))
+        difference = interval_text(rival.metric, rival.delta, rival.delta_low, rival.delta_high)
         prompt = f"{shots_name(rival.shots)}  {rival.metric}"
-        table.add_row(rival.name, prompt, cell, f"{delta} ({low} to {high})", _p(rival.p_adjusted))
+        table.add_row(rival.name, prompt, cell, difference, p_number(rival.p_adjusted))
     return [table]
 
 
 def _difference(score: ScoreSummary) -> str:
-    """`+9.8 (+8.9 to +10.6)`: with the 95 % interval of the difference."""
     if score.baseline is None or score.delta_low is None or score.delta_high is None:
         return "–"
-    delta, low, high = (
-        signed(value, digits_of(score.metric))
-        for value in (score.score - score.baseline, score.delta_low, score.delta_high)
-    )
-    return f"{delta} ({low} to {high})"
+    return interval_text(score.metric, score.score - score.baseline, score.delta_low, score.delta_high)
 
 
-def _p(value: float | None) -> str:
+def p_number(value: float | None) -> str:
+    """`0.012`, `< 0.001`."""
     return "–" if value is None else p_text(value).removeprefix("p ").removeprefix("= ")
+
+
+def interval_text(metric: str, delta: float, low: float | None, high: float | None) -> str:
+    """`+9.8 (+8.9 to +10.6)`: a difference with its interval."""
+    shown, lower, upper = (signed(value, digits_of(metric)) for value in (delta, low, high))
+    return f"{shown} ({lower} to {upper})"
 
 
 def _cell(score: ScoreSummary) -> Text:

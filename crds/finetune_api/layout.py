@@ -2,3 +2,5 @@
 
 VARIANTS_FOLDER = "jobs"
 """Has a folder for each job with a parent."""
+MANIFEST = "manifest.json"
+"""In each artifact's folder: an `ArtifactManifest`."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
+from finetune_api.differences import differences
 from finetune_api.job import FineTuneJob
 from finetune_api.problems import Problem
 from finetune_api.stage_result import StageResult
@@ -57,26 +56,12 @@ def _difference(job: FineTuneJob, parent: FineTuneJob, stage: Stage) -> str:
     """`spec.pretrain.budget.tokens differs from base`."""
     ours, theirs = job.spec.to_json_object(), parent.spec.to_json_object()
     parts = PIPELINE[stage].parts
-    found = list(
-        islice((f for p in parts for f in _differing(part(ours, p), part(theirs, p), f"spec.{p}")), MOST_FIELDS + 1)
-    )
+    found = [d for p in parts for d in differences(part(ours, p), part(theirs, p), f"spec.{p}")]
     if not found:
         return f"the stages before it are not those of {parent.metadata.name}"
     more = " and more" if len(found) > MOST_FIELDS else ""
     verb = "differs" if len(found) == 1 else "differ"
-    return f"{', '.join(found[:MOST_FIELDS])}{more} {verb} from {parent.metadata.name}"
-
-
-def _differing(ours: Any, theirs: Any, path: str) -> Iterator[str]:
-    """Paths of the smallest parts that are not equal."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            yield from _differing(ours.get(key), theirs.get(key), f"{path}.{key}")
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for index, (own, other) in enumerate(zip(ours, theirs, strict=True)):
-            yield from _differing(own, other, f"{path}[{index}]")
-    elif ours != theirs:
-        yield path
+    return f"{', '.join(d.path for d in found[:MOST_FIELDS])}{more} {verb} from {parent.metadata.name}"
 
 
 def parent_problems(job: FineTuneJob, ancestors: Sequence[FineTuneJob]) -> list[Problem]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from finetune_api.figures import shots_name
+from finetune_api.markdown import escape, markdown_table
 from finetune_api.registries import TASKS
 from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskReport
 from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell, score_cell, segment_score
@@ -26,18 +25,18 @@ _EXAMPLES = 3
 
 def render_markdown(report: EvaluationReport) -> str:
     """The whole page; text from data is escaped, so that it cannot become markup."""
-    blocks = [f"# {_escape(report.job)}: evaluation", f"**{_escape(report.verdict)}**"]
+    blocks = [f"# {escape(report.job)}: evaluation", f"**{escape(report.verdict)}**"]
     if report.findings:
-        blocks.append("\n".join(f"- {_escape(line)}" for line in finding_lines(report)))
-    blocks += [f"> {_escape(note)}" for note in report.notes]
-    against = "none" if report.baseline is None else _escape(report.baseline.name)
+        blocks.append("\n".join(f"- {escape(line)}" for line in finding_lines(report)))
+    blocks += [f"> {escape(note)}" for note in report.notes]
+    against = "none" if report.baseline is None else escape(report.baseline.name)
     blocks.append(
-        f"Model: {_escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
+        f"Model: {escape(report.model.name)} (`{report.model.path}`). Baseline: {against}. "
         f"{report.created_at:%Y-%m-%d %H:%M} UTC. Intervals are 95 % bootstrap intervals."
         f"{f' {significance_test(report)}.' if report.baseline or report.rivals else ''}"
     )
     if report.rivals:
-        blocks.append("Rivals:\n\n" + "\n".join(f"- {_escape(line)}" for line in rival_lines(report)))
+        blocks.append("Rivals:\n\n" + "\n".join(f"- {escape(line)}" for line in rival_lines(report)))
     if report.gate is not None:
         blocks.append("## Gate")
         rows = [[c.requirement, "met" if c.passed else "**not met**", c.detail] for c in report.gate.checks]
@@ -97,24 +96,13 @@ def _score_row(score: Score) -> list[str]:
 def _example(example: SegmentExample, metric: str) -> str:
     lines = [
         f"- {metric} {segment_score(example.baseline_score, metric)} → {segment_score(example.score, metric)}",
-        f"  - source: {_escape(example.source)}",
-        f"  - reference: {_escape(example.reference)}",
-        f"  - baseline: {_escape(example.baseline) or '(empty)'}",
-        f"  - model: {_escape(example.hypothesis) or '(empty)'}",
+        f"  - source: {escape(example.source)}",
+        f"  - reference: {escape(example.reference)}",
+        f"  - baseline: {escape(example.baseline) or '(empty)'}",
+        f"  - model: {escape(example.hypothesis) or '(empty)'}",
     ]
     return "\n".join(lines)
 
 
 def _table(table: Table) -> str:
-    def cell(text: str) -> str:
-        return text.replace("|", "\\|") if text.startswith(("`", "**")) else _escape(text)
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(map(cell, cells)) + " |"
-
-    return "\n".join([line(table.header), "|" + " --- |" * len(table.header), *map(line, table.rows)])
-
-
-def _escape(text: str) -> str:
-    """Backslashes before what Markdown and HTML would read as markup."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#~" else "&amp;" if c == "&" else c for c in text)
+    return markdown_table(table.header, table.rows)

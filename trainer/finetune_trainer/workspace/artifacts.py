@@ -13,11 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from finetune_api.layout import MANIFEST
 from finetune_api.plan import ArtifactManifest, Plan
 from finetune_trainer.workspace.files import looks_unchanged, sha256_file, sync_file, sync_folder, write_durably
 from finetune_trainer.workspace.versions import library_versions
-
-MANIFEST = "manifest.json"
 
 
 @contextmanager
