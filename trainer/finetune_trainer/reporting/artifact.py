@@ -10,6 +10,7 @@ from finetune_api.progress import HistoryRow
 from finetune_api.report import EvaluationReport
 from finetune_trainer.reporting.html import render_html
 from finetune_trainer.reporting.markdown import render_markdown
+from finetune_trainer.reporting.places import without_folders
 from finetune_trainer.reporting.tsv import write_tsv
 
 REPORT_NAMES = ("report.json", "report.md", "report.html")
@@ -26,13 +27,14 @@ def write_report(
     histories: Mapping[str, Sequence[HistoryRow]],
     columns: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
-    """Write the pages and the TSVs (columns by name, by file name)."""
+    """Write the pages and the TSVs (columns by name, by file name); only report.json tells folders of this machine."""
     for name, table in columns.items():
         write_tsv(folder / name, table)
+    shown = without_folders(report)
     pages = (
         json.dumps(report.to_json_object(), ensure_ascii=False, indent=1) + "\n",
-        render_markdown(report),
-        render_html(report, histories),
+        render_markdown(shown),
+        render_html(shown, histories),
     )
     for name, text in zip(REPORT_NAMES, pages, strict=True):
         (folder / name).write_text(text, "utf-8", newline="\n")
