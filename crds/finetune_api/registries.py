@@ -80,6 +80,8 @@ class Metric(Entry):
 
     tasks: tuple[str, ...]
     """Task types that it fits."""
+    meaning: str = ""
+    """One or two sentences for the terms of a report."""
     lower_is_better: bool = False
     digits: int = 2
     """After the point, in tables; sentences have one less."""
@@ -256,12 +258,40 @@ TASKS: Mapping[str, Task] = {
 """Task types in `finetune_trainer.tasks`."""
 
 METRICS: Mapping[str, Metric] = {
-    "BLEU": Metric(implementation=".sacrebleu:Bleu", tasks=("Translation",), unusable_at=5.0),
-    "chrF++": Metric(implementation=".sacrebleu:ChrFPlusPlus", tasks=("Translation",), unusable_at=15.0),
-    "chrF": Metric(implementation=".sacrebleu:ChrF", tasks=("Translation",), unusable_at=15.0),
-    "TER": Metric(implementation=".sacrebleu:Ter", tasks=("Translation",), lower_is_better=True, unusable_at=100.0),
+    "BLEU": Metric(
+        implementation=".sacrebleu:Bleu",
+        tasks=("Translation",),
+        unusable_at=5.0,
+        meaning="How many runs of one to four words the outputs share with the references, 0 to 100; too short outputs "
+        "lose. Compare it only where the test set and the tokenisation are the same.",
+    ),
+    "chrF++": Metric(
+        implementation=".sacrebleu:ChrFPlusPlus",
+        tasks=("Translation",),
+        unusable_at=15.0,
+        meaning="How many runs of up to six characters and two words the outputs share with the references, 0 to 100. "
+        "It rewards the right stem with a wrong ending, which BLEU does not.",
+    ),
+    "chrF": Metric(
+        implementation=".sacrebleu:ChrF",
+        tasks=("Translation",),
+        unusable_at=15.0,
+        meaning="How many runs of up to six characters the outputs share with the references, 0 to 100.",
+    ),
+    "TER": Metric(
+        implementation=".sacrebleu:Ter",
+        tasks=("Translation",),
+        lower_is_better=True,
+        unusable_at=100.0,
+        meaning="Edits that make the outputs the references, in hundredths of the references' words; a moved phrase is "
+        "one edit. Less is better, and it may pass 100.",
+    ),
     "BitsPerByte": Metric(
-        implementation=".bits_per_byte:BitsPerByte", tasks=("LanguageModelling",), lower_is_better=True, digits=4
+        implementation=".bits_per_byte:BitsPerByte",
+        tasks=("LanguageModelling",),
+        lower_is_better=True,
+        digits=4,
+        meaning="How many bits the model needs to tell each byte of a text; less is better, whatever its vocabulary.",
     ),
     "EM": Metric(tasks=("QuestionAnswering",)),
     "F1": Metric(tasks=("QuestionAnswering", "Classification")),

