@@ -9,7 +9,7 @@ from finetune_trainer.reporting.artifact import write_report
 from finetune_trainer.reporting.places import without_folders
 from unit.reporting import sample
 
-USER = "/".join(("", "home", "jane"))
+USER = str(Path("/", "home", "jane"))
 HOME = f"{USER}/corpora"
 
 
@@ -35,6 +35,7 @@ def test_pages_tell_no_folders_and_json_does(tmp_path: Path) -> None:
         assert "jane" not in text
         assert "/home" not in text
     html = (tmp_path / "report.html").read_text("utf-8")
+    assert "&#34;…/ui.tsv&#34;: &#34;cd&#34;" in html
     for kept in ("…/ui.tsv", "pvc://models/es/base", "data/1", "either/or is no path, nor is 3 / 4", "…/agency"):
         assert kept in html
     assert json.loads((tmp_path / "report.json").read_text("utf-8"))["spec"]["workspace"]["path"] == f"{USER}/"

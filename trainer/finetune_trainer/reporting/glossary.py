@@ -20,9 +20,7 @@ _GATE = "The requirements of the manifest; where one is not met, the job counts 
 _LOSS = """How surprised the model is by each token that it should write; a nat is 1.44 bits. Of validation: on rows
 that it is not trained on."""
 _STEP = "One change of the weights, after a batch of rows."
-_MIXTURE = (
-    "An arm is an objective on a source and direction; the mixture is the share of the batches that each gets."
-)
+_MIXTURE = "An arm is an objective on a source and direction; the mixture is the share of the batches that each gets."
 
 
 def terms(report: EvaluationReport, *, has_curves: bool) -> list[Term]:

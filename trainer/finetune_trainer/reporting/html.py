@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
@@ -55,6 +56,7 @@ def render_html(report: EvaluationReport, histories: Mapping[str, Sequence[Histo
         intervals=_interval_charts(report.tasks),
         curves=[(stage, charts) for stage, charts in curves if charts],
         terms=terms(report, has_curves=any(charts for _, charts in curves)),
+        lineage=json.dumps(report.lineage, indent=2, ensure_ascii=False),
         spec=yaml.safe_dump(report.spec, sort_keys=False, allow_unicode=True, width=100),
         seeds=sections.seeds(report.spec),
         style=style,
