@@ -26,7 +26,7 @@ _WHY_NOT_PISSA = {
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    checks = (unsupported, _columns, _unnamed, _ter, _examples, _texts, _method, _prompts)
+    checks = (unsupported, _columns, _unnamed, _ter, _examples, _source_types, _method, _prompts)
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -95,6 +95,13 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
     """Columns of languages that the source does not have."""
     for index, source in enumerate(spec.data.sources):
+        if source.type == "Instruction" and source.columns is not None:
+            yield Problem(
+                f"spec.data.sources[{index}].columns",
+                "the keys of an Instruction source are messages, or instruction, input and output: remove columns",
+                EXCLUDED,
+            )
+            continue
         for code in source.columns.languages if source.columns else ():
             if not matching_codes(code, source.languages):
                 yield Problem(
@@ -164,9 +171,15 @@ def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
     return any(all(matching_codes(language, of_source) for language in languages) for of_source in trained)
 
 
-def _texts(spec: FineTuneJobSpec) -> Iterator[Problem]:
-    """Language modelling is tested on running text."""
+def _source_types(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Language modelling is tested on running text, and no objective of pre-training reads conversations."""
     types = {source.name: source.type for source in spec.data.sources}
+    for index, objective in enumerate(spec.pretrain.objectives if spec.pretrain else ()):
+        if types.get(objective.source) == "Instruction":
+            yield Problem(
+                f"spec.pretrain.objectives[{index}].source",
+                f"'{objective.source}' is Instruction: pre-training needs a source of type Text or Parallel",
+            )
     for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
         if task.type == "LanguageModelling" and types.get(task.source, "Text") != "Text":
             yield Problem(

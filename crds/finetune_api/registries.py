@@ -128,7 +128,11 @@ class Diagnostic:
 SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",)),
     "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",)),
-    "jsonl": SourceFormat(implementation=".jsonl:read_jsonl", endings=(".jsonl", ".ndjson")),
+    "jsonl": SourceFormat(
+        implementation=".jsonl:read_jsonl",
+        endings=(".jsonl", ".ndjson"),
+        holds=("Parallel", "Text", "Instruction"),
+    ),
     "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",)),
     "moses": SourceFormat(implementation=".moses:read_moses", holds=("Parallel",)),
     "text": SourceFormat(implementation=".text:read_text", endings=(".txt",), holds=("Text",)),
@@ -138,7 +142,9 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
         endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tbz2", ".txz"),
         holds=("Parallel",),
     ),
-    "huggingface": SourceFormat(implementation=".huggingface:read_huggingface"),
+    "huggingface": SourceFormat(
+        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction")
+    ),
 }
 """Readers in `finetune_trainer.data.sources`."""
 

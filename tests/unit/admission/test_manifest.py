@@ -60,7 +60,7 @@ def test_all_problems_come_at_once_each_with_its_line() -> None:
     assert problems_of(broken) == [
         "job.yaml:6 spec.parallelism.colour: unknown field",
         "job.yaml:8 spec.model.scratch.layers: must be a whole number, not 'two'",
-        "job.yaml:14 spec.data.sources[1].languages: a Text or QuestionAnswering source has exactly one language",
+        "job.yaml:14 spec.data.sources[1].languages: a Text, Instruction or QuestionAnswering source has exactly one language",
     ]
 
 
@@ -78,7 +78,7 @@ def test_all_problems_come_at_once_each_with_its_line() -> None:
         ("  pretrain:", "  save_steps: 10\n  pretrain:",
          "spec.save_steps: unknown field: did you mean spec.checkpoint.everySteps?"),
         ("hidden: 64", "hidden_size: 64", "spec.model.scratch.hidden_size: unknown field: did you mean hidden?"),
-        ("type: Text", "type: text", "'Text' or 'QuestionAnswering', not 'text': did you mean Text?"),
+        ("type: Text", "type: text", "'Text', 'Instruction' or 'QuestionAnswering', not 'text': did you mean Text?"),
         ("tokens: 4096", "tokens: 420M", "must be a whole number, not '420M': write 420000000"),
         ("tokens: 4096", "tokens: 0", "spec.pretrain.budget.tokens: must be at least 1, not 0"),
         ("learningRate: 3e-4", "learningRate: fast", "must be a number, not 'fast'"),

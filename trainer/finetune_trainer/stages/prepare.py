@@ -59,7 +59,7 @@ def run(context: StageContext) -> StageOutcome:
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
             source.name: encode_splits(
-                folder / "sources" / source.name, source.languages, tokenizer, lambda _: _report(context)
+                folder / "sources" / source.name, source, tokenizer, lambda _: _report(context)
             )
             for source in data.sources
         }
