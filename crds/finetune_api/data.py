@@ -67,8 +67,11 @@ class DataSource(ApiModel):
 
 
 class Clean(ApiModel):
-    """Cleaning rules; each dropped row is counted by rule. Conversations of Instruction sources are normalised, and
-    dropped where a message is empty; their markup, line breaks and lengths are left alone."""
+    """Cleaning rules; each dropped row is counted by rule.
+
+    Conversations of Instruction sources are normalised, and dropped where a message is empty; their markup, line breaks
+    and lengths are left alone.
+    """
 
     normalise: Literal["None", "NFC", "NFKC"] = "NFC"
     """Unicode normal form."""

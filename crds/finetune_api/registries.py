@@ -54,12 +54,17 @@ class Task(Entry):
 
     segment_metric: str = ""
     """Row of METRICS that chooses the segments that are shown."""
+    source_type: str = ""
+    """Type of the sources that it reads; empty where its direction says which. Of Instruction, its prompts are rows of
+    CONVERSATIONS."""
     diagnostics: tuple[str, ...] = ()
     """Ways to fail that its evaluation counts; rows of DIAGNOSTICS."""
     trains: bool = True
     """Whether a model can be adapted to it; else it is a test only."""
     has_shots: bool = True
     """Whether its prompts have examples."""
+    has_floors: bool = True
+    """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
     leads: bool = True
     """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
 
@@ -195,7 +200,13 @@ PROMPTS: Mapping[str, Entry] = {
     "Chat": Entry(implementation=".chat:ChatPrompt"),
     "Custom": Entry(implementation=".custom:CustomPrompt"),
 }
-"""Templates in `finetune_trainer.prompts`."""
+"""Templates of pairs, in `finetune_trainer.prompts`."""
+
+CONVERSATIONS: Mapping[str, Entry] = {
+    "Chat": Entry(implementation=".chat:ChatConversations"),
+    "Plain": Entry(implementation=".plain:PlainConversations"),
+}
+"""Templates of conversations, in `finetune_trainer.prompts.conversations`."""
 
 _ANYTHING = (0.0, 1.0)
 
@@ -251,11 +262,19 @@ TASKS: Mapping[str, Task] = {
     "LanguageModelling": Task(
         implementation=".language_modelling:LanguageModellingTask",
         segment_metric="BitsPerByte",
+        source_type="Text",
         trains=False,
         has_shots=False,
         leads=False,
     ),
-    "Generation": Task(),
+    "Generation": Task(
+        implementation=".generation.task:GenerationTask",
+        segment_metric="TokenF1",
+        source_type="Instruction",
+        diagnostics=("empty",),
+        has_shots=False,
+        has_floors=False,
+    ),
     "QuestionAnswering": Task(),
     "Classification": Task(),
 }
@@ -264,13 +283,14 @@ TASKS: Mapping[str, Task] = {
 METRICS: Mapping[str, Metric] = {
     "BLEU": Metric(implementation=".sacrebleu:Bleu", tasks=("Translation",), unusable_at=5.0),
     "chrF++": Metric(implementation=".sacrebleu:ChrFPlusPlus", tasks=("Translation",), unusable_at=15.0),
-    "chrF": Metric(implementation=".sacrebleu:ChrF", tasks=("Translation",), unusable_at=15.0),
+    "chrF": Metric(implementation=".sacrebleu:ChrF", tasks=("Translation", "Generation"), unusable_at=15.0),
     "TER": Metric(implementation=".sacrebleu:Ter", tasks=("Translation",), lower_is_better=True, unusable_at=100.0),
     "BitsPerByte": Metric(
         implementation=".bits_per_byte:BitsPerByte", tasks=("LanguageModelling",), lower_is_better=True, digits=4
     ),
-    "EM": Metric(tasks=("QuestionAnswering",)),
-    "F1": Metric(tasks=("QuestionAnswering", "Classification")),
+    "ExactMatch": Metric(implementation=".answers:ExactMatch", tasks=("Generation", "QuestionAnswering")),
+    "TokenF1": Metric(implementation=".answers:TokenF1", tasks=("Generation", "QuestionAnswering")),
+    "F1": Metric(tasks=("Classification",)),
     "Accuracy": Metric(tasks=("Classification",)),
     "Perplexity": Metric(tasks=("Generation",), lower_is_better=True),
 }
@@ -285,9 +305,13 @@ the tokenizer.
 """
 
 RIVALS: Mapping[str, RivalType] = {
-    "Model": RivalType(implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling")),
+    "Model": RivalType(
+        implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling", "Generation")
+    ),
     "EncoderDecoder": RivalType(implementation=".encoder_decoder:open_encoder_decoder", needs="model"),
-    "Hypotheses": RivalType(implementation=".hypotheses:open_hypotheses", needs="hypotheses"),
+    "Hypotheses": RivalType(
+        implementation=".hypotheses:open_hypotheses", needs="hypotheses", tasks=("Translation", "Generation")
+    ),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
@@ -301,6 +325,11 @@ NOISES: Mapping[str, Entry] = {
 
 TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:History")}
 """Where curves go, in `finetune_trainer.run.trackers`; no field of the API names them."""
+
+
+def templates_of(task: str) -> Mapping[str, Entry]:
+    """The prompt templates that a task type can have."""
+    return CONVERSATIONS if TASKS[task].source_type == "Instruction" else PROMPTS
 
 
 def implemented(entries: Mapping[str, Entry]) -> tuple[str, ...]:

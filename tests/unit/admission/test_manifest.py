@@ -57,10 +57,11 @@ def test_a_good_manifest_has_no_problem_and_numbers_are_numbers() -> None:
 def test_all_problems_come_at_once_each_with_its_line() -> None:
     broken = GOOD.replace("nodes: 2", "nodes: 2, colour: red").replace("layers: 2", "layers: two")
     broken = broken.replace("languages: [en]\n", "languages: [en, es]\n")
+    one_language = "a Text, Instruction or QuestionAnswering source has exactly one language"
     assert problems_of(broken) == [
         "job.yaml:6 spec.parallelism.colour: unknown field",
         "job.yaml:8 spec.model.scratch.layers: must be a whole number, not 'two'",
-        "job.yaml:14 spec.data.sources[1].languages: a Text, Instruction or QuestionAnswering source has exactly one language",
+        f"job.yaml:14 spec.data.sources[1].languages: {one_language}",
     ]
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 
 from finetune_api.data import Clean, DataSource
@@ -13,7 +14,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.refusals import refusals
 from finetune_trainer.data.conversations import asked, clean_conversation, dumped, loaded
 from finetune_trainer.data.prepared import SPLITS
-from finetune_trainer.data.rows import Malformed
+from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.data.sources import read_source
 from finetune_trainer.errors import BadConfiguration, BadData
 from unit.data.test_prepare import prepare
@@ -86,8 +87,14 @@ def test_what_is_no_conversation_is_refused_with_its_line(tmp_path: Path, row: o
     assert isinstance(bad, Malformed)
     assert (bad.file, bad.line) == (str(tmp_path / "chat.jsonl"), 2)
     assert bad.reason.startswith(reason)
-    with pytest.raises(BadData, match="chat.jsonl:2 has|chat.jsonl:2 is"):
+    with pytest.raises(BadData, match=r"chat\.jsonl:2 (has|is) "):
         prepare(tmp_path, source(tmp_path / "chat.jsonl"))
+
+
+def test_a_saved_data_set_holds_conversations_too(tmp_path: Path) -> None:
+    datasets.Dataset.from_list([{"messages": TALK}, {"messages": TALK[1:]}]).save_to_disk(tmp_path / "chat")
+    saved = DataSource.from_json_object(source(tmp_path / "chat", format="huggingface"))
+    assert [loaded(row.texts[0]) for row in read_source(saved) if isinstance(row, Row)] == [TALK, TALK[1:]]
 
 
 def test_cleaning_leaves_lines_and_markup_alone() -> None:

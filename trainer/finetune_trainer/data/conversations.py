@@ -26,7 +26,7 @@ Conversation = list[Message]
 
 
 def row_of_conversation(record: Mapping[str, Any], file: str, line: int) -> Row | Malformed:
-    """The conversation in a record, as one text; Malformed where a role, an order or a content is not as it should be."""
+    """The conversation in a record, as one text; Malformed where a role, a turn or a content is not as it should be."""
     try:
         return Row((dumped(_conversation(record)),), file, line)
     except _Broken as broken:
