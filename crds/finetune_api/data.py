@@ -10,7 +10,7 @@ from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, LanguageCode, Name, Ratio, Uri
 from finetune_api.registries import SOURCE_FORMATS
 
-SourceType = Literal["Parallel", "Text", "QuestionAnswering"]
+SourceType = Literal["Parallel", "Text", "Instruction", "QuestionAnswering"]
 SourceFormat = Annotated[str, OneOf(SOURCE_FORMATS)]
 Role = Literal["Train", "Validation", "Test"]
 
@@ -36,7 +36,7 @@ class DataSource(ApiModel):
         ),
         CelRule(
             rule="self.type == 'Parallel' || self.languages.size() == 1",
-            message="a Text or QuestionAnswering source has exactly one language",
+            message="a Text, Instruction or QuestionAnswering source has exactly one language",
             field_path=".languages",
         ),
     )
@@ -44,7 +44,8 @@ class DataSource(ApiModel):
     name: Name
     """Name by which stages refer to this source."""
     type: SourceType
-    """Parallel, Text or QuestionAnswering."""
+    """Parallel, Text, Instruction (conversations: `messages` of role and content, or `instruction`, `input` and
+    `output`) or QuestionAnswering."""
     languages: list[LanguageCode] = Field(min_length=1, max_length=2)
     """ISO 639 codes; for Parallel in the order of the columns."""
     uri: Uri
@@ -66,7 +67,11 @@ class DataSource(ApiModel):
 
 
 class Clean(ApiModel):
-    """Cleaning rules; each dropped row is counted by rule."""
+    """Cleaning rules; each dropped row is counted by rule.
+
+    Conversations of Instruction sources are normalised, and dropped where a message is empty; their markup, line breaks
+    and lengths are left alone.
+    """
 
     normalise: Literal["None", "NFC", "NFKC"] = "NFC"
     """Unicode normal form."""

@@ -51,7 +51,7 @@ class EvaluationTask(ApiModel):
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
-    """Longest output; generation also ends at the first newline."""
+    """Longest output, in tokens; a translation also ends at the first newline."""
 
 
 class ObjectReference(ApiModel):

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 
 from finetune_api.base import ApiModel
 
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "FineTuneJob spec.evaluate.tasks[].metrics[]=EM": "is called ExactMatch",
+    "FineTuneJob spec.evaluate.gate.require[].metric=EM": "is called ExactMatch",
+}
 """What to tell, as in `moved to spec.checkpoint.everySteps`, by kind and path: `FineTuneJob spec.data.sources[].uri`.
 
-Of a name of an enumeration with that name: `FineTuneJob spec.adapt.method=LoRA`. Nothing has moved yet.
+Of a name of an enumeration with that name: `FineTuneJob spec.adapt.method=LoRA`.
 """
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_api.adapt import ALL_LINEAR
+from finetune_api.adapt import ALL_LINEAR, Adapt
 from finetune_api.gguf_file import CHAT_TEMPLATE, GgufError, is_gguf, read_gguf
 from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import LINEAR_LAYERS
 from finetune_api.problems import Problem
-from finetune_api.registries import METHODS
+from finetune_api.registries import METHODS, templates_of
 from finetune_api.training import Batch
 
 _FUSED = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
@@ -291,15 +291,14 @@ def _without_the_part(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator
 def _without_chat(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
     if spec.adapt is not None and spec.adapt.prompts.template == "Chat" and model.has_chat_template is False:
         yield no_chat_template(
-            "the tokenizer of the model has no chat template (chat_template in tokenizer_config.json)"
+            spec.adapt, "the tokenizer of the model has no chat template (chat_template in tokenizer_config.json)"
         )
 
 
-def no_chat_template(reason: str) -> Problem:
+def no_chat_template(adapt: Adapt, reason: str) -> Problem:
     """Chat is the template of the model's own tokenizer."""
-    return Problem(
-        "spec.adapt.prompts.template", f"{reason}: use another, such as AdaptiveMT or ALMA", "NoChatTemplate"
-    )
+    others = "use Plain" if "Plain" in templates_of(adapt.task.type) else "use another, such as AdaptiveMT or ALMA"
+    return Problem("spec.adapt.prompts.template", f"{reason}: {others}", "NoChatTemplate")
 
 
 def top_layers_problems(top_layers: int, layers: int) -> Iterator[Problem]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from finetune_api.adapt import AdaptTask, Retrieval
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
@@ -11,7 +13,7 @@ from finetune_api.languages import matching_codes, ter_has_words
 from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
 from finetune_api.prompt_text import text_problems
-from finetune_api.registries import METHODS
+from finetune_api.registries import METHODS, TASKS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
@@ -26,7 +28,7 @@ _WHY_NOT_PISSA = {
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    checks = (unsupported, _columns, _unnamed, _ter, _examples, _texts, _method, _prompts)
+    checks = (unsupported, _columns, _unnamed, _ter, _examples, _source_types, _without_direction, _method, _prompts)
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -44,7 +46,13 @@ def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
         if not is_given and prompts.template == template and name != "example":
             yield Problem(f"{field}.{name}", f"{template} needs it", "Missing")
     if prompts.template == "Chat" and spec.model.scratch is not None:
-        yield no_chat_template("a model from scratch has no chat template")
+        yield no_chat_template(spec.adapt, "a model from scratch has no chat template")
+    if not TASKS[spec.adapt.task.type].has_shots and prompts.retrieval != Retrieval():
+        yield Problem(
+            f"{field}.retrieval",
+            f"a {spec.adapt.task.type} task has no examples in its prompts that could be retrieved: remove it",
+            EXCLUDED,
+        )
     if prompts.template == "Custom" and prompts.text is not None:
         for name, message in text_problems(prompts.text, prompts.example, prompts.shots):
             yield Problem(f"{field}.{name}", message, "BadPrompt")
@@ -95,6 +103,13 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
     """Columns of languages that the source does not have."""
     for index, source in enumerate(spec.data.sources):
+        if source.type == "Instruction" and source.columns is not None:
+            yield Problem(
+                f"spec.data.sources[{index}].columns",
+                "the keys of an Instruction source are messages, or instruction, input and output: remove columns",
+                EXCLUDED,
+            )
+            continue
         for code in source.columns.languages if source.columns else ():
             if not matching_codes(code, source.languages):
                 yield Problem(
@@ -164,12 +179,35 @@ def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
     return any(all(matching_codes(language, of_source) for language in languages) for of_source in trained)
 
 
-def _texts(spec: FineTuneJobSpec) -> Iterator[Problem]:
-    """Language modelling is tested on running text."""
+def _source_types(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Tasks that read one type of source, and pre-training, which reads no conversations."""
     types = {source.name: source.type for source in spec.data.sources}
-    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
-        if task.type == "LanguageModelling" and types.get(task.source, "Text") != "Text":
+    for index, objective in enumerate(spec.pretrain.objectives if spec.pretrain else ()):
+        if types.get(objective.source) == "Instruction":
             yield Problem(
-                f"spec.evaluate.tasks[{index}].source",
-                f"'{task.source}' is {types[task.source]}: a LanguageModelling task needs a source of type Text",
+                f"spec.pretrain.objectives[{index}].source",
+                f"'{objective.source}' is Instruction: pre-training needs a source of type Text or Parallel",
             )
+    for field, task in _tasks(spec):
+        if not (isinstance(task, AdaptTask) and not TASKS[task.type].trains):
+            needed = TASKS[task.type].source_type
+            if needed and types.get(task.source, needed) != needed:
+                yield Problem(
+                    f"{field}.source",
+                    f"'{task.source}' is {types[task.source]}: a {task.type} task needs a source of type {needed}",
+                )
+
+
+def _without_direction(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Only pairs have a direction."""
+    for field, task in _tasks(spec):
+        if task.direction is not None and TASKS[task.type].source_type:
+            yield Problem(f"{field}.direction", f"a {task.type} task has no direction: remove it", EXCLUDED)
+
+
+def _tasks(spec: FineTuneJobSpec) -> Iterator[tuple[str, AdaptTask | EvaluationTask]]:
+    """Field and value of what the model is adapted to and tested on."""
+    if spec.adapt is not None:
+        yield "spec.adapt.task", spec.adapt.task
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        yield f"spec.evaluate.tasks[{index}]", task

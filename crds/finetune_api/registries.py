@@ -54,12 +54,17 @@ class Task(Entry):
 
     segment_metric: str = ""
     """Row of METRICS that chooses the segments that are shown."""
+    source_type: str = ""
+    """Type of the sources that it reads; empty where its direction says which. Of Instruction, its prompts are rows of
+    CONVERSATIONS."""
     diagnostics: tuple[str, ...] = ()
     """Ways to fail that its evaluation counts; rows of DIAGNOSTICS."""
     trains: bool = True
     """Whether a model can be adapted to it; else it is a test only."""
     has_shots: bool = True
     """Whether its prompts have examples."""
+    has_floors: bool = True
+    """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
     leads: bool = True
     """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
 
@@ -130,7 +135,11 @@ class Diagnostic:
 SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",)),
     "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",)),
-    "jsonl": SourceFormat(implementation=".jsonl:read_jsonl", endings=(".jsonl", ".ndjson")),
+    "jsonl": SourceFormat(
+        implementation=".jsonl:read_jsonl",
+        endings=(".jsonl", ".ndjson"),
+        holds=("Parallel", "Text", "Instruction"),
+    ),
     "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",)),
     "moses": SourceFormat(implementation=".moses:read_moses", holds=("Parallel",)),
     "text": SourceFormat(implementation=".text:read_text", endings=(".txt",), holds=("Text",)),
@@ -140,7 +149,9 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
         endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tbz2", ".txz"),
         holds=("Parallel",),
     ),
-    "huggingface": SourceFormat(implementation=".huggingface:read_huggingface"),
+    "huggingface": SourceFormat(
+        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction")
+    ),
 }
 """Readers in `finetune_trainer.data.sources`."""
 
@@ -191,7 +202,13 @@ PROMPTS: Mapping[str, Entry] = {
     "Chat": Entry(implementation=".chat:ChatPrompt"),
     "Custom": Entry(implementation=".custom:CustomPrompt"),
 }
-"""Templates in `finetune_trainer.prompts`."""
+"""Templates of pairs, in `finetune_trainer.prompts`."""
+
+CONVERSATIONS: Mapping[str, Entry] = {
+    "Chat": Entry(implementation=".chat:ChatConversations"),
+    "Plain": Entry(implementation=".plain:PlainConversations"),
+}
+"""Templates of conversations, in `finetune_trainer.prompts.conversations`."""
 
 _ANYTHING = (0.0, 1.0)
 
@@ -247,11 +264,19 @@ TASKS: Mapping[str, Task] = {
     "LanguageModelling": Task(
         implementation=".language_modelling:LanguageModellingTask",
         segment_metric="BitsPerByte",
+        source_type="Text",
         trains=False,
         has_shots=False,
         leads=False,
     ),
-    "Generation": Task(),
+    "Generation": Task(
+        implementation=".generation.task:GenerationTask",
+        segment_metric="TokenF1",
+        source_type="Instruction",
+        diagnostics=("empty",),
+        has_shots=False,
+        has_floors=False,
+    ),
     "QuestionAnswering": Task(),
     "Classification": Task(),
 }
@@ -274,7 +299,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "chrF": Metric(
         implementation=".sacrebleu:ChrF",
-        tasks=("Translation",),
+        tasks=("Translation", "Generation"),
         unusable_at=15.0,
         meaning="How many runs of up to six characters the outputs share with the references, 0 to 100.",
     ),
@@ -293,8 +318,17 @@ METRICS: Mapping[str, Metric] = {
         digits=4,
         meaning="How many bits the model needs to tell each byte of a text; less is better, whatever its vocabulary.",
     ),
-    "EM": Metric(tasks=("QuestionAnswering",)),
-    "F1": Metric(tasks=("QuestionAnswering", "Classification")),
+    "ExactMatch": Metric(
+        implementation=".answers:ExactMatch",
+        tasks=("Generation", "QuestionAnswering"),
+        meaning="Of a hundred answers, those that are the reference but for case, punctuation and articles.",
+    ),
+    "TokenF1": Metric(
+        implementation=".answers:TokenF1",
+        tasks=("Generation", "QuestionAnswering"),
+        meaning="How many words an answer shares with its reference, 0 to 100, the mean over all: SQuAD's F1.",
+    ),
+    "F1": Metric(tasks=("Classification",)),
     "Accuracy": Metric(tasks=("Classification",)),
     "Perplexity": Metric(tasks=("Generation",), lower_is_better=True),
 }
@@ -309,9 +343,13 @@ the tokenizer.
 """
 
 RIVALS: Mapping[str, RivalType] = {
-    "Model": RivalType(implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling")),
+    "Model": RivalType(
+        implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling", "Generation")
+    ),
     "EncoderDecoder": RivalType(implementation=".encoder_decoder:open_encoder_decoder", needs="model"),
-    "Hypotheses": RivalType(implementation=".hypotheses:open_hypotheses", needs="hypotheses"),
+    "Hypotheses": RivalType(
+        implementation=".hypotheses:open_hypotheses", needs="hypotheses", tasks=("Translation", "Generation")
+    ),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
@@ -325,6 +363,11 @@ NOISES: Mapping[str, Entry] = {
 
 TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:History")}
 """Where curves go, in `finetune_trainer.run.trackers`; no field of the API names them."""
+
+
+def templates_of(task: str) -> Mapping[str, Entry]:
+    """The prompt templates that a task type can have."""
+    return CONVERSATIONS if TASKS[task].source_type == "Instruction" else PROMPTS
 
 
 def implemented(entries: Mapping[str, Entry]) -> tuple[str, ...]:

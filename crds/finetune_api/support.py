@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from finetune_api.adapt import Adapt
 from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
@@ -15,13 +16,13 @@ from finetune_api.registries import (
     METHODS,
     METRICS,
     OBJECTIVES,
-    PROMPTS,
     RIVALS,
     SOURCE_FORMATS,
     STORES,
     TASKS,
     Entry,
     implemented,
+    templates_of,
 )
 from finetune_api.stages import PIPELINE
 
@@ -72,7 +73,7 @@ def _data(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, source in enumerate(spec.data.sources):
         field = f"data.sources[{index}]"
         if source.type == "QuestionAnswering":
-            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel or Text")
+            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text or Instruction")
         yield from _store(f"{field}.uri", source.uri, "the corpus", and_hub=_may_be_on_hub(source))
         if source.format is not None:
             yield from _name(f"{field}.format", source.format, SOURCE_FORMATS)
@@ -131,12 +132,22 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
         return
     yield from _name("adapt.method", adapt.method, METHODS)
     yield from _name("adapt.task.type", adapt.task.type, TASKS)
-    if not TASKS[adapt.task.type].trains:
+    task = TASKS[adapt.task.type]
+    if not task.trains:
         usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
-    yield from _name("adapt.prompts.template", adapt.prompts.template, PROMPTS)
+    yield from _template(adapt)
     yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
-    yield from _shots("adapt.prompts.shots", adapt.prompts.shots)
+    yield from _shots("adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else 1)
+
+
+def _template(adapt: Adapt) -> Iterator[Problem]:
+    """A template that is not there, or does not fit the task."""
+    usable = implemented(templates_of(adapt.task.type))
+    template = adapt.prompts.template
+    if template not in usable:
+        what = f"template {template} of {adapt.task.type}"
+        yield _problem("adapt.prompts.template", what, f"use {_either(usable)}")
 
 
 def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:

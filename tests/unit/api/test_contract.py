@@ -114,7 +114,9 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
             export={},
             fuse={"sources": [{"uri": "hf://a/b"}]},
             adapt={"hints": {"style": "TIM"}, "task": {"source": "ui", "direction": "en-es"}},
-            evaluate={"tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["EM"], "shots": [5]}]},
+            evaluate={
+                "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["ExactMatch"], "shots": [5]}]
+            },
         )
     ).spec
     problems = unsupported(spec)

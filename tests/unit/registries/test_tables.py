@@ -23,6 +23,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "CURRICULA": ("curriculum", registries.CURRICULA),
     "METHODS": ("methods", registries.METHODS),
     "PROMPTS": ("prompts", registries.PROMPTS),
+    "CONVERSATIONS": ("prompts.conversations", registries.CONVERSATIONS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
     "NOISES": ("evaluation.noises", registries.NOISES),
@@ -34,7 +35,7 @@ HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "fused_loss", "next_token", "pairs"},
     "methods": {"proof"},
-    "prompts": {"composed", "segments"},
+    "prompts": {"composed", "conversations", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""

@@ -59,7 +59,7 @@ def sources_report(
                 "sha256": {f: d for f, d in digests.items() if any(Path(f).is_relative_to(p) for p in own)},
                 "splits": sizes[source.name],
                 "trainingTokens": tokens[source.name],
-                "trainingWords": words_by_language(folder / "sources" / source.name, source.languages),
+                "trainingWords": words_by_language(folder / "sources" / source.name, source),
                 **item.tally.to_json(),
             }
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean_rows import clean_rows
+from finetune_trainer.data.conversations import asked
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
@@ -30,7 +31,7 @@ class StagedSource:
     keys: Hashes
     """(rows,): of the whole row."""
     sides: Hashes
-    """(rows, languages): of each side."""
+    """(rows, languages): of each side; of what a conversation asks, in place of the whole."""
     tally: Tally
     rows: NDArray[np.int64] | None = None
     """(pieces,): number of the row that each piece is of; None where rows are not cut."""
@@ -84,6 +85,8 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
         BadData: on a malformed row (unless `onMalformed: Drop`), and if nothing is left.
     """
     tally = Tally()
+    is_cut = source.type == "Text"
+    keys: list[Hashes] = []
     sides: list[Hashes] = []
     numbers: list[NDArray[np.int64]] = []
     schema = pa.schema([(language, pa.string()) for language in source.languages])
@@ -92,20 +95,21 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
             rows = [texts for _, texts in batch]
             columns = list(zip(*rows, strict=True))
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
-            sides.append(np.array([[text_hash(t) for t in row] for row in rows], np.uint64))
-            if source.type != "Parallel" or source.role == "Test":
+            hashes = np.array([[text_hash(t) for t in row] for row in rows], np.uint64)
+            keys.append(_row_keys(hashes))
+            sides.append(_asked_hashes(columns[0]) if source.type == "Instruction" else hashes)
+            if is_cut or source.role == "Test":
                 numbers.append(np.array([number for number, _ in batch], np.int64))
             on_rows(tally.read)
     if not sides:
         _refuse_empty(source, tally)
     all_sides = np.concatenate(sides)
     found = np.concatenate(numbers) if numbers else None
-    is_cut = source.type != "Parallel"
     tally.pieces = len(all_sides) if is_cut else 0
     return StagedSource(
         source,
         file,
-        _row_keys(all_sides),
+        np.concatenate(keys),
         all_sides,
         tally,
         rows=found if is_cut else None,
@@ -117,6 +121,11 @@ def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
     """The clean rows again, batch by batch."""
     with pa.memory_map(str(staged.file)) as file, pa.ipc.open_stream(file) as reader:
         yield from reader
+
+
+def _asked_hashes(conversations: Sequence[str]) -> Hashes:
+    """(rows, 1): of what each asks; the split and decontamination go by it, for `Yes.` may answer many questions."""
+    return np.array([[text_hash(asked(conversation))] for conversation in conversations], np.uint64)
 
 
 def _row_keys(sides: Hashes) -> Hashes:

@@ -16,6 +16,7 @@ from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
+from finetune_trainer.data.conversations import contents
 from finetune_trainer.data.prepared import INDEX, NUMBER, REPORT, ROWS, SPLITS, PairSplit
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
@@ -57,13 +58,18 @@ def write_splits(staged: StagedSource, assignment: Assignment, folder: Path) -> 
 
 
 def encode_splits(
-    folder: Path, languages: Sequence[str], tokenizer: PreTrainedTokenizerFast, on_texts: Callable[[int], None]
+    folder: Path, source: DataSource, tokenizer: PreTrainedTokenizerFast, on_texts: Callable[[int], None]
 ) -> dict[str, int]:
-    """Write the token columns of all splits of a source; returns training tokens by language."""
-    tokens = {}
+    """Write the token columns of all splits of a source; returns training tokens by language.
+
+    Conversations have none: their tokens are a prompt template's, which is put around them when they are trained on.
+    """
+    tokens: dict[str, int] = {}
+    if source.type == "Instruction":
+        return tokens
     for split in SPLITS:
         rows = PairSplit(folder / split)
-        for language in languages:
+        for language in source.languages:
             encoded = _encode(rows.text(language), tokenizer, on_texts)
             count = write_token_column(folder / split, language, encoded, len(tokenizer))
             if split == "train":
@@ -89,13 +95,18 @@ def _encode(
         on_texts(len(batch))
 
 
-def words_by_language(folder: Path, languages: Sequence[str]) -> dict[str, int]:
+def words_by_language(folder: Path, source: DataSource) -> dict[str, int]:
     """Words of the training split by language, counted as the cleaning rules do."""
-    rows = PairSplit(folder / "train")
     return {
-        language: int(np.sum([count_words(text) for text in rows.text(language)], dtype=np.int64))
-        for language in languages
+        language: int(np.sum([count_words(text) for text in _texts(folder, source, language)], dtype=np.int64))
+        for language in source.languages
     }
+
+
+def _texts(folder: Path, source: DataSource, language: str) -> Iterable[str]:
+    """What is written in a language in the training split of a source; of conversations what is said in them."""
+    rows = PairSplit(folder / "train").text(language)
+    return contents(rows) if source.type == "Instruction" else rows
 
 
 def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
@@ -103,14 +114,14 @@ def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLangua
 
     `eng_Latn` of one source and `en` of another are one language, under its canonical code.
     """
-    columns: dict[str, list[tuple[str, str]]] = {}
+    columns: dict[str, list[tuple[DataSource, str]]] = {}
     for source in sources:
         for language in source.languages:
-            columns.setdefault(canonical_language(language), []).append((source.name, language))
+            columns.setdefault(canonical_language(language), []).append((source, language))
 
-    def reader(of_language: list[tuple[str, str]]) -> Iterable[str]:
+    def reader(of_language: list[tuple[DataSource, str]]) -> Iterable[str]:
         return chain.from_iterable(
-            PairSplit(folder / "sources" / source / "train").text(language) for source, language in of_language
+            _texts(folder / "sources" / source.name, source, language) for source, language in of_language
         )
 
     return {language: partial(reader, of_language) for language, of_language in columns.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from finetune_api.figures import shots_name
-from finetune_api.registries import DIAGNOSTICS, FEW_SEGMENTS, METRICS
+from finetune_api.registries import DIAGNOSTICS, FEW_SEGMENTS, METRICS, TASKS
 from finetune_api.report import Finding, TaskReport
 
 
@@ -31,7 +31,7 @@ def _beyond_use(task: TaskReport) -> Iterator[Finding]:
     """The model's leading score: it decides."""
     lead = task.scores[0]
     row = METRICS[lead.metric]
-    if row.is_unusable(lead.score):
+    if TASKS[task.type].has_floors and row.is_unusable(lead.score):
         both = lead.baseline is not None and row.is_unusable(lead.baseline)
         baseline = f", baseline {lead.baseline:.1f}: both unusable" if both else ": unusable"
         limit = f"{row.unusable_at:g} or {'more' if row.lower_is_better else 'less'}"
@@ -62,7 +62,7 @@ def _baseline_failures(task: TaskReport) -> Iterator[Finding]:
     }
     said = [f"{DIAGNOSTICS[name].title.lower()} {DIAGNOSTICS[name].show(value)}" for name, value in failed.items()]
     row = METRICS[lead.metric]
-    if row.is_unusable(lead.baseline) and not row.is_unusable(lead.score):
+    if TASKS[task.type].has_floors and row.is_unusable(lead.baseline) and not row.is_unusable(lead.score):
         failed = {lead.metric: lead.baseline} | failed
         said = [f"{lead.metric} {lead.baseline:.1f}", *said]
     if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finetune_api.figures import p_text, shots_name, signed
-from finetune_api.registries import DIAGNOSTICS, METRICS
+from finetune_api.registries import DIAGNOSTICS, METRICS, TASKS
 from finetune_api.report import Finding, Score, TaskReport
 
 _OPPOSITE = {"Better": "Worse", "Worse": "Better"}
@@ -58,10 +58,16 @@ def label(task: TaskReport, tasks: Sequence[TaskReport]) -> str:
     return f"{task.name} {shots_name(task.shots)}" if several else shots_name(task.shots)
 
 
-def both_unusable(score: Score) -> bool:
-    """Whether the baseline's score is beyond use as well."""
+def both_unusable(task: TaskReport) -> bool:
+    """Whether the leading score is beyond use, and the baseline's as well."""
+    score = task.scores[0]
     row = METRICS[score.metric]
-    return score.baseline is not None and row.is_unusable(score.score) and row.is_unusable(score.baseline)
+    return (
+        TASKS[task.type].has_floors
+        and score.baseline is not None
+        and row.is_unusable(score.score)
+        and row.is_unusable(score.baseline)
+    )
 
 
 def reasons(findings: Sequence[Finding]) -> list[str]:

@@ -50,7 +50,7 @@ def _one_test(model: str, task: TaskReport, findings: Sequence[Finding]) -> str:
     lead, others = task.scores[0], beside(task)
     if task.outcome == "NotUsable":
         why = reasons(of_test(findings, task))
-        if both_unusable(lead):
+        if both_unusable(task):
             scores = f"{lead.metric} {lead.score:.1f} and {lead.baseline:.1f}"
             opening = f"The {model} and its baseline are both unusable: {listed([scores, *why])}."
         else:
@@ -72,7 +72,7 @@ def _several_tests(model: str, tasks: Sequence[TaskReport], findings: Sequence[F
         "NotUsable": f"The {model} is not usable in any test",
     }
     opening = openings.get(outcome, f"The tests disagree about the {model}")
-    if outcome == "NotUsable" and all(both_unusable(task.scores[0]) for task in tasks):
+    if outcome == "NotUsable" and all(both_unusable(task) for task in tasks):
         opening = f"The {model} and its baseline are both unusable in every test"
     parts = [_test(task, tasks, findings, outcome) for task in tasks[:_MOST_TESTS]]
     more = len(tasks) - len(parts)

@@ -39,6 +39,8 @@ class Example:
     tokens: Tokens
     loss_from: int
     """First token that is a target; the first token of all never is (nothing predicts it)."""
+    is_target: NDArray[np.bool_] | None = None
+    """(tokens,): which tokens from `loss_from` on are targets; None: all."""
 
 
 def collate_sequences(objective: str, rows: Sequence[Sequence[Example]], length: int, pad: int) -> Batch:
@@ -63,6 +65,8 @@ def collate_sequences(objective: str, rows: Sequence[Sequence[Example]], length:
         input_ids[start : start + len(example.tokens)] = example.tokens
     firsts = np.array([max(example.loss_from, 1) for example in examples], dtype=np.int64)
     targets = _ranges(boundaries[: len(examples)] + firsts, lengths - firsts)
+    if any(example.is_target is not None for example in examples):
+        targets = targets[np.concatenate([_targets_from(*pair) for pair in zip(examples, firsts, strict=True)])]
     arrays = {
         "input_ids": input_ids[None],
         "position_ids": (np.arange(len(input_ids)) - np.repeat(boundaries[:-1], widths))[None],
@@ -72,6 +76,13 @@ def collate_sequences(objective: str, rows: Sequence[Sequence[Example]], length:
     }
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Batch(objective, {**tensors, "runs": runs, "capacity": len(rows) * length})
+
+
+def _targets_from(example: Example, first: int) -> NDArray[np.bool_]:
+    """Whether each token from `first` on is a target."""
+    if example.is_target is None:
+        return np.ones(len(example.tokens) - first, np.bool_)
+    return example.is_target[first:]
 
 
 def _equal_runs(lengths: NDArray[np.int64]) -> Runs:

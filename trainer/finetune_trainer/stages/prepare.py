@@ -58,9 +58,7 @@ def run(context: StageContext) -> StageOutcome:
         tokenizer = pretrained or _new_tokenizer(plan.spec, folder)
         tokenizer.save_pretrained(folder / TOKENIZER)
         tokens = {
-            source.name: encode_splits(
-                folder / "sources" / source.name, source.languages, tokenizer, lambda _: _report(context)
-            )
+            source.name: encode_splits(folder / "sources" / source.name, source, tokenizer, lambda _: _report(context))
             for source in data.sources
         }
         write_index(folder, staged, sizes, tokenizer)

@@ -7,6 +7,7 @@ from typing import Any
 
 from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language, matching_codes
+from finetune_trainer.data.conversations import row_of_conversation
 from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.errors import BadConfiguration
 
@@ -52,6 +53,8 @@ def require_columns(source: DataSource, file: str, present: Collection[str]) -> 
 
 def row_of_record(source: DataSource, record: Mapping[str, Any], file: str, line: int) -> Row | Malformed:
     """The row in a record; `translation: {en: …, es: …}`, as in many hub data sets, is looked into."""
+    if source.type == "Instruction":
+        return row_of_conversation(record, file, line)
     nested = record.get("translation")
     values = nested if isinstance(nested, Mapping) else record
     texts = []

@@ -1,0 +1,1 @@
+"""Generation: answers of an assistant in conversations."""

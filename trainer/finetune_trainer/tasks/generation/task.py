@@ -1,0 +1,101 @@
+"""The task, as stages and evaluation see it: the last answer of each conversation is what a test asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_api.adapt import Adapt
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.registries import CONVERSATIONS
+from finetune_trainer.data.conversations import Conversation, asked, loaded
+from finetune_trainer.data.hypotheses import alignments_of
+from finetune_trainer.data.lines import one_line
+from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.data.sampling import fixed_sample
+from finetune_trainer.decoding import DecodingLimits, greedy_decode
+from finetune_trainer.distributed import Ranks
+from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.prompts.conversations import create_conversations
+from finetune_trainer.tasks.generation.training import training_data
+from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
+
+_UNLIMITED = 1 << 20
+"""Context of a model that names none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationTestSet(TestSet):
+    """Conversations, and what the last of their answers should be."""
+
+    conversations: list[Conversation]
+    template: str | None
+    """Of the prompts; None: Chat where a system's tokenizer has a chat template, else Plain."""
+
+
+class GenerationTask(Task[GenerationTestSet]):
+    """Conversations of an Instruction source."""
+
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:  # noqa: ARG002 - see Task
+        """See Task."""
+        return training_data(adapt, data)
+
+    def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> GenerationTestSet:
+        """See Task."""
+        if spec.evaluate is None:
+            raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
+        task = spec.evaluate.tasks[index]
+        (language,) = data.languages(task.source)
+        split = data.texts(task.source, "test", language)
+        if len(split) == 0:
+            raise BadData(
+                "EmptyTestSplit",
+                f"spec.evaluate.tasks[{index}]: the test split of source '{task.source}' is empty",
+                "raise spec.data.split.test, or give a source with role: Test",
+            )
+        texts = [split.text[int(row)] for row in fixed_sample(split.keys, task.max_segments)]
+        conversations = [loaded(text) for text in texts]
+        return GenerationTestSet(
+            task=task,
+            sources=[one_line(asked(text)) for text in texts],
+            references=[one_line(talk[-1]["content"]) for talk in conversations],
+            language=language,
+            alignments=alignments_of(task, data),
+            conversations=conversations,
+            template=_template(spec),
+        )
+
+    def predict(self, system: System, test_set: GenerationTestSet, shots: int) -> Predictions:  # noqa: ARG002 - see Task
+        """See Task: the likeliest answer, token by token; its line breaks become blanks, as those of references."""
+        conversations = create_conversations(test_set.template, system.tokenizer)
+        prompts = conversations.ask(test_set.conversations)
+        limits = DecodingLimits(
+            stop_ids=conversations.stop_ids,
+            max_new_tokens=test_set.task.max_new_tokens,
+            context_length=int(getattr(system.model.config, "max_position_embeddings", None) or _UNLIMITED),
+        )
+        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
+        decoded = system.ranks.map(
+            lambda share: greedy_decode(system.model, share, limits, system.batch_size, system.on_batch),
+            [prompts[i] for i in by_length],
+        )
+        texts = [""] * len(prompts)
+        for row, output in zip(by_length, decoded, strict=True):
+            text = system.tokenizer.decode(
+                output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            texts[row] = one_line(str(text))
+        full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
+        return Predictions(texts, [f"{full} prompts filled the context; their output is empty."] if full else [])
+
+    def diagnose(self, test_set: GenerationTestSet, outputs: Sequence[str]) -> dict[str, float]:
+        """See Task."""
+        rows = list(zip(test_set.references, outputs, strict=True))
+        return {"empty": sum(not output and bool(reference) for reference, output in rows) / max(1, len(rows))}
+
+
+def _template(spec: FineTuneJobSpec) -> str | None:
+    """That of adaptation where it is one of conversations: a job can be adapted to another task, or to none."""
+    template = spec.adapt.prompts.template if spec.adapt else None
+    is_of_conversations = spec.adapt is not None and spec.adapt.task.type == "Generation" and template in CONVERSATIONS
+    return template if is_of_conversations else None
