@@ -100,6 +100,29 @@ def test_likelihoods_stand_alone(tmp_path: Path) -> None:
     assert row(found, "b").not_comparable == "its scores cannot be computed from the segments that are kept"
 
 
+def test_the_language_of_a_test_without_a_direction_is_that_of_its_source(tmp_path: Path) -> None:
+    """Where it is English, articles do not count."""
+    asked = {"source": ["q"] * 8, "reference": ["the lamp", "a boat"] * 4}
+    runs = []
+    for name, outputs in (("a", ["lamp", "car"] * 4), ("b", ["a lamp", "boat"] * 4)):
+        keep_report(tmp_path / name, name, asked | {"hypothesis": outputs}, metrics=["chrF"], task="answers")
+        path = tmp_path / name / "reports/report.json"
+        report = json.loads(path.read_text("utf-8"))
+        metric = create_metric("ExactMatch", "en")
+        score = metric.score(metric.statistics(outputs, asked["reference"]).sum(0))
+        report["tasks"][0] |= {"type": "Generation", "direction": None}
+        report["tasks"][0]["scores"] = [{"metric": "ExactMatch", "score": score, "low": score, "high": score}]
+        report["spec"] = {
+            "data": {"sources": [{"name": "chat", "languages": ["en"]}]},
+            "evaluate": {"tasks": [{"name": "answers", "source": "chat"}]},
+        }
+        path.write_text(json.dumps(report), "utf-8")
+        runs.append(read_run(name, path, tmp_path / name))
+    compared = row(compare_runs(runs), "b")
+    assert compared.not_comparable is None
+    assert [(s.score, s.delta) for s in compared.scores] == [(100.0, 50.0)]
+
+
 def test_a_test_that_the_first_run_lacks_is_shown_alone(tmp_path: Path) -> None:
     found = compare_runs([kept(tmp_path / "a", "a", WEAK), kept(tmp_path / "b", "b", GOOD, task="other")])
     assert [test.name for test in found.tests] == ["en-es", "other"]

@@ -29,6 +29,8 @@ class _Answer:
 
     run: str
     task: TaskReport
+    language: str
+    """Of the references; empty if the report does not tell."""
     segments: Segments | None
     statistics: ByMetric
     """Of the metrics whose scores the segments give again."""
@@ -100,12 +102,12 @@ def _answers(runs: Sequence[SavedRun], key: _TestKey) -> list[_Answer]:
 
 
 def _answer(run: SavedRun, task: TaskReport) -> _Answer:
-    segments = read_segments(run, task)
-    return _Answer(run.name, task, segments, {} if segments is None else _statistics(task, segments))
+    segments, language = read_segments(run, task), _language(run, task)
+    statistics = {} if segments is None else _statistics(task, segments, language)
+    return _Answer(run.name, task, language, segments, statistics)
 
 
-def _statistics(task: TaskReport, segments: Segments) -> ByMetric:
-    language = _language(task)
+def _statistics(task: TaskReport, segments: Segments, language: str) -> ByMetric:
     found = {}
     for score in task.scores:
         try:
@@ -118,8 +120,16 @@ def _statistics(task: TaskReport, segments: Segments) -> ByMetric:
     return found
 
 
-def _language(task: TaskReport) -> str:
-    return direction_languages(task.direction)[1] if task.direction else ""
+def _language(run: SavedRun, task: TaskReport) -> str:
+    """The second language of a direction, else the only one of the test's source."""
+    if task.direction:
+        return direction_languages(task.direction)[1]
+    tasks, sources = (
+        {each.get("name"): each for each in (run.report.spec.get(block) or {}).get(key) or ()}
+        for block, key in (("evaluate", "tasks"), ("data", "sources"))
+    )
+    languages = sources.get(tasks.get(task.name, {}).get("source"), {}).get("languages") or []
+    return str(languages[0]) if len(languages) == 1 else ""
 
 
 def _shared(first: _Answer, other: _Answer) -> list[str]:
@@ -176,7 +186,7 @@ def _row(name: str, first: _Answer, answer: _Answer, significance: Significance)
     if answer is not first and obstacle is None:
         metrics = _shared(first, answer)
         own, other = ({metric: side.statistics[metric] for metric in metrics} for side in (answer, first))
-        differences = {s.metric: s for s in score_systems(own, other, {}, _language(answer.task), significance)[0]}
+        differences = {s.metric: s for s in score_systems(own, other, {}, answer.language, significance)[0]}
     return ComparedRow(
         run=answer.run,
         not_comparable=obstacle,
