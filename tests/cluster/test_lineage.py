@@ -68,7 +68,7 @@ def test_variants_reuse_what_their_parent_made_and_say_so(
         plane.apply(job("base", namespace, adapt=ADAPT))
         wait_for_state(plane, "base", namespace, "Succeeded")
         for number in (1, 2):
-            plane.apply(variant(f"v{number}", namespace, 16 * number))
+            plane.apply(variant(f"v{number}", namespace, number))
         found = [wait_for_state(plane, f"v{number}", namespace, "Succeeded") for number in (1, 2)]
     for stages in (one["stages"] for one in found):
         assert [(s["name"], s["attempt"], s.get("reusedFrom")) for s in stages] == [
@@ -131,7 +131,7 @@ def test_a_deleted_parent_leaves_its_claim_to_its_variants(
         wait_for_state(plane, "base", namespace, "Succeeded")
         name = claims()[0]["metadata"]["name"]
         for number in (1, 2):
-            plane.apply(variant(f"v{number}", namespace, 16 * number, workspace={"claimName": name}))
+            plane.apply(variant(f"v{number}", namespace, number, workspace={"claimName": name}))
         for number in (1, 2):
             wait_for_state(plane, f"v{number}", namespace, "Succeeded")
         assert [o["name"] for o in claims()[0]["metadata"]["ownerReferences"]] == ["base", "v1", "v2"]
