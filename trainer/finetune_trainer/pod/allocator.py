@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """Keep freed memory for the next tensors instead of giving it back; returns whether the C library can.
 
     A step allocates and frees tensors of some megabytes by the hundred. glibc gives each of them back to the kernel,
-    which clears their pages again for the next one: a tenth of a step's time on a CPU. The peak stays what it is.
+    which clears their pages again for the next one: a twentieth of a step's time on a CPU. The peak stays what it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, macOS
