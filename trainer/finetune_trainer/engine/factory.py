@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from finetune_api.memory import Engine as EngineName
 from finetune_api.memory import engine_of
 from finetune_api.model import Parallelism
 from finetune_api.training import Optimizer
@@ -33,8 +34,7 @@ def create_engine(
     """
     parallelism: Parallelism = context.plan.spec.parallelism
     place = Place(context.device, context.ranks, wants_bf16(parallelism.precision, context.device))
-    adapter = hasattr(model, "peft_config")
-    engine = engine_of(parallelism, context.ranks.size, bf16=place.bf16, adapter=adapter)
+    engine = chosen_engine(context, model)
     if context.ranks.is_main:
         _log.info("engine %s", _described(engine, parallelism))
     if engine == "DDP":
@@ -42,6 +42,13 @@ def create_engine(
     from finetune_trainer.engine.zero import ZeroEngine
 
     return ZeroEngine(model, losses, optimizer, place, parallelism.zero, rate_scales)
+
+
+def chosen_engine(context: StageContext, model: nn.Module) -> EngineName:
+    """Which engine `create_engine` puts around `model`."""
+    parallelism = context.plan.spec.parallelism
+    bf16 = wants_bf16(parallelism.precision, context.device)
+    return engine_of(parallelism, context.ranks.size, bf16=bf16, adapter=hasattr(model, "peft_config"))
 
 
 def _described(engine: str, parallelism: Parallelism) -> str:

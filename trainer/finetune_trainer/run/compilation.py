@@ -11,11 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from finetune_api.memory import engine_of
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.batching.layout import Layout
 from finetune_trainer.context import StageContext
-from finetune_trainer.models import wants_bf16
+from finetune_trainer.engine import chosen_engine
 from finetune_trainer.models.compiled_layers import compile_layers, run_eagerly, wants_compiled_layers
 from finetune_trainer.run.settings import TrainSettings
 from finetune_trainer.run.trial import pass_once
@@ -32,11 +31,8 @@ def compile_where_it_pays(
     as they are, which the log and the progress tell: compilation only saves time. No engine exists yet, so that no rank
     waits for one whose compiler failed.
     """
-    parallelism = context.plan.spec.parallelism
-    adapter = any(not parameter.requires_grad for parameter in model.parameters())
-    bf16 = wants_bf16(parallelism.precision, context.device)
-    engine = engine_of(parallelism, context.ranks.size, bf16=bf16, adapter=adapter)
-    if not wants_compiled_layers(parallelism.compile, engine, context.device):
+    setting = context.plan.spec.parallelism.compile
+    if not wants_compiled_layers(setting, chosen_engine(context, model), context.device):
         return False
     began, before = time.monotonic(), _compiled()
     compile_layers(model)
