@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from finetune_api.exit_codes import ExitCode
 
 
@@ -76,3 +78,10 @@ class Infrastructure(StageFailure):
     """
 
     exit_code = ExitCode.KILLED
+
+
+def raise_together(problems: Sequence[StageFailure]) -> None:
+    """Raise one failure with the messages and remedies of all `problems`, of the kind of the first; none if empty."""
+    if problems:
+        first, remedies = problems[0], dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
+        raise type(first)(first.reason, "; ".join(problem.message for problem in problems), "     ".join(remedies))

@@ -15,7 +15,7 @@ from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean_rows import clean_rows
 from finetune_trainer.data.conversations import asked
 from finetune_trainer.data.tally import Tally
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.errors import BadConfiguration, BadData, raise_together
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
 
 BATCH_ROWS = 4096
@@ -65,10 +65,7 @@ def stage_sources(
             rows += staged[-1].tally.read
         except (BadConfiguration, BadData) as error:
             problems.append(error)
-    if problems:
-        remedies = dict.fromkeys(p.remedy for p in problems if p.remedy)
-        first = problems[0]
-        raise type(first)(first.reason, "; ".join(p.message for p in problems), "     ".join(remedies))
+    raise_together(problems)
     return staged
 
 

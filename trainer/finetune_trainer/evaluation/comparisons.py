@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from finetune_api.comparison import ComparedScore
 from finetune_api.evaluate import Significance
 from finetune_api.registries import METRICS
 from finetune_api.report import RivalScore, Score, TaskReport, Verdict
 
-Compared = TypeVar("Compared", Score, RivalScore)
+Compared = TypeVar("Compared", Score, RivalScore, ComparedScore)
+_THOUSAND = 1000
 
 
 def judge_tasks(tasks: Sequence[TaskReport], level: float) -> list[TaskReport]:
@@ -21,7 +23,7 @@ def judge_tasks(tasks: Sequence[TaskReport], level: float) -> list[TaskReport]:
     adjusted = iter(holm([p_value for task in tasks for p_value in task.p_values]))
 
     def judged(scores: Sequence[Compared]) -> list[Compared]:
-        return [_judged(score, adjusted, level) for score in scores]
+        return [with_verdict(score, adjusted, level) for score in scores]
 
     def judged_task(task: TaskReport) -> TaskReport:
         scores = judged(task.scores)
@@ -31,7 +33,8 @@ def judge_tasks(tasks: Sequence[TaskReport], level: float) -> list[TaskReport]:
     return [judged_task(task) for task in tasks]
 
 
-def _judged(score: Compared, adjusted: Iterator[float], level: float) -> Compared:
+def with_verdict(score: Compared, adjusted: Iterator[float], level: float) -> Compared:
+    """A score with the next adjusted p-value and what it means; one that was not compared stays as it is."""
     if score.p_value is None or score.delta is None:
         return score
     p_adjusted = next(adjusted)
@@ -61,13 +64,19 @@ def judge(metric: str, delta: float, p_value: float, level: float) -> Verdict:
     return "Better" if (delta < 0) == METRICS[metric].lower_is_better else "Worse"
 
 
+def enough_samples(significance: Significance, family: int) -> int:
+    """So many, in thousands, that the smallest p there is, times `family`, is the level at most."""
+    needed = significance.smallest_p_value * (significance.samples + 1) * family / significance.level
+    return math.ceil(needed / _THOUSAND) * _THOUSAND
+
+
 def note_too_few_resamples(tasks: Sequence[TaskReport], significance: Significance) -> list[str]:
     """A note where no difference, however clear, can count: the smallest p there is, times the family, is too large."""
     family = sum(len(task.p_values) for task in tasks)
     smallest = significance.smallest_p_value
     if family * smallest < significance.level or significance.level == 0:
         return []
-    needed = math.ceil(smallest * (significance.samples + 1) * family / significance.level / 1000) * 1000
+    needed = enough_samples(significance, family)
     called = "resamples" if significance.method == "PairedBootstrap" else "trials"
     note = (
         f"{significance.samples:,} {called} are too few for {family} comparisons at p < {significance.level:g}: no "

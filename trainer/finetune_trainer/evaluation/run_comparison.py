@@ -11,7 +11,7 @@ from finetune_api.evaluate import Significance
 from finetune_api.language_tags import direction_languages
 from finetune_api.registries import METRICS
 from finetune_api.report import Score, TaskReport
-from finetune_trainer.evaluation.comparisons import holm, judge
+from finetune_trainer.evaluation.comparisons import enough_samples, holm, with_verdict
 from finetune_trainer.evaluation.saved_runs import SavedRun, Segments, TrainingCost, read_segments, training_cost
 from finetune_trainer.evaluation.scores import ByMetric, score_systems
 from finetune_trainer.metrics import create_metric
@@ -20,7 +20,6 @@ _TestKey = tuple[str, str, str | None, int]
 """Name, type, direction, shots."""
 _SAME_SCORE = 1e-6
 """Relative; a score is computed from the same texts in the same order of sums."""
-_THOUSAND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ def _samples(asked: Significance, family: int) -> int:
     """Enough that the smallest p there is, times the family, is half of the level at most."""
     if asked.level == 0 or 2 * family * asked.smallest_p_value <= asked.level:
         return asked.samples
-    needed = 2 * family * asked.smallest_p_value * (asked.samples + 1) / asked.level
-    return math.ceil(needed / _THOUSAND) * _THOUSAND
+    return enough_samples(asked, 2 * family)
 
 
 def _key(task: TaskReport) -> _TestKey:
@@ -219,14 +217,7 @@ def _judged(tests: Sequence[ComparedTest], level: float) -> list[ComparedTest]:
     p_values = [s.p_value for test in tests for row in test.rows for s in row.scores if s.p_value is not None]
     adjusted = iter(holm(p_values))
 
-    def judged(score: ComparedScore) -> ComparedScore:
-        if score.p_value is None or score.delta is None:
-            return score
-        p_adjusted = next(adjusted)
-        verdict = judge(score.metric, score.delta, p_adjusted, level)
-        return score.model_copy(update={"p_adjusted": p_adjusted, "verdict": verdict})
-
     def with_verdicts(row: ComparedRow) -> ComparedRow:
-        return row.model_copy(update={"scores": [judged(score) for score in row.scores]})
+        return row.model_copy(update={"scores": [with_verdict(score, adjusted, level) for score in row.scores]})
 
     return [test.model_copy(update={"rows": [with_verdicts(row) for row in test.rows]}) for test in tests]

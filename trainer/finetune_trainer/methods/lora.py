@@ -29,6 +29,7 @@ from finetune_trainer.models import (
     saved_dtype,
     write_merged,
 )
+from finetune_trainer.models.placement import full_shape
 
 ADAPTER = "adapter"
 """Folder of the adapter within the artifact, in peft's format."""
@@ -61,8 +62,7 @@ class Lora(Method):
         """See Method: the merged model, and the adapter in a folder of its own."""
         adapted = cast("PeftModel", model)
         adapter = {name: value.detach().to("cpu", copy=True) for name, value in weights}
-        save_adapter(folder / ADAPTER, adapted, adapter)
-        plain, config = as_plain(adapted, adapter)
+        plain, config = save_adapter(folder / ADAPTER, adapted, adapter)
         write_merged(folder, base, config, plain)
 
     def prove(self, folder: Path, base: ModelChoice, rows: Sequence[TokenIds]) -> dict[str, float]:
@@ -175,8 +175,10 @@ def _has_transposed_layers(model: PreTrainedModel) -> bool:
     return any(isinstance(module, Conv1D) for module in model.modules())
 
 
-def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> None:
-    """Write the adapter in peft's format; `weights` are those of `Engine.weights(trainable_only=True)`.
+def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], LoraConfig]:
+    """Write the adapter in peft's format, and return what was written; see `as_plain`.
+
+    `weights` are those of `Engine.weights(trainable_only=True)`.
 
     Raises:
         RuntimeError: if a weight is missing or not in its full shape: a bug, to be noticed before the run is called
@@ -186,18 +188,20 @@ def save_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor]) -> 
     wrong = [
         name
         for name, parameter in expected.items()
-        if name not in weights or weights[name].shape != getattr(parameter, "ds_shape", parameter.shape)
+        if name not in weights or weights[name].shape != full_shape(parameter)
     ]
     if wrong or not expected:
         raise RuntimeError(f"adapter weights are missing or partitioned: {', '.join(sorted(wrong)[:3])}")
-    config = model.peft_config["default"]
+    own = model.peft_config["default"]
+    plain, config = as_plain(model, weights)
+    model.peft_config["default"] = config
     try:
-        weights, model.peft_config["default"] = as_plain(model, weights)
-        model.save_pretrained(str(folder), state_dict=weights, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(str(folder), state_dict=plain, safe_serialization=True, save_embedding_layers=False)
     finally:
-        model.peft_config["default"] = config
+        model.peft_config["default"] = own
     (folder / "README.md").unlink(missing_ok=True)
     make_readable(folder)
+    return plain, config
 
 
 def as_plain(model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], LoraConfig]:

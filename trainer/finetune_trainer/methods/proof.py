@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from finetune_trainer.errors import BadConfiguration, StageFailure
 from finetune_trainer.models import ModelChoice, load_model, saved_dtype
+from finetune_trainer.models.shards import weight_files
 
 TokenIds = NDArray[np.int32]
 
@@ -55,7 +56,7 @@ def _differs(folder: Path, base: ModelChoice) -> bool:
 def _tensors(folder: Path) -> dict[str, Callable[[], Tensor]]:
     """The weights of a model's safetensors files by name, each read when it is asked for."""
     found: dict[str, Callable[[], Tensor]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         file = safe_open(path, "pt")
         found |= {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     return found

@@ -7,24 +7,25 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from finetune_api.gguf_file import CHAT_TEMPLATE, GgufError, GgufFile, GgufTensor, read_gguf
 from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
+from finetune_api.memory import SHARD_BYTES
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.models.shards import write_file, write_shards
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FOLDER = "models/gguf"
 """Within the workspace."""
-SHARD_BYTES = 2 * 2**30
-"""Of one safetensors file, and about what conversion keeps in memory."""
 _CONTROL, _USER_DEFINED = 3, 4
 """Of `tokenizer.ggml.token_type`."""
 _OUTSIDE = {
@@ -51,7 +52,7 @@ _QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-Weights = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float32]
 
 
 def gguf_folder(path: Path, field: str, workspace: Path) -> Path:
@@ -112,9 +113,10 @@ def convert_gguf(path: Path, file: GgufFile, folder: Path, field: str) -> None:
     names = {name: _transformers_name(name) for name in file.tensors}
     if strange := [name for name, found in names.items() if found is None]:
         raise _not_readable(path, field, f"a {config['model_type']} model has no tensor {' and '.join(strange[:3])}")
-    data = np.memmap(path, np.uint8, "r")
+    data = np.memmap(path, np.uint8, "c")  # torch takes no arrays that are read-only
     try:
-        _save_weights(((str(names[t.name]), _weights(t, data, config)) for t in file.tensors.values()), folder)
+        weights = ((str(names[t.name]), torch.from_numpy(_numbers(t, data, config))) for t in file.tensors.values())
+        write_shards(folder, weights, write_file, SHARD_BYTES)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise _not_readable(path, field, f"its tensors: {error}") from None
 
@@ -128,7 +130,7 @@ def _transformers_name(name: str) -> str | None:
     return f"model.layers.{block[1]}.{_INSIDE[block[2]]}.{block[3]}"
 
 
-def _weights(tensor: GgufTensor, data: npt.NDArray[np.uint8], config: Mapping[str, Any]) -> Weights:
+def _numbers(tensor: GgufTensor, data: npt.NDArray[np.uint8], config: Mapping[str, Any]) -> Numbers:
     """The numbers that a tensor stands for, in the order of transformers."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
     from gguf.quants import dequantize
@@ -147,45 +149,13 @@ def _weights(tensor: GgufTensor, data: npt.NDArray[np.uint8], config: Mapping[st
     return found
 
 
-def _halves(weights: Weights, heads: int) -> Weights:
+def _halves(weights: Numbers, heads: int) -> Numbers:
     """Rows of a projection as rotary embeddings of transformers pair them: i with i + size / 2, not 2i with 2i + 1.
 
     llama.cpp stores those of the architecture `llama` in pairs.
     """
     pairs = weights.reshape(heads, -1, 2, *weights.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(weights.shape)
-
-
-def _save_weights(tensors: Iterator[tuple[str, Weights]], folder: Path) -> None:
-    """Files of about SHARD_BYTES, with the index that transformers asks for where there are several."""
-    from safetensors.numpy import save_file
-
-    files: dict[str, str] = {}
-    shard: dict[str, Weights] = {}
-    total = number = 0
-
-    def close() -> None:
-        nonlocal number
-        number += 1
-        name = f"model-{number:05}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
-        files.update(dict.fromkeys(shard, name))
-        shard.clear()
-
-    for name, weights in tensors:
-        shard[name] = weights
-        total += weights.nbytes
-        if sum(w.nbytes for w in shard.values()) >= SHARD_BYTES:
-            close()
-    if shard:
-        close()
-    if number == 1:
-        (folder / "model-00001.safetensors").rename(folder / "model.safetensors")
-    else:
-        index = {"metadata": {"total_size": total}, "weight_map": files}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)
 
 
 def _save_tokenizer(file: GgufFile, config: Mapping[str, Any], folder: Path) -> None:

@@ -13,14 +13,13 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from finetune_api.memory import SHARD_BYTES
 from finetune_trainer.models.folder import load_model, model_outline, save_model, saved_dtype
 from finetune_trainer.models.lineage import ModelChoice
-from finetune_trainer.models.shards import Weights, weight_files, write_shards
+from finetune_trainer.models.shards import Weights, weight_files, write_file, write_shards
 
 _PREFIX = "base_model.model."
 """Of a model's modules, where peft has wrapped it."""
@@ -50,7 +49,7 @@ def write_merged(folder: Path, base: ModelChoice, adapter: PeftConfig, weights: 
         if (base.folder / name).exists():
             shutil.copyfile(base.folder / name, folder / name)
     merged = _merged(base.folder, {name: layers[layer] for name, layer in found.items()})
-    write_shards(folder, merged, _write, SHARD_BYTES)
+    write_shards(folder, merged, write_file, SHARD_BYTES)
 
 
 def _adapted(model: PreTrainedModel, adapter: PeftConfig) -> PeftModel:
@@ -100,11 +99,6 @@ def _merge(layer: BaseTunerLayer, weight: Tensor) -> Tensor:
     merged: Tensor = original.weight.detach().to(weight.dtype)
     original.weight = nn.Parameter(weight.to("meta"), requires_grad=False)
     return merged.contiguous()
-
-
-def _write(path: Path, shard: dict[str, Tensor]) -> Path:
-    save_file(shard, path, metadata={"format": "pt"})
-    return path
 
 
 def _merge_in_memory(folder: Path, base: ModelChoice, adapter: PeftConfig, weights: Mapping[str, Tensor]) -> None:

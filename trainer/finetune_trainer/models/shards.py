@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 Weights = Iterable[tuple[str, Tensor]]
@@ -42,6 +43,12 @@ def write_shards(folder: Path, weights: Weights, write: Callable[[Path, dict[str
         size += value.nbytes
     flush()
     _name(folder, parts)
+
+
+def write_file(path: Path, shard: dict[str, Tensor]) -> Path:
+    """Write weights under their own names; for `write_shards`."""
+    save_file(shard, path, metadata={"format": "pt"})
+    return path
 
 
 def weight_files(folder: Path) -> list[Path]:

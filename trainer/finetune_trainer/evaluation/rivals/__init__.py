@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from finetune_api.evaluate import Rival
 from finetune_api.registries import RIVALS
 from finetune_trainer.context import StageContext
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.errors import BadConfiguration, BadData, raise_together
 from finetune_trainer.evaluation.rivals.interface import OpenFunction, OpenRival
 from finetune_trainer.registry import Registry
 from finetune_trainer.tasks import TestSet
@@ -30,8 +30,5 @@ def open_rivals(context: StageContext, rivals: Sequence[Rival], test_sets: Seque
             opened.append(_registry.find(rival.kind)(context, rival, f"spec.evaluate.rivals[{index}]", answerable))
         except (BadConfiguration, BadData) as error:
             problems.append(error)
-    if problems:
-        remedies = dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
-        first = problems[0]
-        raise type(first)(first.reason, "; ".join(p.message for p in problems), "     ".join(remedies))
+    raise_together(problems)
     return opened
