@@ -35,7 +35,7 @@ HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "fused_loss", "next_token", "pairs"},
     "methods": {"proof"},
-    "prompts": {"composed", "conversations", "segments"},
+    "prompts": {"chat_template", "composed", "conversations", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""

@@ -15,9 +15,13 @@ from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.metrics import Statistics
 from finetune_trainer.objectives import ExampleSet
+
+_UNLIMITED = 1 << 20
+"""Context of a model that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,28 @@ class System:
     """Segments decoded together at most, per rank; None: as the memory allows."""
     on_batch: Callable[[int], None] | None = None
     """Called every few tokens with the number of segments finished since."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest sequence that the model takes."""
+        return int(getattr(self.model.config, "max_position_embeddings", None) or _UNLIMITED)
+
+    def answer(self, prompts: Sequence[TokenIds], limits: DecodingLimits) -> list[str]:
+        """The likeliest answer to each prompt, token by token, as text without special tokens, in their order.
+
+        A collective: every rank decodes its share and has all answers afterwards.
+        """
+        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
+        decoded = self.ranks.map(
+            lambda share: greedy_decode(self.model, share, limits, self.batch_size, self.on_batch),
+            [prompts[i] for i in by_length],
+        )
+        texts = [""] * len(prompts)
+        for row, output in zip(by_length, decoded, strict=True):
+            texts[row] = str(
+                self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            )
+        return texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet,
 METRIC = "BitsPerByte"
 _BATCH_TOKENS = 8192
 """Padding included."""
-_UNLIMITED = 1 << 20
-"""Context of a model that names none."""
 
 Cost = tuple[float, int]
 """Nats and UTF-8 bytes of a text."""
@@ -79,8 +77,9 @@ def costs(system: System, texts: Sequence[str]) -> list[Cost]:
     Texts longer than the model's context are cut into windows of it, each with a beginning of its own.
     """
     model, tokenizer = system.model, system.tokenizer
-    context = int(getattr(model.config, "max_position_embeddings", None) or _UNLIMITED)
-    windows = [(i, window) for i, text in enumerate(texts) for window in _windows(tokenizer, text, context)]
+    windows = [
+        (i, window) for i, text in enumerate(texts) for window in _windows(tokenizer, text, system.context_length)
+    ]
     nats = np.zeros(len(texts))
     last_of = {text: place for place, (text, _) in enumerate(windows)}
     for batch in _batches([len(window) for _, window in windows], system.batch_size):

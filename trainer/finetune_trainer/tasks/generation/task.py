@@ -13,15 +13,12 @@ from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
-from finetune_trainer.decoding import DecodingLimits, greedy_decode
+from finetune_trainer.decoding import DecodingLimits
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.prompts.conversations import create_conversations
 from finetune_trainer.tasks.generation.training import training_data
 from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
-
-_UNLIMITED = 1 << 20
-"""Context of a model that names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,19 +69,9 @@ class GenerationTask(Task[GenerationTestSet]):
         limits = DecodingLimits(
             stop_ids=conversations.stop_ids,
             max_new_tokens=test_set.task.max_new_tokens,
-            context_length=int(getattr(system.model.config, "max_position_embeddings", None) or _UNLIMITED),
+            context_length=system.context_length,
         )
-        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
-        decoded = system.ranks.map(
-            lambda share: greedy_decode(system.model, share, limits, system.batch_size, system.on_batch),
-            [prompts[i] for i in by_length],
-        )
-        texts = [""] * len(prompts)
-        for row, output in zip(by_length, decoded, strict=True):
-            text = system.tokenizer.decode(
-                output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            texts[row] = one_line(str(text))
+        texts = [one_line(text) for text in system.answer(prompts, limits)]
         full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
         return Predictions(texts, [f"{full} prompts filled the context; their output is empty."] if full else [])
 

@@ -8,13 +8,11 @@ from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Prompts
 from finetune_trainer.data.lines import one_line
-from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.decoding import DecodingLimits, TokenIds
 from finetune_trainer.prompts import Prompt, create_prompt, encode_texts
 from finetune_trainer.tasks.interface import Predictions, System
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 
-_UNLIMITED = 1 << 20
-"""Context of a model that names none."""
 _SPARE = 16
 """Tokens: short sources may have longer translations."""
 Pair = tuple[str, str]
@@ -38,21 +36,15 @@ class Translator:
         self._limits = DecodingLimits(
             stop_ids=frozenset(int(i) for i in self._prompt.stop_ids),
             max_new_tokens=max_new_tokens,
-            context_length=int(getattr(system.model.config, "max_position_embeddings", None) or _UNLIMITED),
+            context_length=system.context_length,
         )
 
     def translate(self, sources: Sequence[str], examples: Sequence[Pair | None] | None = None) -> Predictions:
         """Translate texts, each after its example if it has one; a collective, as `translate`."""
         system, limits = self._system, self._limits
         prompts, without_example = _build_prompts(self._prompt, system.tokenizer, sources, examples, limits)
-        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
-        decoded = system.ranks.map(
-            lambda share: greedy_decode(system.model, share, limits, system.batch_size, system.on_batch),
-            [prompts[i] for i in by_length],
-        )
-        texts = [""] * len(prompts)
-        for row, output in zip(by_length, decoded, strict=True):
-            texts[row] = _text(self._prompt, system.tokenizer, output)
+        # The answer is in the text, for a token may hold a line break in its middle.
+        texts = [one_line(self._prompt.answer(text)) for text in system.answer(prompts, limits)]
         return Predictions(texts, _notes(without_example, sum(limits.room(len(p)) == 0 for p in prompts)))
 
 
@@ -90,9 +82,3 @@ def _build_prompts(
         else:
             too_long += 1
     return prompts, too_long
-
-
-def _text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase, output: TokenIds) -> str:
-    """The answer in the decoded text (a token may hold a line break in its middle), in one line."""
-    text = str(tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    return one_line(prompt.answer(text))
