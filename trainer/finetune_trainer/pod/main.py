@@ -120,7 +120,6 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     started = time.monotonic()
     started_at = datetime.now(UTC)
     set_defaults()
-    keep_freed_memory()
     set_up_logs()
     threading.excepthook = _log_thread_error
     parsed = parse_arguments(arguments)
@@ -128,6 +127,8 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     try:
         plan = load_plan(parsed.plan, parsed.stage)
         attempt = plan.attempt
+        if plan.spec.parallelism.precision != "BF16":
+            keep_freed_memory()
         require_stage(plan.stage, table)
         share_cores(plan.nodes, plan.processes_per_node)
         workspace = open_workspace(parsed.workspace or Path(plan.workspace))
