@@ -264,7 +264,7 @@ def test_rivals_of_every_kind_stand_beside_the_baseline(workspace: Path) -> None
     assert lines[0] == ["source", "reference", "hypothesis", "baseline", "agency", "paste", "adapter"]
     columns = list(zip(*lines[1:], strict=True))
     assert columns[4] == tuple(f"texto {i}" for i in range(6))
-    assert columns[5] == tuple(pair[1] if pair else "" for pair in examples.pairs)
+    assert columns[5] == tuple(pairs[0][1] if pairs else "" for pairs in examples.pairs)
     assert columns[6] == columns[2]  # an adapter that has not learnt changes nothing
     for task in report.tasks:
         by_name = {rival.name: rival for rival in task.rivals}
@@ -336,8 +336,8 @@ def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
     train = data.pairs("ui", "train")
     known = set(zip(train.text("en"), train.text("es"), strict=True))
     assert len(test_set.examples.pairs) == 50
-    assert all(pair in known for pair in test_set.examples.pairs)
-    assert not {pair[0] for pair in test_set.examples.pairs if pair} & set(test_set.sources)
+    assert all(pairs[0] in known for pairs in test_set.examples.pairs)
+    assert not {pairs[0][0] for pairs in test_set.examples.pairs} & set(test_set.sources)
 
 
 def test_the_sample_is_fixed_by_content() -> None:

@@ -39,16 +39,16 @@ def test_a_near_duplicate_is_found(index: FuzzyIndex) -> None:
     rows = list(range(0, 1500, 15))
     queries = [POOL[row].replace(".", " today!").replace(" ", "  ", 1).upper() for row in rows]
     matches = index.search(queries)
-    assert (matches.rows == rows).mean() >= 0.98
+    assert (matches.rows[:, 0] == rows).mean() >= 0.98
     assert matches.similarity.min() > 0.5
 
 
 def test_a_text_matches_itself_unless_excluded(index: FuzzyIndex) -> None:
-    assert index.search(POOL[:200]).rows.tolist() == list(range(200))
-    assert index.search(POOL[:200]).similarity == pytest.approx(1.0, abs=1e-5)
+    assert index.search(POOL[:200]).rows[:, 0].tolist() == list(range(200))
+    assert index.search(POOL[:200]).similarity[:, 0] == pytest.approx(1.0, abs=1e-5)
     rows = np.array([7, 300, 1499])
-    others = index.search([POOL[row] for row in rows], exclude_self=True, own_rows=rows)
-    assert (others.rows != rows).all()
+    others = index.search([POOL[row] for row in rows], own_rows=rows)
+    assert (others.rows[:, 0] != rows).all()
     assert (others.rows >= 0).all()
     assert (others.similarity < 0.99).all()
 
@@ -62,32 +62,32 @@ def test_the_same_texts_give_the_same_matches(index: FuzzyIndex) -> None:
 
 def test_matches_do_not_depend_on_what_else_is_asked(index: FuzzyIndex) -> None:
     queries = sentences(60, 3)
-    together = index.search(queries).rows.tolist()
-    assert [index.search([query]).rows[0] for query in queries] == together
+    together = index.search(queries).rows[:, 0].tolist()
+    assert [index.search([query]).rows[0, 0] for query in queries] == together
 
 
 def test_matches_that_are_too_similar_are_passed_over() -> None:
     texts = ["Delete the selected file.", "Delete the selected file", "Delete the selected files.", "Send a letter."]
     index = FuzzyIndex.build(texts, Retrieval(max_similarity=0.5))
-    assert index.search(texts[:1]).rows.tolist() == [3]
+    assert index.search(texts[:1]).rows.tolist() == [[3]]
 
 
 def test_far_more_duplicates_than_are_first_looked_at_are_passed_over() -> None:
     texts = ["Delete the selected file."] * 400 + ["Delete the selected file of this user."]
     index = FuzzyIndex.build(texts, Retrieval(max_similarity=0.95))
-    assert index.search(texts[:1]).rows.tolist() == [400]
+    assert index.search(texts[:1]).rows.tolist() == [[400]]
 
 
 def test_of_equal_matches_the_first_is_taken() -> None:
     index = FuzzyIndex.build(["Other.", *["Delete the file."] * 50], Retrieval())
-    assert index.search(["Delete the file."]).rows.tolist() == [1]
-    assert index.search(["Delete the file."], exclude_self=True, own_rows=np.array([1])).rows.tolist() == [2]
+    assert index.search(["Delete the file."]).rows.tolist() == [[1]]
+    assert index.search(["Delete the file."], own_rows=np.array([1])).rows.tolist() == [[2]]
 
 
 def test_no_other_row_is_no_match() -> None:
-    matches = FuzzyIndex.build(["Only one."], Retrieval()).search(["Only one."], exclude_self=True)
-    assert matches.rows.tolist() == [-1]
-    assert matches.similarity.tolist() == [0.0]
+    matches = FuzzyIndex.build(["Only one."], Retrieval()).search(["Only one."], own_rows=np.array([0]))
+    assert matches.rows.tolist() == [[-1]]
+    assert matches.similarity.tolist() == [[0.0]]
 
 
 def test_nothing_to_index_is_refused() -> None:

@@ -41,4 +41,4 @@ def test_padding_does_not_change_a_vector(folder: Path) -> None:
 
 def test_a_folder_can_be_the_encoder_of_an_index(folder: Path) -> None:
     index = FuzzyIndex.build(TEXTS, Retrieval(encoder=UriReference(uri=str(folder))))
-    assert index.search(["close the folder"]).rows.tolist() == [1]
+    assert index.search(["close the folder"]).rows.tolist() == [[1]]

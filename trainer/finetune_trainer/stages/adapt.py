@@ -14,7 +14,6 @@ from finetune_api.training import Curriculum
 from finetune_api.transformer import shape_of_model
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
 from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
@@ -23,7 +22,7 @@ from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, train
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
-from finetune_trainer.stages import artifact_path, input_digests
+from finetune_trainer.stages import artifact_path, input_digests, open_data
 from finetune_trainer.tasks import TrainingData, find_task
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def run(context: StageContext) -> StageOutcome:
     base = newest_model(plan, context.workspace)
     adapt = adapt.model_copy(update={"batch": adapt.batch.fit(context_length(base.folder))})
     context.progress.update(phase="Loading")
-    data = PreparedData.open(context.workspace, plan.inputs["prepare"])
+    data = open_data(plan, context.workspace)
     tokenizer = data.tokenizer()
     is_adapter = METHODS[adapt.method].adapter
     shape = shape_of_model(base.folder)

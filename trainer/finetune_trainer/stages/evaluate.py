@@ -11,7 +11,6 @@ from finetune_api.evaluation_summary import summarise
 from finetune_api.progress import read_history
 from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
@@ -22,7 +21,7 @@ from finetune_trainer.evaluation.systems import choose_systems
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
 from finetune_trainer.reporting.tsv import TSV_COLUMNS
 from finetune_trainer.run.stage import HISTORY
-from finetune_trainer.stages import artifact_path, input_digests
+from finetune_trainer.stages import artifact_path, input_digests, open_data
 from finetune_trainer.tasks import find_task
 from finetune_trainer.workspace.artifacts import write_artifact
 
@@ -40,7 +39,7 @@ def run(context: StageContext) -> StageOutcome:
     refuse_empty_requirements(settings.gate)
     systems = choose_systems(plan, context.workspace)
     context.progress.update(phase="Reading")
-    data = PreparedData.open(context.workspace, plan.inputs["prepare"])
+    data = open_data(plan, context.workspace)
     test_sets = [find_task(task.type).test_set(plan.spec, data, i) for i, task in enumerate(settings.tasks)]
 
     rivals = open_rivals(context, settings.rivals or (), test_sets)

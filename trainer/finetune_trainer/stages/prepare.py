@@ -16,6 +16,7 @@ from finetune_api.model import TrainTokenizer
 from finetune_api.progress import Phase
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.hypotheses import check_hypotheses
+from finetune_trainer.data.match_tables import missing_requests
 from finetune_trainer.data.prepared import TOKENIZER, PreparedData
 from finetune_trainer.data.provenance import source_digests
 from finetune_trainer.data.report import sources_report, summary_figures, summary_line
@@ -34,7 +35,16 @@ DEFAULT_CONTEXT_LENGTH = 1024
 
 
 def run(context: StageContext) -> StageOutcome:
-    """Read, clean, de-duplicate, split, decontaminate, train the tokenizer, encode."""
+    """Read, clean, de-duplicate, split, decontaminate, train the tokenizer, encode, find fuzzy matches."""
+    made_already = context.plan.inputs.get("prepare")
+    if made_already is None:
+        return _prepare(context)
+    began = time.monotonic()
+    matched = _match(context, made_already)
+    return StageOutcome(None, matched, productive_seconds=time.monotonic() - began)
+
+
+def _prepare(context: StageContext) -> StageOutcome:
     began = time.monotonic()
     plan, data = context.plan, context.plan.spec.data
     artifact = artifact_path(plan)
@@ -65,9 +75,26 @@ def run(context: StageContext) -> StageOutcome:
         if plan.spec.evaluate is not None:
             check_hypotheses(plan.spec.evaluate, PreparedData.open(folder, "."))
         write_report(folder, sources_report(staged, sizes, tokens, digests, folder))
+    summary = summary_figures(staged, sizes, len(tokenizer)) | _match(context, artifact)
     seconds = time.monotonic() - began
-    summary = summary_figures(staged, sizes, len(tokenizer)) | {"seconds": round(seconds, 2)}
+    summary |= {"seconds": round(seconds, 2)}
     return StageOutcome(artifact, summary, summary_line(staged), productive_seconds=seconds)
+
+
+def _match(context: StageContext, artifact: str) -> dict[str, float]:
+    """Find the fuzzy matches that the spec asks for and that are not there; returns figures for the summary."""
+    plan, workspace, began = context.plan, context.workspace, time.monotonic()
+    data = PreparedData.open(workspace, artifact, plan.folder)
+    if not missing_requests(plan.spec, data):
+        return {}
+    from finetune_trainer.tasks.translation.matches import find_missing_matches  # it imports torch
+
+    def on_rows(rows: int) -> None:
+        _report(context, phase="Writing", message=f"fuzzy matches of {rows:,} segments")
+
+    on_rows(0)
+    found = find_missing_matches(plan, workspace, data, on_rows)
+    return {"matches.segments": found, "matches.seconds": round(time.monotonic() - began, 2)}
 
 
 def _report(context: StageContext, *, phase: Phase | None = None, step: int | None = None, message: str = "") -> None:

@@ -11,18 +11,17 @@ from finetune_trainer.data.lines import one_line
 from finetune_trainer.decoding import DecodingLimits, TokenIds
 from finetune_trainer.prompts import Prompt, create_prompt, encode_texts
 from finetune_trainer.tasks.interface import Predictions, System
+from finetune_trainer.tasks.translation.examples import Pair
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 
 _SPARE = 16
 """Tokens: short sources may have longer translations."""
-Pair = tuple[str, str]
-"""A source and its translation."""
 
 
 def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
     """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
     translator = Translator(system, test_set.prompts, test_set.direction, test_set.task.max_new_tokens)
-    examples = None if shots == 0 or test_set.examples is None else test_set.examples.pairs
+    examples = None if shots == 0 or test_set.examples is None else [p[:shots] for p in test_set.examples.pairs]
     return translator.translate(test_set.sources, examples)
 
 
@@ -39,8 +38,8 @@ class Translator:
             context_length=system.context_length,
         )
 
-    def translate(self, sources: Sequence[str], examples: Sequence[Pair | None] | None = None) -> Predictions:
-        """Translate texts, each after its example if it has one; a collective, as `translate`."""
+    def translate(self, sources: Sequence[str], examples: Sequence[Sequence[Pair]] | None = None) -> Predictions:
+        """Translate texts, each after its examples, given the most similar first; a collective, as `translate`."""
         system, limits = self._system, self._limits
         prompts, without_example = _build_prompts(self._prompt, system.tokenizer, sources, examples, limits)
         # The answer is in the text, for a token may hold a line break in its middle.
@@ -61,13 +60,13 @@ def _build_prompts(
     prompt: Prompt,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
-    examples: Sequence[Pair | None] | None,
+    examples: Sequence[Sequence[Pair]] | None,
     limits: DecodingLimits,
 ) -> tuple[list[TokenIds], int]:
     """Prompts, and how many lost their example as an output of twice the source would not have fitted."""
     sources = encode_texts(tokenizer, [prompt.source_text(text) for text in texts], prompt.source_lead)
     prompts = [prompt.prompt(tokens) for tokens in sources]
-    matched = [(row, pair) for row, pair in enumerate(examples or ()) if pair is not None]
+    matched = [(row, pairs[0]) for row, pairs in enumerate(examples or ()) if pairs]
     encoded = zip(
         encode_texts(tokenizer, [prompt.source_text(pair[0]) for _, pair in matched], prompt.source_lead),
         encode_texts(tokenizer, [pair[1] for _, pair in matched], prompt.target_lead),

@@ -28,9 +28,9 @@ FOREIGN_REFERENCES = 0.05
 class TranslationTask(Task[TranslationTestSet]):
     """Sentences of a Parallel source, in one direction."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
-        return training_data(adapt, data, ranks)
+        return training_data(adapt, data)
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
         """See Task."""
@@ -42,8 +42,9 @@ class TranslationTask(Task[TranslationTestSet]):
 
     def nearest_answers(self, test_set: TranslationTestSet) -> list[str | None]:
         """See Task: the target of each fuzzy match."""
-        pairs = [None] * len(test_set.sources) if test_set.examples is None else test_set.examples.pairs
-        return [None if pair is None else pair[1] for pair in pairs]
+        if test_set.examples is None:
+            return [None] * len(test_set.sources)
+        return [pairs[0][1] if pairs else None for pairs in test_set.examples.pairs]
 
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
@@ -52,14 +53,14 @@ class TranslationTask(Task[TranslationTestSet]):
         return rates | lost_shares(test_set.sources, test_set.references, outputs)
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
-        """See Task: by length of the source; by cosine of the source and the source of the example in the prompt."""
+        """See Task: by length of the source; by cosine of the source and the source of the nearest example."""
         unit = unit_of(test_set.source_language)
         lengths = np.array([len(unit.split(source)) for source in test_set.sources], np.float64)
         names = [f"{a}–{b - 1} {unit.name}" for a, b in pairwise(unit.edges)] + [f"{unit.edges[-1]}+ {unit.name}"]
         groupings = {"length": Grouping(lengths, unit.edges, names)}
-        if shots == 1 and test_set.examples is not None:
+        if shots and test_set.examples is not None:
             names = [f"{a:.1f}–{b:.1f}" for a, b in pairwise((*SIMILARITY_EDGES, 1.0))]
-            groupings["similarity"] = Grouping(test_set.examples.similarity, SIMILARITY_EDGES, names)
+            groupings["similarity"] = Grouping(test_set.examples.similarity[:, 0], SIMILARITY_EDGES, names)
         return groupings
 
     def notes(self, spec: FineTuneJobSpec, test_set: TranslationTestSet) -> list[str]:
