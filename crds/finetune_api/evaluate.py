@@ -42,7 +42,8 @@ class EvaluationTask(ApiModel):
     direction: Direction | None = None
     """Translation direction, source first."""
     shots: list[int] = Field(default=[0], min_length=1, max_length=4)
-    """0 = without example, 1 = with the best fuzzy match from the training split."""
+    """0 = without examples, n = with the n best fuzzy matches from the training split, the best of which stands last;
+    up to 5."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
     """What is computed; the first leads: the verdict is about it."""
     robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)

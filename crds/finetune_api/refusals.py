@@ -168,7 +168,7 @@ def _examples(spec: FineTuneJobSpec) -> Iterator[Problem]:
         if not wanted or _has_pairs(spec, wanted):
             continue
         lacking = f"no source with role Train holds pairs of {' and '.join(wanted)} to take examples from"
-        if 1 in task.shots:
+        if any(task.shots):
             yield Problem(f"spec.evaluate.tasks[{index}].shots", f"{lacking}: use [0], or add one", NO_EXAMPLES)
         if pastes is not None:
             yield Problem(f"spec.evaluate.rivals[{pastes}].type", f"{lacking}: leave it out, or add one", NO_EXAMPLES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from finetune_api.adapt import Adapt
+from finetune_api.adapt import MOST_SHOTS, Adapt
 from finetune_api.data import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
@@ -138,7 +138,9 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
     yield from _template(adapt)
     yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
-    yield from _shots("adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else 1)
+    yield from _shots(
+        "adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else MOST_SHOTS
+    )
 
 
 def _template(adapt: Adapt) -> Iterator[Problem]:
@@ -157,7 +159,7 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
-        yield from _shots(f"{field}.shots", task.shots, most=1 if TASKS[task.type].has_shots else 0)
+        yield from _shots(f"{field}.shots", task.shots, most=MOST_SHOTS if TASKS[task.type].has_shots else 0)
         if task.robustness and not TASKS[task.type].has_shots:
             yield _problem(f"{field}.robustness", f"noise in {task.type}", "remove it")
         for place, metric in enumerate(task.metrics):
@@ -188,9 +190,11 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     )
 
 
-def _shots(field: str, shots: Sequence[int], most: int = 1) -> Iterator[Problem]:
+def _shots(field: str, shots: Sequence[int], most: int) -> Iterator[Problem]:
     what, instead = (
-        ("more than one shot", "use 0 and 1") if most else ("an example in the prompt of this task", "use 0")
+        (f"a number of examples other than 0 to {most}", f"use at most {most}")
+        if most
+        else ("an example in the prompt of this task", "use 0")
     )
     return _flags((not 0 <= shot <= most, f"{field}[{i}]", what, instead) for i, shot in enumerate(shots))
 

@@ -115,7 +115,7 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
             fuse={"sources": [{"uri": "hf://a/b"}]},
             adapt={"hints": {"style": "TIM"}, "task": {"source": "ui", "direction": "en-es"}},
             evaluate={
-                "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["ExactMatch"], "shots": [5]}]
+                "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["ExactMatch"], "shots": [6]}]
             },
         )
     ).spec

@@ -55,7 +55,7 @@ def tables(folder: Path) -> dict[str, int]:
 def test_prepare_leaves_the_matches_of_every_split_and_nobody_else_looks_for_any(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = plan(workspace, evaluate={"tasks": [TEST]}, prompts={"shots": [0, 1]})
+    asked = plan(workspace, evaluate={"tasks": [TEST]}, prompts={"shots": [0, 2]})
     data = run(asked)
     assert asked.spec.adapt is not None
     pool = list(data.pairs("ui", "train").text("en"))
@@ -64,10 +64,10 @@ def test_prepare_leaves_the_matches_of_every_split_and_nobody_else_looks_for_any
     monkeypatch.setattr(FuzzyIndex, "build", None)
     for request in training_requests(asked.spec.adapt):
         rows = request.rows(data)
-        found, similarity = open_table(request, data, retrieval).of(rows, 1)
+        found, similarity = open_table(request, data, retrieval).of(rows, 2)
         texts = data.pairs("ui", request.split).text("en")
         own = rows if request.split == "train" else None
-        expected = index.search([texts[int(row)] for row in rows], own, 1)
+        expected = index.search([texts[int(row)] for row in rows], own, 2)
         assert np.array_equal(found, expected.rows)
         assert similarity == pytest.approx(expected.similarity)
         assert (np.diff(similarity) <= 1e-5).all()
@@ -103,6 +103,12 @@ def test_another_setting_finds_the_matches_alone(workspace: Path, tmp_path: Path
     assert again["summary"]["matches.segments"] == made["summary"]["matches.segments"]
     assert manifest.stat().st_mtime_ns == before
     assert first.items() < tables(workspace).items()
+
+    assert pod(plan(workspace, prompts={"shots": [0, 3]}), tmp_path) == ExitCode.DONE
+    assert tables(workspace)[next(iter(first))] != first[next(iter(first))]
+    wider = tables(workspace)
+    assert pod(plan(workspace), tmp_path) == ExitCode.DONE  # a table of three has the first, too
+    assert tables(workspace) == wider
 
 
 def test_a_variant_reads_its_parents_matches_and_writes_its_own(workspace: Path, tmp_path: Path) -> None:

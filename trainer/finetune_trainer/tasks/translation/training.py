@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
+from finetune_api.figures import shots_name
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.match_requests import VALIDATION_SEGMENTS, training_requests
@@ -16,12 +17,10 @@ from finetune_trainer.data.match_tables import open_table
 from finetune_trainer.data.prepared import PairSplit, PreparedData
 from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.objectives.pairs import NO_MATCH, PairExamples, PairTokens
+from finetune_trainer.objectives.pairs import PairExamples, PairTokens
 from finetune_trainer.prompts import create_prompt, encode_texts
 from finetune_trainer.tasks.interface import TrainingData
 from finetune_trainer.tasks.translation.selection import Selection, select_examples
-
-ZERO_SHOT, ONE_SHOT = "zero-shot", "one-shot"
 
 
 class EncodedTexts:
@@ -53,11 +52,10 @@ class _Builder:
 
     def select(self, split: PairSplit, rows: NDArray[np.int64]) -> tuple[Selection, float]:
         """The examples of `rows`, and the mean similarity of their matches."""
-        matches, similarity = np.full(len(rows), NO_MATCH, np.int64), np.zeros(len(rows), np.float32)
+        matches, similarity = np.empty((len(rows), 0), np.int64), np.empty((len(rows), 0), np.float32)
         request = self.requests.get("train" if split is self.pool else "validation")
         if request is not None:
-            found = open_table(request, self.data, self.adapt.prompts.retrieval).of(rows, 1)
-            matches, similarity = found[0][:, 0], found[1][:, 0]
+            matches, similarity = open_table(request, self.data, self.adapt.prompts.retrieval).of(rows, request.count)
         selection = select_examples(
             self.prompt, self.tokens(split), self.tokens(self.pool), rows, matches, self.adapt.prompts.shots,
             self.adapt.batch.tokens_per_row,
@@ -100,7 +98,6 @@ def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
     selection, similarity = builder.select(builder.pool, rows)
     if not len(selection.rows):
         raise BadData("NoExamples", *_why_nothing(adapt, len(builder.pool), selection))
-    one_shot = int((selection.matches >= 0).sum())
     return TrainingData(
         name=adapt.task.direction or "",
         objective="CausalLM",
@@ -109,7 +106,7 @@ def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
         counts={
             "segments": len(rows),
             "examples": len(selection.rows),
-            "examples.oneShot": one_shot,
+            **_counts_by_shots(selection),
             "examples.withoutMatch": selection.without_match,
             "examples.shortened": selection.shortened,
             "examples.tooLong": selection.too_long,
@@ -121,10 +118,17 @@ def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
 def _validation(builder: _Builder) -> dict[str, PairExamples]:
     rows = shuffled_rows(builder.validation.keys, VALIDATION_SEGMENTS, builder.adapt.seed)
     selection, _ = builder.select(builder.validation, rows)
-    matched = selection.matches >= 0
-    sets = {name: builder.examples(builder.validation, selection, kept)
-            for name, kept in ((ZERO_SHOT, ~matched), (ONE_SHOT, matched))}  # fmt: skip
-    return {name: examples for name, examples in sets.items() if len(examples)}
+    shots = selection.shots
+    return {
+        shots_name(count): builder.examples(builder.validation, selection, shots == count)
+        for count in np.unique(shots).tolist()
+    }
+
+
+def _counts_by_shots(selection: Selection) -> dict[str, int]:
+    """How many examples have one match in front, two, ...; those without are the rest."""
+    counts = {count: int((selection.shots == count).sum()) for count in range(1, selection.matches.shape[1] + 1)}
+    return {f"examples.{'one' if count == 1 else count}Shot": number for count, number in counts.items()}
 
 
 def _check_languages(adapt: Adapt, data: PreparedData) -> None:
