@@ -16,6 +16,8 @@ DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
 NoiseName = Annotated[str, OneOf(NOISES)]
 RivalTypeName = Annotated[str, OneOf(RIVALS)]
 
+DRAWS = 3
+"""Of random examples, without `draws`."""
 BASELINE = "baseline"
 """What a requirement of the gate calls the baseline."""
 _COLUMNS = (BASELINE, "model", "source", "reference", "hypothesis")
@@ -44,6 +46,12 @@ class EvaluationTask(ApiModel):
     shots: list[int] = Field(default=[0], min_length=1, max_length=4)
     """0 = without examples, n = with the n best fuzzy matches from the training split, the best of which stands last;
     up to 5."""
+    examples: Literal["Retrieved", "Random"] = "Retrieved"
+    """What the examples of prompts with shots are. Retrieved: the training pairs most similar to the source. Random:
+    drawn from all training pairs, for each segment anew."""
+    draws: int | None = Field(default=None, ge=3, le=10)
+    """Of Random: how often all examples are drawn; default: 3. Scores are of the first draw, and the report tells mean
+    and standard deviation of the first metric over all of them."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
     """What is computed; the first leads: the verdict is about it."""
     robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
@@ -53,6 +61,11 @@ class EvaluationTask(ApiModel):
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
     """Longest output, in tokens; a translation also ends at the first newline."""
+
+    @property
+    def number_of_draws(self) -> int:
+        """How often examples are drawn; 1 where they are not."""
+        return (self.draws or DRAWS) if self.examples == "Random" and any(self.shots) else 1
 
 
 class ObjectReference(ApiModel):

@@ -28,7 +28,18 @@ _WHY_NOT_PISSA = {
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    checks = (unsupported, _columns, _unnamed, _ter, _examples, _source_types, _without_direction, _method, _prompts)
+    checks = (
+        unsupported,
+        _columns,
+        _unnamed,
+        _ter,
+        _examples,
+        _source_types,
+        _without_direction,
+        _method,
+        _prompts,
+        _draws,
+    )
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -172,6 +183,17 @@ def _examples(spec: FineTuneJobSpec) -> Iterator[Problem]:
             yield Problem(f"spec.evaluate.tasks[{index}].shots", f"{lacking}: use [0], or add one", NO_EXAMPLES)
         if pastes is not None:
             yield Problem(f"spec.evaluate.rivals[{pastes}].type", f"{lacking}: leave it out, or add one", NO_EXAMPLES)
+
+
+def _draws(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Settings of examples that no prompt has."""
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        field = f"spec.evaluate.tasks[{index}]"
+        if task.examples == "Random" and not any(task.shots):
+            message = f"shots {task.shots} have no examples to draw: give shots of 1 or more, or remove it"
+            yield Problem(f"{field}.examples", message, EXCLUDED)
+        if task.draws is not None and task.examples != "Random":
+            yield Problem(f"{field}.draws", "only examples: Random are drawn: add it, or remove draws", EXCLUDED)
 
 
 def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:

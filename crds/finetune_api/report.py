@@ -106,6 +106,23 @@ class NoisedScore(ApiModel):
     """Of the baseline: score with noise - score without."""
 
 
+class Draws(ApiModel):
+    """The leading metric of the same test with other random examples in its prompts."""
+
+    metric: str = Field(max_length=32)
+    scores: list[float] = Field(min_length=2, max_length=16)
+    """Of the model, by draw; the first is the one that the test reports."""
+    mean: float
+    deviation: float
+    """Standard deviation of a draw, with n - 1."""
+    baseline_scores: list[float] | None = None
+    """Of the baseline, by draw."""
+    baseline_mean: float | None = None
+    baseline_deviation: float | None = None
+    hypotheses: list[str]
+    """Paths of the TSVs of all draws but the first, relative to the workspace."""
+
+
 class Bucket(ApiModel):
     """Scores of a part of the test set."""
 
@@ -119,6 +136,15 @@ class Bucket(ApiModel):
     """Headline metric of the baseline."""
 
 
+class PromptExample(ApiModel):
+    """A training pair that was found for a prompt."""
+
+    source: str
+    target: str
+    similarity: float | None = None
+    """Cosine of its source and the segment's; None of a random one."""
+
+
 class SegmentExample(ApiModel):
     """One segment worth looking at."""
 
@@ -130,6 +156,8 @@ class SegmentExample(ApiModel):
     """Segment metric of the hypothesis."""
     baseline_score: float
     """Segment metric of the baseline."""
+    examples: list[PromptExample] = Field(default_factory=list)
+    """Of its prompt, the most similar first."""
 
 
 class Finding(ApiModel):
@@ -171,6 +199,8 @@ class TaskReport(ApiModel):
     baseline_diagnostics: dict[str, float] | None = None
     robustness: list[NoisedScore] = Field(default_factory=list)
     """The same test with noised sources."""
+    draws: Draws | None = None
+    """Where examples are random."""
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
     most_improved: list[SegmentExample] = Field(default_factory=list)

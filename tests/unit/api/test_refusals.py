@@ -92,3 +92,14 @@ def test_examples_need_training_pairs_in_the_languages() -> None:
         ("spec.evaluate.rivals[0].type", f"{lacking}: leave it out, or add one", "NoExamples"),
     ]
     assert found(plain.model_copy(update={"evaluate": changed["evaluate"]})) == []
+
+
+def test_settings_of_draws_that_nothing_uses_are_refused() -> None:
+    plain = spec(["en", "es"], "en-es")
+    assert plain.evaluate is not None
+    for update, field in (({"examples": "Random"}, "examples"), ({"shots": [1], "draws": 3}, "draws")):
+        task = plain.evaluate.tasks[0].model_copy(update=update)
+        changed = plain.model_copy(update={"evaluate": plain.evaluate.model_copy(update={"tasks": [task]})})
+        assert [(name, reason) for name, _, reason in found(changed)] == [
+            (f"spec.evaluate.tasks[0].{field}", "SettingsExcludeEachOther")
+        ]

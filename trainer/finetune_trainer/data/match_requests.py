@@ -89,7 +89,7 @@ def test_request(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Match
     task, field = spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}].shots"
     if not TASKS[task.type].has_shots:
         return None
-    most, pastes = max(task.shots), pasting_rival(spec)
+    most, pastes = (max(task.shots) if task.examples == "Retrieved" else 0), pasting_rival(spec)
     if most == 0 and pastes is not None:
         most, field = 1, pastes
     source = next(s for s in spec.data.sources if s.name == task.source)

@@ -66,6 +66,7 @@ def assess(
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],
         lower_is_better=METRICS[shown_by].lower_is_better,
+        examples=task.prompt_examples(test_set, shots),
     )
     rivals = rivals or {}
     scores, against = score_systems(

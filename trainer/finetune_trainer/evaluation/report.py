@@ -14,6 +14,7 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
+from finetune_trainer.evaluation.draws import DrawnTestSet, spread_over_draws
 from finetune_trainer.evaluation.gate import check_gate
 from finetune_trainer.evaluation.noises import NoisedTestSet
 from finetune_trainer.evaluation.outcome import conclude
@@ -40,8 +41,15 @@ class Evaluated:
     """Other systems."""
     noised: Sequence[NoisedTestSet] = ()
     """Test sets that the model and its baseline answered besides."""
+    drawn: Sequence[DrawnTestSet] = ()
+    """Test sets with other draws of examples, likewise."""
     decoded: int = 0
     """Segments that models answered, of all systems."""
+
+    @property
+    def all_test_sets(self) -> list[TestSet]:
+        """With noised ones and other draws."""
+        return [*self.test_sets, *(n.test_set for n in self.noised), *(d.test_set for d in self.drawn)]
 
     @property
     def systems(self) -> list[SystemAnswers]:
@@ -104,7 +112,10 @@ def _task_report(
         for noised in evaluated.noised
         if noised.clean is test_set
     ]
-    return report.model_copy(update={"robustness": noised})
+    others = [tsv_paths(other.test_set.task.name, shots) for other in evaluated.drawn if other.first is test_set]
+    before = None if evaluated.baseline is None else evaluated.baseline.outputs
+    draws = spread_over_draws(test_set, shots, evaluated.drawn, evaluated.model.outputs, before, others)
+    return report.model_copy(update={"robustness": noised, "draws": draws})
 
 
 def _noised_score(

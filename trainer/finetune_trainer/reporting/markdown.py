@@ -12,6 +12,7 @@ from finetune_trainer.reporting.sections import (
     bucket_tables,
     cost_table,
     diagnostics_table,
+    draws_table,
     finding_lines,
     repeat_commands,
     rival_lines,
@@ -66,6 +67,8 @@ def _task(task: TaskReport) -> list[str]:
     blocks += [] if against is None else ["### Against rivals", _table(against)]
     noised = robustness_table([task])
     blocks += [] if noised is None else ["### With noised sources", _table(noised)]
+    drawn = draws_table([task])
+    blocks += [] if drawn is None else ["### Over draws of the examples: mean ± standard deviation", _table(drawn)]
     blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
     for title, table in bucket_tables(task):
         blocks += [f"### {title}", _table(table)]
@@ -100,6 +103,7 @@ def _example(example: SegmentExample, metric: str) -> str:
         f"  - reference: {escape(example.reference)}",
         f"  - baseline: {escape(example.baseline) or '(empty)'}",
         f"  - model: {escape(example.hypothesis) or '(empty)'}",
+        *(f"  - example: {escape(shown.source)} → {escape(shown.target)}" for shown in example.examples),
     ]
     return "\n".join(lines)
 

@@ -107,6 +107,31 @@ def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
     return Table(header, rows)
 
 
+def draws_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What scores vary by when examples are drawn anew; None where no examples are."""
+    drawn = [(task, task.draws) for task in tasks if task.draws is not None]
+    if not drawn:
+        return None
+    compared = any(draws.baseline_mean is not None for _, draws in drawn)
+    header = ["Prompt", "Draws", "Metric", *(["Baseline"] if compared else []), "Model", "Model, draw by draw"]
+    rows = [
+        [
+            shots_name(task.shots),
+            str(len(draws.scores)),
+            draws.metric,
+            *([_spread(draws.baseline_mean, draws.baseline_deviation, draws.metric)] if compared else []),
+            _spread(draws.mean, draws.deviation, draws.metric),
+            ", ".join(score_cell(score, draws.metric) for score in draws.scores),
+        ]
+        for task, draws in drawn
+    ]
+    return Table(header, rows)
+
+
+def _spread(mean: float | None, deviation: float | None, metric: str) -> str:
+    return "–" if mean is None else f"{score_cell(mean, metric)} ± {score_cell(deviation, metric)}"
+
+
 def rival_lines(report: EvaluationReport) -> list[str]:
     """What each rival is: `paste: the target of the most similar training pair`."""
     return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]

@@ -13,13 +13,14 @@ from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
+from finetune_trainer.evaluation.draws import drawn_test_sets
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
 from finetune_trainer.evaluation.noises import noised_test_sets
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
-from finetune_trainer.reporting.tsv import TSV_COLUMNS
+from finetune_trainer.reporting.tsv import TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
 from finetune_trainer.stages import artifact_path, input_digests, open_data
 from finetune_trainer.tasks import find_task
@@ -44,7 +45,8 @@ def run(context: StageContext) -> StageOutcome:
 
     rivals = open_rivals(context, settings.rivals or (), test_sets)
     noised = noised_test_sets(test_sets, settings.significance.seed)
-    answered = [*test_sets, *(variant.test_set for variant in noised)]
+    drawn = drawn_test_sets(test_sets)
+    answered = [*test_sets, *(v.test_set for v in noised), *(v.test_set for v in drawn)]
 
     decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
@@ -57,6 +59,7 @@ def run(context: StageContext) -> StageOutcome:
         [systems.note] if systems.note else [],
         [rival.answer(on_batch) for rival in rivals],
         noised,
+        drawn,
         decoded,
     )
 
@@ -92,13 +95,14 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
         if (path := workspace / artifact / HISTORY).is_file()
     }
     columns: dict[str, dict[str, list[str]]] = {}
-    for test_set in (*evaluated.test_sets, *(noised.test_set for noised in evaluated.noised)):
+    for test_set in evaluated.all_test_sets:
         for key in task_keys(test_set):
             texts = evaluated.model.outputs[key].texts
             before = [""] * len(texts) if evaluated.baseline is None else evaluated.baseline.outputs[key].texts
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
             given = (test_set.sources, test_set.references, texts, before)
-            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others
+            examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
+            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
     # The folder is shared with other files of the job; the manifest lists those of the report.
     with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
         write_report(folder, report, histories, columns)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from finetune_api.adapt import Adapt
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.report import PromptExample
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
@@ -150,6 +151,14 @@ class Task(Protocol, Generic[TestSetT]):
             NotImplementedError: of a task without retrieval.
         """
         raise NotImplementedError
+
+    def redrawn(self, test_set: TestSetT, draw: int) -> TestSetT:
+        """The same test with other random examples in its prompts; `draw` is counted from 1, which it has at first."""
+        return test_set
+
+    def prompt_examples(self, test_set: TestSetT, shots: int) -> list[list[PromptExample]]:
+        """The examples that each segment's prompt should have, the most similar first; empty where none has any."""
+        return []
 
     def diagnose(self, test_set: TestSetT, outputs: Sequence[str]) -> dict[str, float]:
         """Ways to fail, by name of diagnostic."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from finetune_api.adapt import Retrieval
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.retrieval import FuzzyIndex
 
 Pair = tuple[str, str]
@@ -19,12 +20,45 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The best matches of every test segment, the most similar first."""
+    """Training pairs for the prompt of every test segment, the most similar first."""
 
     pairs: list[list[Pair]]
     """Sources and their translations, as many of each segment as are allowed."""
-    similarity: npt.NDArray[np.float32]
-    """(segments, count): cosine of the two sources; 0 where there is none."""
+    similarity: npt.NDArray[np.float32] | None = None
+    """(segments, count): cosine of the two sources, 0 where there is no pair; None of random ones."""
+
+
+def draw_examples(
+    data: PreparedData,
+    pool: str,
+    languages: tuple[str, str],
+    keys: npt.NDArray[np.uint64],
+    count: int,
+    draw: int,
+) -> Examples:
+    """`count` different training pairs for each segment, at random: a function of the segment's content and the draw.
+
+    Args:
+        data: that the pairs are from.
+        pool: source of the pairs.
+        languages: what it calls them, source first.
+        keys: (segments,) content hashes.
+        count: pairs of each.
+        draw: which draw this is, from 1.
+
+    Raises:
+        BadConfiguration: if there are not so many pairs.
+    """
+    available = data.rows(pool, "train")
+    if count > available:
+        raise BadConfiguration(
+            "TooFewExamples",
+            f"{count} different examples are wanted in a prompt, and '{pool}' has {available} training pairs",
+            "Use fewer shots, or give more pairs.",
+        )
+    generators = (np.random.default_rng([draw, key]) for key in keys.tolist())
+    rows = np.array([generator.choice(available, count, replace=False) for generator in generators], np.int64)
+    return Examples(example_pairs(data, pool, languages, rows.reshape(len(keys), count)))
 
 
 def example_pairs(

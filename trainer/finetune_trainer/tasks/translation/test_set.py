@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.tasks.interface import TestSet
-from finetune_trainer.tasks.translation.examples import Examples, example_pairs
+from finetune_trainer.tasks.translation.examples import Examples, draw_examples, example_pairs
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
 
 
@@ -36,7 +37,11 @@ class TranslationTestSet(TestSet):
     prompts: Prompts = field(default_factory=Prompts)
     """What the template needs beside its name."""
     examples: Examples | None
-    """Where the task has shots, or a rival that pastes them."""
+    """Where the task has shots, or a rival that pastes fuzzy matches."""
+    matches: Examples | None = None
+    """What such a rival pastes, where the examples are random ones."""
+    redraw: Callable[[int], Examples] | None = None
+    """Other random examples by number of draw, where examples are random."""
 
 
 def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
@@ -74,10 +79,12 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
     trained, columns = (split, languages) if pool is None else (data.pairs(pool[0], "train"), pool[1])
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
     request = test_request(spec, data, index)
-    examples = None
+    matches, redraw = None, None
     if request is not None and pool is not None:
         found, similarity = open_table(request, data, prompts.retrieval).of(rows, request.count)
-        examples = Examples(example_pairs(data, *pool, found), similarity)
+        matches = Examples(example_pairs(data, *pool, found), similarity)
+    if task.number_of_draws > 1 and pool is not None:
+        redraw = partial(draw_examples, data, *pool, split.keys[rows], max(task.shots))
     return TranslationTestSet(
         task=task,
         direction=direction,
@@ -88,7 +95,9 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         sources=sources,
         references=references,
         profile=learn_profile(*(trained.text(column)[:LEARN_FROM] for column in columns)),
-        examples=examples,
+        examples=matches if redraw is None else redraw(1),
+        matches=None if redraw is None else matches,
+        redraw=redraw,
         alignments=alignments_of(task, data),
     )
 
