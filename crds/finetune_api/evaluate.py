@@ -9,6 +9,7 @@ from pydantic import Field
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri
+from finetune_api.decoding import Decoding
 from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
@@ -61,6 +62,8 @@ class EvaluationTask(ApiModel):
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
     """Longest output, in tokens; a translation also ends at the first newline."""
+    decoding: Decoding = Decoding()
+    """How answers are searched for; rivals of type EncoderDecoder search as their own settings say."""
 
     @property
     def number_of_draws(self) -> int:

@@ -65,6 +65,8 @@ class Task(Entry):
     """Whether its prompts have examples."""
     has_floors: bool = True
     """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
+    decodes: bool = True
+    """Whether its answers are decoded; else texts are measured."""
     leads: bool = True
     """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
 
@@ -77,6 +79,14 @@ class RivalType(Entry):
     """Field of the rival that must be given."""
     tasks: tuple[str, ...] = ("Translation",)
     """Task types that it can answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingMethod(Entry):
+    """How answers are searched for."""
+
+    fields: tuple[str, ...] = ()
+    """Of `decoding`, beside the method: those that it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +277,7 @@ TASKS: Mapping[str, Task] = {
         source_type="Text",
         trains=False,
         has_shots=False,
+        decodes=False,
         leads=False,
     ),
     "Generation": Task(
@@ -353,6 +364,16 @@ RIVALS: Mapping[str, RivalType] = {
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
+
+_DRAWN = ("temperature", "topP", "seed")
+
+DECODINGS: Mapping[str, DecodingMethod] = {
+    "Greedy": DecodingMethod(implementation=".greedy:Greedy"),
+    "Beam": DecodingMethod(implementation=".beam:Beam", fields=("beams", "lengthPenalty")),
+    "Sampling": DecodingMethod(implementation=".sampling:Sampling", fields=_DRAWN),
+    "MBR": DecodingMethod(implementation=".mbr:MinimumBayesRisk", fields=("samples", *_DRAWN)),
+}
+"""Ways of decoding, in `finetune_trainer.decoding.searches`."""
 
 NOISES: Mapping[str, Entry] = {
     "Case": Entry(implementation=".case:small_letters"),

@@ -186,8 +186,13 @@ class TaskReport(ApiModel):
     shots: int = Field(ge=0)
     segments: int = Field(ge=0)
     """Segments scored."""
+    decoding: str = Field(default="", max_length=128)
+    """How models searched for their answers; empty where none was searched for."""
     hypotheses: str
     """Path of the TSV (source, reference, hypothesis, baseline, rivals), relative to the workspace."""
+    candidates: str = ""
+    """Path of the JSONL of the answers that were chosen from, relative to the workspace; empty where there was no
+    choice."""
     scores: list[Score]
     """The first leads: the verdict is about it."""
     rivals: list[RivalReport] = Field(default_factory=list)

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from finetune_api.adapt import MOST_SHOTS, Adapt
 from finetune_api.data import DataSource
+from finetune_api.decoding import Decoding
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
 from finetune_api.registries import (
     CURRICULA,
+    DECODINGS,
     METHODS,
     METRICS,
     OBJECTIVES,
@@ -162,6 +164,9 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
         yield from _shots(f"{field}.shots", task.shots, most=MOST_SHOTS if TASKS[task.type].has_shots else 0)
         if task.robustness and not TASKS[task.type].has_shots:
             yield _problem(f"{field}.robustness", f"noise in {task.type}", "remove it")
+        yield from _name(f"{field}.decoding.method", task.decoding.method, DECODINGS)
+        if task.decoding != Decoding() and not TASKS[task.type].decodes:
+            yield _problem(f"{field}.decoding", f"decoding in {task.type}, which measures texts,", "remove it")
         for place, metric in enumerate(task.metrics):
             yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}

@@ -434,3 +434,25 @@ def test_a_prompt_too_long_for_its_example_goes_without(workspace: Path) -> None
     report = read_report(workspace)
     assert any("too long for an example" in note for note in report.notes)
     assert json.loads((workspace / "reports/report.json").read_text("utf-8"))["notes"]
+
+
+def test_answers_of_every_system_are_chosen_among_samples_that_are_kept(workspace: Path) -> None:
+    decoding = {"method": "MBR", "samples": 4, "temperature": 0.8}
+    plan = make_plan(workspace, task={"maxSegments": 3, "shots": [0], "maxNewTokens": 12, "decoding": decoding})
+    evaluate.run(StageContext.single(plan))
+    report = EvaluationReport.model_validate_json((workspace / "reports/report.json").read_text(encoding="utf-8"))
+    (task,) = report.tasks
+    assert task.decoding == "MBR (samples 4, temperature 0.8, top p 1, seed 17)"
+    lines = [json.loads(line) for line in (workspace / task.candidates).read_text(encoding="utf-8").splitlines()]
+    assert [(line["system"], line["segment"]) for line in lines] == [
+        (name, segment) for name in ("adapted", "pretrained") for segment in (1, 2, 3)
+    ]
+    rows = [row.split("\t") for row in (workspace / task.hypotheses).read_text(encoding="utf-8").splitlines()[1:]]
+    assert [line["candidates"][0]["text"] for line in lines] == [row[column] for column in (2, 3) for row in rows]
+    for line in lines:
+        utilities = [candidate["utility"] for candidate in line["candidates"]]
+        assert len(utilities) == 4
+        assert utilities == sorted(utilities, reverse=True)
+    page = (workspace / "reports/report.md").read_text(encoding="utf-8")
+    assert task.decoding in page
+    assert task.candidates in page

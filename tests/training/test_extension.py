@@ -35,6 +35,9 @@ EXTENSIONS = {
         "length_error", "metrics",
         '"LengthError": Metric(implementation=".length_error:LengthError", tasks=("Echo", "Translation")),',
     ),
+    "DECODINGS": (
+        "runner_up", "decoding/searches", '"RunnerUp": DecodingMethod(implementation=".runner_up:RunnerUp"),'
+    ),
     "NOISES": ("shout", "evaluation/noises", '"Shout": Entry(implementation=".shout:shout"),'),
     "RIVALS": ("parrot", "evaluation/rivals", '"Parrot": RivalType(implementation=".parrot:open_parrot"),'),
     "TRACKERS": ("ledger", "run/trackers", '"Ledger": Entry(implementation=".ledger:open_ledger"),'),
@@ -81,7 +84,8 @@ JOB: dict[str, Any] = {
                 {"name": "echo", "type": "Echo", "source": "ui", "metrics": ["LengthError"], "maxSegments": 8,
                  "maxNewTokens": 16},
                 {"name": "mt", "source": "ui", "direction": "en-es", "metrics": ["chrF++", "LengthError"],
-                 "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"]},
+                 "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"],
+                 "decoding": {"method": "RunnerUp"}},
             ],
             "rivals": [{"name": "polly", "type": "Parrot"}],
         },
@@ -154,6 +158,7 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert (echo.type, echo.direction, set(echo.diagnostics)) == ("Echo", None, {"empty"})
     assert [rival.name for rival in translation.rivals] == ["polly"]
     assert echo.rivals == []
+    assert (echo.decoding, translation.decoding) == ("Greedy", "RunnerUp")
     assert [noised.noise for noised in translation.robustness] == ["Shout"]
     assert any("It echoes." in note for note in report.notes)
     page = (workspace / "reports/report.html").read_text(encoding="utf-8")
@@ -165,5 +170,5 @@ def test_a_name_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
     finetune = Path(sys.executable).with_name("finetune")
     done = subprocess.run([finetune, "lint", "job.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout"):
+    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "RunnerUp"):
         assert name in done.stdout + done.stderr

@@ -26,6 +26,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "CONVERSATIONS": ("prompts.conversations", registries.CONVERSATIONS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
+    "DECODINGS": ("decoding.searches", registries.DECODINGS),
     "NOISES": ("evaluation.noises", registries.NOISES),
     "RIVALS": ("evaluation.rivals", registries.RIVALS),
     "TRACKERS": ("run.trackers", registries.TRACKERS),
@@ -35,6 +36,7 @@ HELPERS = {
     "data.sources": {"fields"},
     "objectives": {"checks", "fused_loss", "next_token", "pairs"},
     "methods": {"proof"},
+    "decoding.searches": {"chrf", "tokenwise"},
     "prompts": {"chat_template", "composed", "conversations", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }

@@ -72,7 +72,7 @@ def answer_all(
                 statistics = predictions.statistics
                 if statistics is None:
                     statistics = task_statistics(test_set, predictions.texts, context.ranks)
-                answers.outputs[key] = SystemOutputs(predictions.texts, statistics)
+                answers.outputs[key] = SystemOutputs(predictions.texts, statistics, predictions.candidates)
         del system
         gc.collect()
         if context.device.type == "cuda":

@@ -15,7 +15,7 @@ from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import Statistics, create_metric
-from finetune_trainer.tasks import TestSet, find_task
+from finetune_trainer.tasks import Candidate, TestSet, find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class SystemOutputs:
     texts: list[str]
     statistics: Mapping[str, Statistics]
     """By metric."""
+    candidates: list[list[Candidate]] | None = None
+    """Of each segment those that the text was chosen from, the best first; None where there was no choice."""
 
 
 def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> dict[str, Statistics]:
@@ -82,7 +84,9 @@ def assess(
         direction=settings.direction,
         shots=shots,
         segments=len(test_set.sources),
+        decoding=settings.decoding.describe() if TASKS[settings.type].decodes else "",
         hypotheses=hypotheses_path,
+        candidates=_beside(hypotheses_path) if model.candidates is not None else "",
         scores=scores,
         rivals=[
             RivalReport(name=name, scores=against[name], diagnostics=task.diagnose(test_set, rival.texts))
@@ -103,6 +107,11 @@ def assess(
         most_worsened=highlights.most_worsened,
         worst=highlights.worst,
     )
+
+
+def _beside(hypotheses_path: str) -> str:
+    """Where the candidates of these hypotheses are."""
+    return f"{hypotheses_path.removesuffix('.tsv')}.candidates.jsonl"
 
 
 def _asked(test_set: TestSet, outputs: SystemOutputs) -> dict[str, Statistics]:

@@ -51,6 +51,7 @@ def render_markdown(report: EvaluationReport) -> str:
 
 def _task(task: TaskReport) -> list[str]:
     blocks = [f"## {task.name}, {shots_name(task.shots)}: {task.segments:,} segments"]
+    blocks += [f"Decoding: {task.decoding}."] if task.decoding else []
     header = [
         "Metric",
         "Baseline",
@@ -79,6 +80,7 @@ def _task(task: TaskReport) -> list[str]:
                 "\n".join(_example(example, TASKS[task.type].segment_metric) for example in examples[:_EXAMPLES]),
             ]
     blocks.append(f"All segments: `{task.hypotheses}`")
+    blocks += [f"All that answers were chosen from: `{task.candidates}`"] if task.candidates else []
     return blocks
 
 

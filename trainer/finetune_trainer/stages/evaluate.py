@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
 
 from finetune_api import labels
 from finetune_api.evaluation_summary import summarise
@@ -103,9 +104,18 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             given = (test_set.sources, test_set.references, texts, before)
             examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
             columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
+    candidates = {
+        PurePosixPath(task.candidates).name: {
+            system.description.name: [[asdict(one) for one in found] for found in system.outputs[key].candidates or ()]
+            for system in evaluated.systems
+            if (key := (task.name, task.shots)) in system.outputs and system.outputs[key].candidates
+        }
+        for task in report.tasks
+        if task.candidates
+    }
     # The folder is shared with other files of the job; the manifest lists those of the report.
     with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
-        write_report(folder, report, histories, columns)
+        write_report(folder, report, histories, columns, candidates)
 
 
 def _publish(context: StageContext) -> None:

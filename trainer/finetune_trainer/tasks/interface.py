@@ -11,12 +11,13 @@ import numpy.typing as npt
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
+from finetune_api.decoding import Decoding
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.report import PromptExample
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.decoding import DecodingLimits, TokenIds, create_search, decode
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.metrics import Statistics
 from finetune_trainer.objectives import ExampleSet
@@ -56,6 +57,24 @@ class TestSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of several answers to a prompt."""
+
+    text: str
+    utility: float
+    """By which one was chosen; more is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a system answers to prompts, in their order."""
+
+    texts: list[str]
+    candidates: list[list[Candidate]] | None = None
+    """Of each prompt those that the text was chosen from, the best first; None where there was no choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions:
     """What a model made of a test set."""
 
@@ -65,6 +84,8 @@ class Predictions:
     """What the figures do not show: prompts that were shortened, outputs that found no room."""
     statistics: Mapping[str, Statistics] | None = None
     """By metric, (segments, K), of a task whose metrics are not computed from texts."""
+    candidates: list[list[Candidate]] | None = None
+    """As in Answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +105,48 @@ class System:
         """Tokens of the longest sequence that the model takes."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or _UNLIMITED)
 
-    def answer(self, prompts: Sequence[TokenIds], limits: DecodingLimits) -> list[str]:
-        """The likeliest answer to each prompt, token by token, as text without special tokens, in their order.
+    def answer(
+        self, prompts: Sequence[TokenIds], limits: DecodingLimits, decoding: Decoding, finish: Callable[[str], str]
+    ) -> Answers:
+        """The answer to each prompt, as the task's decoding searches for it.
 
         A collective: every rank decodes its share and has all answers afterwards.
+
+        Args:
+            prompts: at least one token each.
+            limits: when an answer ends.
+            decoding: of the task.
+            finish: makes the answer of a decoded text, without special tokens: its first line, say.
         """
+        search = create_search(decoding)
         by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
-        decoded = self.ranks.map(
-            lambda share: greedy_decode(self.model, share, limits, self.batch_size, self.on_batch),
-            [prompts[i] for i in by_length],
-        )
+
+        def share(mine: list[TokenIds]) -> list[list[Candidate] | str]:
+            found: list[list[Candidate] | str] = []
+            for outputs in decode(self.model, mine, limits, search, self.batch_size, self.on_batch):
+                texts = [finish(self._text(output)) for output in outputs]
+                utilities = search.utilities(texts)
+                found.append(texts[0] if utilities is None else _ranked(texts, utilities))
+            return found
+
+        answers = self.ranks.map(share, [prompts[i] for i in by_length])
         texts = [""] * len(prompts)
-        for row, output in zip(by_length, decoded, strict=True):
-            texts[row] = str(
-                self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            )
-        return texts
+        candidates: list[list[Candidate]] = [[] for _ in prompts]
+        for row, answer in zip(by_length, answers, strict=True):
+            if isinstance(answer, str):
+                texts[row] = answer
+            else:
+                texts[row], candidates[row] = answer[0].text, answer
+        return Answers(texts, candidates if any(candidates) else None)
+
+    def _text(self, output: TokenIds) -> str:
+        return str(self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _ranked(texts: Sequence[str], utilities: Sequence[float]) -> list[Candidate]:
+    """The best first; of equals the one that was drawn first."""
+    candidates = [Candidate(text, utility) for text, utility in zip(texts, utilities, strict=True)]
+    return sorted(candidates, key=lambda candidate: -candidate.utility)
 
 
 @dataclass(frozen=True, slots=True)

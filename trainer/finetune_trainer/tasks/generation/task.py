@@ -63,7 +63,7 @@ class GenerationTask(Task[GenerationTestSet]):
         )
 
     def predict(self, system: System, test_set: GenerationTestSet, shots: int) -> Predictions:  # noqa: ARG002 - see Task
-        """See Task: the likeliest answer, token by token; its line breaks become blanks, as those of references."""
+        """See Task: line breaks of an answer become blanks, as those of references."""
         conversations = create_conversations(test_set.template, system.tokenizer)
         prompts = conversations.ask(test_set.conversations)
         limits = DecodingLimits(
@@ -71,9 +71,10 @@ class GenerationTask(Task[GenerationTestSet]):
             max_new_tokens=test_set.task.max_new_tokens,
             context_length=system.context_length,
         )
-        texts = [one_line(text) for text in system.answer(prompts, limits)]
+        answers = system.answer(prompts, limits, test_set.task.decoding, one_line)
         full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
-        return Predictions(texts, [f"{full} prompts filled the context; their output is empty."] if full else [])
+        notes = [f"{full} prompts filled the context; their output is empty."] if full else []
+        return Predictions(answers.texts, notes, candidates=answers.candidates)
 
     def diagnose(self, test_set: GenerationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Prompts
+from finetune_api.decoding import Decoding
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.decoding import DecodingLimits, TokenIds
 from finetune_trainer.prompts import Prompt, create_prompt, encode_texts
@@ -30,7 +31,8 @@ class _Built:
 
 def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
     """Translate a test set. A collective: every rank decodes its share and has all texts afterwards."""
-    translator = Translator(system, test_set.prompts, test_set.direction, test_set.task.max_new_tokens)
+    task = test_set.task
+    translator = Translator(system, test_set.prompts, test_set.direction, task.max_new_tokens, task.decoding)
     examples = None if shots == 0 or test_set.examples is None else [p[:shots] for p in test_set.examples.pairs]
     return translator.translate(test_set.sources, examples)
 
@@ -38,8 +40,16 @@ def translate(system: System, test_set: TranslationTestSet, shots: int) -> Predi
 class Translator:
     """One system, one direction."""
 
-    def __init__(self, system: System, prompts: Prompts, direction: str, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        system: System,
+        prompts: Prompts,
+        direction: str,
+        max_new_tokens: int,
+        decoding: Decoding = Decoding(),  # noqa: B008 - it is frozen
+    ) -> None:
         """`direction` is source first; `max_new_tokens` is for each text."""
+        self._decoding = decoding
         self._system = system
         self._prompt = create_prompt(prompts.template, system.tokenizer, direction, prompts)
         self._limits = DecodingLimits(
@@ -53,8 +63,9 @@ class Translator:
         system, limits = self._system, self._limits
         built = _build_prompts(self._prompt, system.tokenizer, sources, examples, limits)
         # The answer is in the text, for a token may hold a line break in its middle.
-        texts = [one_line(self._prompt.answer(text)) for text in system.answer(built.prompts, limits)]
-        return Predictions(texts, _notes(built, sum(limits.room(len(p)) == 0 for p in built.prompts)))
+        answers = system.answer(built.prompts, limits, self._decoding, lambda text: one_line(self._prompt.answer(text)))
+        notes = _notes(built, sum(limits.room(len(p)) == 0 for p in built.prompts))
+        return Predictions(answers.texts, notes, candidates=answers.candidates)
 
 
 def _notes(built: _Built, without_room: int) -> list[str]:
