@@ -109,8 +109,9 @@ class Retrieval(ApiModel):
 
     side: Literal["Source", "Target"] = "Source"
     """Which side of the pair is compared."""
-    index: Literal["Flat", "IVFFlat"] = "Flat"
-    """FAISS index."""
+    index: Literal["Auto", "Flat", "IVFFlat"] = "Auto"
+    """FAISS index. Flat compares with all pairs; IVFFlat with those of the 64 nearest of 4·√N cells, and may miss the
+    best. Auto: Flat up to 100,000 pairs."""
     encoder: UriReference | None = None
     """Sentence encoder; default: hashed character n-grams with TF-IDF weights, which need no model."""
     max_similarity: Ratio = 1.0

@@ -131,3 +131,16 @@ def test_a_dictionary_is_read_by_lint(folder: Path) -> None:
     assert line.endswith("words.tsv:1: byte 7 is not UTF-8: save the file as UTF-8")
     (folder / "words.tsv").write_text("door\tTür\n", "utf-8")
     assert finetune(folder, "lint", "job.yaml").returncode == 0
+
+
+def test_a_language_model_as_a_sentence_encoder_is_refused_by_lint(folder: Path) -> None:
+    (folder / "encoder").mkdir()
+    config = folder / "encoder" / "config.json"
+    config.write_text('{"architectures": ["LlamaForCausalLM"]}', "utf-8")
+    prompts = "    prompts: {retrieval: {encoder: {uri: encoder}}}\n"
+    write(folder, JOB.replace("    batch: {globalTokens: 1024}\n", prompts + "    batch: {globalTokens: 1024}\n"))
+    (line,) = refused(folder)
+    assert "spec.adapt.prompts.retrieval.encoder.uri: " in line
+    assert "is a language model (LlamaForCausalLM), not a sentence encoder" in line
+    config.write_text('{"architectures": ["BertModel"]}', "utf-8")
+    assert finetune(folder, "lint", "job.yaml").returncode == 0

@@ -26,6 +26,8 @@ from finetune_trainer.workspace.files import sha256_file
 from finetune_trainer.workspace.storage import local_path
 
 TABLE = "matches.arrow"
+WAY = 1
+"""Of finding matches by the same settings; another one makes tables anew."""
 Rows = NDArray[np.int64]
 Similarity = NDArray[np.float32]
 Batch = tuple[Rows, Rows, Similarity]
@@ -56,6 +58,7 @@ class MatchTable:
 def table_fingerprint(data: PreparedData, request: MatchRequest, retrieval: Retrieval) -> str:
     """Digest of all that determines a table but its size, and the content of an encoder's files."""
     document = {
+        "way": WAY,
         "data": data.digest,
         "split": [request.source, request.split, request.compared],
         "pool": [request.pool, request.pool_compared],
