@@ -145,6 +145,32 @@ class PromptExample(ApiModel):
     """Cosine of its source and the segment's; None of a random one."""
 
 
+class ClassReport(ApiModel):
+    """What one class of a test comes to."""
+
+    name: str
+    """A label, or a type of entity."""
+    precision: float = Field(ge=0.0, le=1.0)
+    """Share of those that are said to be it and are."""
+    recall: float = Field(ge=0.0, le=1.0)
+    """Share of those that are it and are said to be."""
+    f1: float = Field(ge=0.0, le=1.0)
+    """Harmonic mean of the two; what is 0 / 0 is 0."""
+    support: int = Field(ge=0)
+    """How many there are in the references."""
+    predicted: int = Field(ge=0)
+    """How many are said to be it."""
+
+
+class Confusion(ApiModel):
+    """Which label is taken for which."""
+
+    labels: list[str]
+    """Of rows and columns."""
+    counts: list[list[int]]
+    """Texts by the label that they have (row) and the one that they are given (column)."""
+
+
 class SegmentExample(ApiModel):
     """One segment worth looking at."""
 
@@ -208,6 +234,10 @@ class TaskReport(ApiModel):
     """Where examples are random."""
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
+    classes: list[ClassReport] = Field(default_factory=list)
+    """Of a task that tells classes apart."""
+    confusion: Confusion | None = None
+    """Of texts with one label each."""
     most_improved: list[SegmentExample] = Field(default_factory=list)
     most_worsened: list[SegmentExample] = Field(default_factory=list)
     worst: list[SegmentExample] = Field(default_factory=list)

@@ -17,13 +17,13 @@ from finetune_api.registries import (
     DECODINGS,
     METHODS,
     METRICS,
-    OBJECTIVES,
     RIVALS,
     SOURCE_FORMATS,
     STORES,
     TASKS,
     Entry,
     implemented,
+    pretraining_objectives,
     templates_of,
 )
 from finetune_api.stages import PIPELINE
@@ -75,7 +75,7 @@ def _data(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, source in enumerate(spec.data.sources):
         field = f"data.sources[{index}]"
         if source.type == "QuestionAnswering":
-            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text or Instruction")
+            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text, Instruction, Labelled or CoNLL")
         yield from _store(f"{field}.uri", source.uri, "the corpus", and_hub=_may_be_on_hub(source))
         if source.format is not None:
             yield from _name(f"{field}.format", source.format, SOURCE_FORMATS)
@@ -124,7 +124,7 @@ def _pretrain(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if spec.pretrain is None:
         return
     for index, objective in enumerate(spec.pretrain.objectives):
-        yield from _name(f"pretrain.objectives[{index}].type", objective.type, OBJECTIVES)
+        yield from _name(f"pretrain.objectives[{index}].type", objective.type, pretraining_objectives())
     yield from _name("pretrain.curriculum.strategy", spec.pretrain.curriculum.strategy, CURRICULA)
 
 
@@ -138,8 +138,10 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if not task.trains:
         usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
-    yield from _template(adapt)
     yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
+    if not task.has_prompts:
+        return
+    yield from _template(adapt)
     yield from _shots(
         "adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else MOST_SHOTS
     )

@@ -23,7 +23,7 @@ EXTENSIONS = {
         "pipe", "data/sources", '"pipe": SourceFormat(implementation=".pipe:read_pipe", endings=(".pipe",)),'
     ),
     "STORES": ("elsewhere", "workspace/stores", '"elsewhere": Entry(implementation=".elsewhere:elsewhere_path"),'),
-    "OBJECTIVES": ("backwards", "objectives", '"Backwards": Entry(implementation=".backwards:Backwards"),'),
+    "OBJECTIVES": ("backwards", "objectives", '"Backwards": ObjectiveRow(implementation=".backwards:Backwards"),'),
     "CURRICULA": ("hardest", "curriculum", '"Hardest": Entry(implementation=".hardest:Hardest"),'),
     "METHODS": ("last_layer", "methods", '"LastLayer": Method(implementation=".last_layer:LastLayer"),'),
     "PROMPTS": ("arrow", "prompts", '"Arrow": Entry(implementation=".arrow:Arrow"),'),

@@ -34,7 +34,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
 }
 HELPERS = {
     "data.sources": {"fields"},
-    "objectives": {"checks", "fused_loss", "next_token", "pairs"},
+    "objectives": {"checks", "fused_loss", "next_token", "padded", "pairs"},
     "methods": {"proof"},
     "decoding.searches": {"chrf", "tokenwise"},
     "prompts": {"chat_template", "composed", "conversations", "segments"},

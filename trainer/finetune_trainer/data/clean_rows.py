@@ -10,11 +10,11 @@ from pathlib import Path
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.clean import LENGTH_RATIO, clean_pieces, clean_sides, held_out_rules
 from finetune_trainer.data.compression import without_compression
-from finetune_trainer.data.conversations import EMPTY, clean_conversation
 from finetune_trainer.data.locate import format_of
 from finetune_trainer.data.ratios import SAMPLE_PAIRS, breaks_ratio, usual_ratio
-from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.rows import EMPTY, Malformed, Row
 from finetune_trainer.data.sources import read_source
+from finetune_trainer.data.stored import STORED, StoredRows
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadData
 
@@ -25,7 +25,7 @@ SHOWN_BY = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
 
 
 def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Number of the row and texts of each clean pair, piece or conversation.
+    """Number of the row and texts of each clean pair, piece or stored row.
 
     Raises:
         BadData: on a malformed row, unless `onMalformed: Drop`.
@@ -33,8 +33,8 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple
     if source.type == "Parallel":
         yield from _clean_pairs(source, rules, tally)
         return
-    if source.type == "Instruction":
-        yield from _clean_conversations(source, rules, tally)
+    if source.type in STORED:
+        yield from _clean_stored(source, STORED[source.type], rules, tally)
         return
     for number, row in _read_rows(source, rules, tally):
         pieces = clean_pieces(row.texts[0], held_out_rules(rules) if source.role != "Train" else rules)
@@ -44,13 +44,17 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple
             yield from ((number, (piece,)) for piece in pieces)
 
 
-def _clean_conversations(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _clean_stored(
+    source: DataSource, kind: StoredRows, rules: Clean, tally: Tally
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     for number, row in _read_rows(source, rules, tally):
-        conversation = clean_conversation(row.texts[0], rules)
-        if conversation == EMPTY:
+        text = kind.clean(row.texts[0], rules)
+        if text == EMPTY:
             tally.drop(EMPTY, _place(row), row.texts)
-        else:
-            yield number, (conversation,)
+            continue
+        for label in () if kind.labels is None else kind.labels(text):
+            tally.labels.setdefault(label, _place(row))
+        yield number, (text,)
 
 
 def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:

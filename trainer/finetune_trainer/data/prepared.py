@@ -153,6 +153,14 @@ class PreparedData:
         """Languages of a source, in the order of its columns."""
         return tuple(self.index["sources"][source]["languages"])
 
+    def labels(self, source: str, split: SplitName = "train") -> tuple[str, ...]:
+        """Labels of a split of a source whose rows have some, in their order."""
+        return tuple(sorted(self.index["sources"][source]["labels"][split]))
+
+    def has_label_sets(self, source: str) -> bool:
+        """Whether a row of a source has any number of labels, not just one."""
+        return bool(self.index["sources"][source].get("hasLabelSets"))
+
     def rows_read(self, source: str) -> int | None:
         """Rows of a source before cleaning; None of data that was prepared before they were noted."""
         rows: int | None = self.index["sources"][source].get("rowsRead")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from finetune_api.registries import TASKS
 from finetune_api.report import ModelDescription
 from finetune_trainer.context import StageContext
 from finetune_trainer.errors import Preempted
@@ -56,13 +57,13 @@ def answer_all(
     """
     context.progress.update(phase="Loading", message=choice.name)
     answers = SystemAnswers(ModelDescription(name=choice.name, path=choice.path))
-    for model_class in dict.fromkeys(find_task(test_set.task.type).model_class for test_set in test_sets):
+    for model_class in dict.fromkeys(TASKS[test_set.task.type].model_class for test_set in test_sets):
         system = load_system(context, choice, model_class, on_batch, adapter)
         parameters = sum(p.numel() for p in system.model.parameters())
         answers.description = answers.description.model_copy(update={"parameters": parameters})
         for test_set in test_sets:
             task = find_task(test_set.task.type)
-            if task.model_class != model_class:
+            if TASKS[test_set.task.type].model_class != model_class:
                 continue
             for key in task_keys(test_set):
                 started = time.monotonic()
@@ -96,6 +97,16 @@ def repeat_answers(
         outputs = SystemOutputs(given.texts, task_statistics(test_set, given.texts, context.ranks))
         answers.outputs |= dict.fromkeys(task_keys(test_set), outputs)
     return answers
+
+
+def answer_without_model(context: StageContext, test_sets: Sequence[TestSet]) -> SystemAnswers:
+    """What can be said without a model, as the baseline of tasks that the model before adaptation has no head for."""
+    predictions = {t.task.name: find_task(t.task.type).answer_without_model(t) for t in test_sets}
+    return repeat_answers(context, ModelDescription(name=WITHOUT_MODEL, path=""), test_sets, predictions)
+
+
+WITHOUT_MODEL = "most frequent label"
+"""Name of that baseline."""
 
 
 def answering_progress(context: StageContext, count: int) -> Callable[[int], None]:

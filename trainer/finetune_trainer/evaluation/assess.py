@@ -38,6 +38,9 @@ def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> 
     statistics = {}
     for name in dict.fromkeys([*test_set.task.metrics, TASKS[test_set.task.type].segment_metric]):
         metric = create_metric(name, test_set.language)
+        if not metric.is_local:
+            statistics[name] = metric.statistics(outputs, test_set.references)
+            continue
         statistics[name] = np.array(
             ranks.map(
                 lambda share, metric=metric: (  # type: ignore[misc]
@@ -103,6 +106,8 @@ def assess(
             )
             for kind, grouping in task.groupings(test_set, shots).items()
         },
+        classes=task.classes(test_set, model.texts),
+        confusion=task.confusion(test_set, model.texts),
         most_improved=highlights.most_improved,
         most_worsened=highlights.most_worsened,
         worst=highlights.worst,

@@ -10,6 +10,7 @@ from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p
 from finetune_trainer.reporting.sections import (
     Table,
     bucket_tables,
+    class_tables,
     cost_table,
     diagnostics_table,
     draws_table,
@@ -71,7 +72,7 @@ def _task(task: TaskReport) -> list[str]:
     drawn = draws_table([task])
     blocks += [] if drawn is None else ["### Over draws of the examples: mean ± standard deviation", _table(drawn)]
     blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
-    for title, table in bucket_tables(task):
+    for title, table in [*class_tables(task), *bucket_tables(task)]:
         blocks += [f"### {title}", _table(table)]
     for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
         if examples:

@@ -31,6 +31,8 @@ class Table:
 
 
 _MOST_ITEMS = 8
+MOST_CLASSES = 25
+"""Rows of a table on a page."""
 _TESTS = {
     "PairedBootstrap": "paired bootstrap (Koehn 2004)",
     "ApproximateRandomisation": "approximate randomisation (Riezler and Maxwell 2005)",
@@ -166,6 +168,29 @@ def _diagnostic(name: str, values: Mapping[str, float]) -> str:
     row, value = DIAGNOSTICS[name], values[name]
     mark = "" if row.is_expected(value) else f" {WARNING_MARK}" if row.is_usable(value) else f" {UNUSABLE_MARK}"
     return f"{row.show(value)}{mark}"
+
+
+def class_tables(task: TaskReport) -> list[tuple[str, Table]]:
+    """Title and rows of figures by class, and of which label is taken for which."""
+    if not task.classes:
+        return []
+    rows = [
+        [
+            c.name,
+            f"{c.support:,}",
+            f"{c.predicted:,}",
+            *(f"{100 * value:.1f}" for value in (c.precision, c.recall, c.f1)),
+        ]
+        for c in task.classes[:MOST_CLASSES]
+    ]
+    left = len(task.classes) - len(rows)
+    rows += [[f"{left} more in report.json", *[""] * 5]] if left else []
+    tables = [("By class", Table(["Class", "In the test", "Said", "Precision", "Recall", "F1"], rows))]
+    matrix = task.confusion
+    if matrix is not None and len(matrix.labels) <= MOST_CLASSES:
+        counts = [[label, *map(str, row)] for label, row in zip(matrix.labels, matrix.counts, strict=True)]
+        tables.append(("Confusion: rows are what texts are, columns what is said", Table(["", *matrix.labels], counts)))
+    return tables
 
 
 def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:

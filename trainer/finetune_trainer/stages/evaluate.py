@@ -13,7 +13,13 @@ from finetune_api.progress import read_history
 from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
+from finetune_trainer.evaluation.answers import (
+    answer_all,
+    answer_without_model,
+    answering_progress,
+    count_answers,
+    task_keys,
+)
 from finetune_trainer.evaluation.draws import drawn_test_sets
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
 from finetune_trainer.evaluation.noises import noised_test_sets
@@ -52,6 +58,8 @@ def run(context: StageContext) -> StageOutcome:
     decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
     baseline = None if systems.baseline is None else answer_all(context, systems.baseline, answered, on_batch)
+    if systems.without_model:
+        baseline = answer_without_model(context, answered)
     model = answer_all(context, systems.model, answered, on_batch)
     evaluated = Evaluated(
         test_sets,

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from finetune_api.data import DataSource
 from finetune_trainer.data.csv_records import columns, csv_records
 from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources.fields import field_names, require_columns
+from finetune_trainer.data.sources.fields import field_names, require_columns, row_of_record
+from finetune_trainer.data.stored import STORED
 from finetune_trainer.errors import BadData
 
 
 def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
-    """One row a line, columns in the order of `languages`; with `columns` given, the first line is a header.
+    """One row a line, columns in the order of `languages`, or text and label; with `columns` given, below a header.
 
     Lines without a character are no rows.
     """
     (path,) = source_files(source)
-    width = len(source.languages)
+    names = field_names(source, ())
+    width = len(names)
     positions = list(range(width))
     for number, line in read_lines(path):
         if isinstance(line, Malformed):
@@ -29,12 +31,13 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
         cells = line.split("\t")
         if number == 1 and source.columns is not None:
             require_columns(source, str(path), cells)
-            positions = [cells.index(name) for name in field_names(source, cells)]
+            names = field_names(source, cells)
+            positions = [cells.index(name) for name in names]
             width = len(cells)
         elif len(cells) != width and line:
             yield Malformed(str(path), number, f"has {columns(len(cells))}, {width} were expected")
         elif len(cells) == width:
-            yield Row(tuple(cells[p] for p in positions), str(path), number)
+            yield _row(source, names, [cells[p] for p in positions], str(path), number)
 
 
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
@@ -53,7 +56,13 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
             header, names = cells, field_names(source, cells)
         else:
             named = dict(zip(header, cells, strict=True))
-            yield Row(tuple(named[name] for name in names), str(path), number)
+            yield _row(source, names, [named[name] for name in names], str(path), number)
+
+
+def _row(source: DataSource, names: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Malformed:
+    if source.type in STORED:
+        return row_of_record(source, dict(zip(names, cells, strict=True)), file, line)
+    return Row(tuple(cells), file, line)
 
 
 def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:

@@ -16,6 +16,7 @@ from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.decoding import DecodingLimits
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.models import Head
 from finetune_trainer.prompts.conversations import create_conversations
 from finetune_trainer.tasks.generation.training import training_data
 from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
@@ -33,7 +34,7 @@ class GenerationTestSet(TestSet):
 class GenerationTask(Task[GenerationTestSet]):
     """Conversations of an Instruction source."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
         return training_data(adapt, data)
 
