@@ -172,7 +172,7 @@ def test_files_stay_short(tracked: list[Path], root: Path) -> None:
 def test_commands_in_the_documents_are_targets_of_make(root: Path) -> None:
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
-    assert len(targets) <= 22
+    assert len(targets) <= 24, "make help is one screen"
     documents = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
     named = {
         name

@@ -149,12 +149,6 @@ class System:
     def _text(self, output: TokenIds) -> str:
         return str(self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-
-def _ranked(texts: Sequence[str], utilities: Sequence[float]) -> list[Candidate]:
-    """The best first; of equals the one that was drawn first."""
-    candidates = [Candidate(text, utility) for text, utility in zip(texts, utilities, strict=True)]
-    return sorted(candidates, key=lambda candidate: -candidate.utility)
-
     def run_head(self, rows: Sequence[PaddedRow], pick: Callable[[Any], Tensor]) -> list[npt.NDArray[np.float32]]:
         """What a head says of each row, in their order.
 
@@ -182,6 +176,12 @@ def _ranked(texts: Sequence[str], utilities: Sequence[float]) -> list[Candidate]
             if self.on_batch is not None:
                 self.on_batch(len(batch))
         return outputs
+
+
+def _ranked(texts: Sequence[str], utilities: Sequence[float]) -> list[Candidate]:
+    """The best first; of equals the one that was drawn first."""
+    candidates = [Candidate(text, utility) for text, utility in zip(texts, utilities, strict=True)]
+    return sorted(candidates, key=lambda candidate: -candidate.utility)
 
 
 @dataclass(frozen=True, slots=True)
