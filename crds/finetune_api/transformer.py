@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR
 from finetune_api.model import LINEAR_LAYERS, Model, ScratchModel, TrainTokenizer
-from finetune_api.pretrained import LAYERS, read_config
+from finetune_api.pretrained import ENCODERS, LAYERS, read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def shape_of_config(config: Mapping[str, Any]) -> TransformerShape:
     Raises:
         KeyError: if a size is missing, or the blocks have other layers, as with other families.
     """
-    if LAYERS.get(str(config.get("model_type")), LINEAR_LAYERS) != LINEAR_LAYERS:
+    family = str(config.get("model_type"))
+    if family in ENCODERS or LAYERS.get(family, LINEAR_LAYERS) != LINEAR_LAYERS:
         raise KeyError("model_type")
     heads = int(config["num_attention_heads"])
     hidden = int(config["hidden_size"])

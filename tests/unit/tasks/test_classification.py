@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.pretrained import conflicts_with_model, positions_of, read_pretrained
 from finetune_api.refusals import refusals
+from finetune_api.transformer import shape_of_model
 from finetune_trainer.data.labelled import LabelledText
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration
@@ -97,6 +98,7 @@ def test_labels_belong_to_labelled_sources() -> None:
 def test_an_encoder_cannot_write(tmp_path: Path) -> None:
     model = read_pretrained(write_body(tmp_path, WORDS, "bert"))
     assert model is not None
+    assert shape_of_model(tmp_path) is None, "its layers are not those whose sizes are estimated"
     task = {"type": "Translation", "source": "ui", "direction": "en-es"}
     translation = spec({"task": task}, {"name": "mt", "direction": "en-es"} | task | {"metrics": ["chrF++"]})
     (problem,) = (p for p in conflicts_with_model(translation, model) if p.reason == "NotCausal")
