@@ -157,6 +157,17 @@ class EarlyStopping(ApiModel):
     """Validations without improvement."""
 
 
+class ScoredAnswers(ApiModel):
+    """Answers to a few validation segments while training goes on, and their score as a curve."""
+
+    every_steps: int = Field(default=200, ge=1, le=1_000_000)
+    """Optimizer steps from one score to the next; the first is before training, the last after it."""
+    max_segments: int = Field(default=64, ge=1, le=2000)
+    """How many segments of the validation split: a fixed sample by content."""
+    max_new_tokens: int = Field(default=64, ge=1, le=1024)
+    """Longest answer, in tokens."""
+
+
 class AdaptOptimizer(Optimizer):
     """AdamW and its schedule; the defaults are those of Moslem et al. 2023."""
 
@@ -206,6 +217,9 @@ class Adapt(ApiModel):
     """Batch sizes; 32 rows of 512 tokens as in the paper."""
     validate_every_steps: int = Field(default=50, ge=1, le=1_000_000)
     """Optimizer steps between validations."""
+    evaluation: ScoredAnswers | None = None
+    """Answer a few validation segments now and then, greedily and with the fewest shots of prompts, and follow their
+    score: chrF++ of translations, token F1 of conversations. Default: off."""
     seed: int = Field(default=17, ge=0, le=2**31 - 1)
     """Seed of sampling, dropout and the adapter's initialisation."""
 

@@ -72,6 +72,8 @@ class HistoryRow(ApiModel):
     arms: dict[str, ArmHistory] = Field(default_factory=dict)
     validation_loss: dict[str, float] = Field(default_factory=dict)
     """By validation set; `all` is the token-weighted mean."""
+    validation_score: dict[str, float] = Field(default_factory=dict)
+    """By metric: of answers to a few segments of the validation split."""
 
 
 def read_history(path: Path) -> list[HistoryRow]:

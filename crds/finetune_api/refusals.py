@@ -41,6 +41,7 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _method,
         _prompts,
         _draws,
+        _validation,
     )
     return [problem for check in checks for problem in check(spec)]
 
@@ -73,6 +74,16 @@ def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if prompts.template == "Custom" and prompts.text is not None:
         for name, message in text_problems(prompts.text, prompts.example, prompts.shots):
             yield Problem(f"{field}.{name}", message, "BadPrompt")
+
+
+def _validation(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """What is asked of a validation split that is empty."""
+    if spec.adapt is not None and spec.adapt.evaluation is not None and spec.data.split.validation == 0:
+        yield Problem(
+            "spec.adapt.evaluation",
+            "it answers segments of the validation split, and data.split.validation is 0: raise that, or remove it",
+            EXCLUDED,
+        )
 
 
 def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:

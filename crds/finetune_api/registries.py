@@ -79,6 +79,8 @@ class Task(Entry):
     """The class of transformers that puts the head on a model which the task asks for."""
     has_floors: bool = True
     """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
+    scored_in_training: bool = False
+    """Whether it has a test set of its validation split, for `adapt.evaluation`."""
     decodes: bool = True
     """Whether its answers are decoded; else texts are measured."""
     leads: bool = True
@@ -288,6 +290,7 @@ TASKS: Mapping[str, Task] = {
     "Translation": Task(
         implementation=".translation.task:TranslationTask",
         segment_metric="chrF++",
+        scored_in_training=True,
         diagnostics=(
             "offTarget",
             "copies",
@@ -311,6 +314,7 @@ TASKS: Mapping[str, Task] = {
     "Generation": Task(
         implementation=".generation.task:GenerationTask",
         segment_metric="TokenF1",
+        scored_in_training=True,
         source_type="Instruction",
         diagnostics=("empty",),
         has_shots=False,

@@ -138,6 +138,8 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if not task.trains:
         usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
+    if adapt.evaluation is not None and not task.scored_in_training:
+        yield _problem("adapt.evaluation", f"scoring answers of {adapt.task.type} in training", "remove it")
     yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
     if not task.has_prompts:
         return

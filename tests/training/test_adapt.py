@@ -48,6 +48,7 @@ ADAPT: dict[str, Any] = {
     "optimizer": {"learningRate": 0.02},
     "validateEverySteps": 5,
 }
+EVALUATION = {"everySteps": 4, "maxSegments": 7, "maxNewTokens": 12}
 
 
 def make_plan(workspace: Path, stage: str = "adapt", zero: int = 2, ranks: int = 2, **changes: Any) -> Plan:
@@ -128,7 +129,7 @@ def calm(template: Path, tmp_path: Path, run_gang: RunGang, finished_runs: dict[
     def run(zero: int) -> Finished:
         if zero not in finished_runs:
             workspace = shutil.copytree(template, tmp_path / f"zero{zero}")
-            finished_runs[zero] = finished(run_gang(make_plan(workspace, zero=zero)), workspace)
+            finished_runs[zero] = finished(run_gang(make_plan(workspace, zero=zero, evaluation=EVALUATION)), workspace)
             assert not (workspace / "checkpoints/adapt").exists()
         return finished_runs[zero]
 
@@ -162,6 +163,14 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
     assert summary["steps"] == third.history[-1].step
     assert {"zero-shot", "one-shot", "all"} == set(third.history[0].validation_loss)
     assert "300 examples · 1 epoch · loss" in third.result.message
+
+    curves = [
+        {row.step: row.validation_score for row in run.history if row.validation_score} for run in (second, third)
+    ]
+    steps = int(summary["steps"])
+    assert set(curves[0]) == {*range(0, steps, EVALUATION["everySteps"]), steps}
+    assert curves[0] == curves[1], "7 segments are dealt out to two ranks, which go through the layers together"
+    assert curves[0][steps]["chrF++"] > curves[0][0]["chrF++"]
 
     for run in (second, third):
         adapter = load_file(run.folder / "adapter/adapter_model.safetensors")

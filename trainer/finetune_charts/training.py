@@ -11,8 +11,8 @@ _STEPS = "optimizer steps"
 
 
 def training_charts(rows: Sequence[HistoryRow]) -> list[Chart]:
-    """Loss by arm, validation loss, mixture, speed: those that the rows have figures for."""
-    charts = [_loss(rows), _validation(rows), _mixture(rows), _speed(rows)]
+    """Loss by arm, validation loss and scores, mixture, speed: those that the rows have figures for."""
+    charts = [_loss(rows), _validation(rows), *_scores(rows), _mixture(rows), _speed(rows)]
     return [chart for chart in charts if chart is not None]
 
 
@@ -42,6 +42,13 @@ def _validation(rows: Sequence[HistoryRow]) -> Chart | None:
         Series(name, [(r.step, r.validation_loss[name]) for r in rows if name in r.validation_loss]) for name in names
     ]
     return line_chart("Validation loss", series, _STEPS, "nats per target token") if series else None
+
+
+def _scores(rows: Sequence[HistoryRow]) -> list[Chart]:
+    """A chart a metric: each has its own scale."""
+    metrics = dict.fromkeys(name for row in rows for name in row.validation_score)
+    points = {m: [(float(r.step), r.validation_score[m]) for r in rows if m in r.validation_score] for m in metrics}
+    return [line_chart(f"Validation {m}", [Series(m, points[m])], _STEPS, m) for m in metrics]
 
 
 def _mixture(rows: Sequence[HistoryRow]) -> Chart | None:

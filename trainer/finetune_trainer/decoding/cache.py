@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedConfig
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
 
@@ -110,11 +110,11 @@ def holds_all_of(config: PreTrainedConfig) -> bool:
     return all(type(layer) in known for layer in DynamicCache(config=config).layers)
 
 
-@torch.inference_mode()
-def bytes_per_token(model: torch.nn.Module, config: PreTrainedConfig) -> int:
+@torch.no_grad()
+def bytes_per_token(model: PreTrainedModel, config: PreTrainedConfig) -> int:
     """Keys and values of one token, measured by reading one."""
     cache = DynamicCache(config=config)
-    token = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     model(input_ids=token, past_key_values=cache, use_cache=True)
     states: list[Tensor | None] = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
     return max(1, sum(state.numel() * state.element_size() for state in states if state is not None))

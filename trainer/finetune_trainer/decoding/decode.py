@@ -51,7 +51,7 @@ def greedy_decode(
     return [candidates[0] for candidates in outputs]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode(
     model: PreTrainedModel,
     prompts: Sequence[TokenIds],

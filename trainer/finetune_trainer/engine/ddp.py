@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
 
 from finetune_api.training import Optimizer
 from finetune_trainer.distributed.gradient_buckets import GradientBuckets
@@ -19,6 +20,7 @@ from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Wr
 from finetune_trainer.engine.loss_module import Loss, LossModule
 from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer, clip_gradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
+from finetune_trainer.models.segment_attention import base_model, plain_attention
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
@@ -122,6 +124,13 @@ class DdpEngine:
             loss_sum += loss
             loss_units += count
         return LossSum(loss_sum, loss_units)
+
+    @contextmanager
+    def answering(self) -> Iterator[PreTrainedModel]:
+        """See Engine; no collectives."""
+        self.model.eval()
+        with torch.no_grad(), self._autocast, plain_attention(self.model):
+            yield base_model(self.model)
 
     def snapshot(self, buffers: HostBuffers | None = None) -> Write:
         """See Engine; rank 0 writes, all ranks have the same."""

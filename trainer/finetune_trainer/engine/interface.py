@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,15 @@ class Engine(Protocol):
 
     def evaluate(self, micro_batches: Iterable[Batch]) -> LossSum:
         """Summed loss of this rank's micro-batches without gradients and dropout."""
+        ...
+
+    def answering(self) -> AbstractContextManager[Any]:
+        """The language model, ready to decode: without gradients and dropout, and with attention over whole rows.
+
+        Collective; within, each rank may make as many forward passes as it likes. What it gives has the config, the
+        device and the forward pass of a PreTrainedModel, and may have a `finish`, to be called before a rank waits for
+        the others in another way.
+        """
         ...
 
     def snapshot(self, buffers: HostBuffers | None = None) -> Write:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from finetune_api.training import Optimizer
 from finetune_trainer.distributed.deepspeed import start_deepspeed
 from finetune_trainer.engine.host_buffers import HostBuffers
 from finetune_trainer.engine.interface import Place, StepExhausted, StepInfo, Write
-from finetune_trainer.engine.loss_module import Loss, LossModule
+from finetune_trainer.engine.lockstep import LockstepModel
+from finetune_trainer.engine.loss_module import ANSWER, Loss, LossModule
 from finetune_trainer.engine.optimizer import NO_SCALES, build_optimizer
 from finetune_trainer.engine.partitioned_gradients import PartitionedGradients
 from finetune_trainer.engine.state import full_state_dict, trainable_names, weights
 from finetune_trainer.models.placement import full_shape, is_partitioned, offload_config
+from finetune_trainer.models.segment_attention import base_model, plain_attention
 from finetune_trainer.objectives import Batch, LossSum
 from finetune_trainer.workspace.folder_writer import FolderWriter
 
@@ -135,6 +138,17 @@ class ZeroEngine:
             loss_sum += loss
             loss_units += count
         return LossSum(loss_sum, loss_units)
+
+    @contextmanager
+    def answering(self) -> Iterator[Any]:
+        """See Engine; under ZeRO-3 ranks go through the layers together."""
+        self._engine.eval()
+        model = base_model(self.model)
+        with torch.no_grad(), plain_attention(self.model):
+            if not is_partitioned(self.model):
+                yield model
+                return
+            yield LockstepModel(model, partial(self._engine, ANSWER), self._ranks)
 
     def snapshot(self, buffers: HostBuffers | None = None) -> Write:
         """See Engine; frozen weights belong to the input model and are left out."""

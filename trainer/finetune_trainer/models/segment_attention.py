@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -45,6 +46,8 @@ equal to its segments one by one. Others may keep state between tokens in other 
 """
 _log = logging.getLogger(__name__)
 _NAME = "segments"
+_BEFORE = "attention_before_segments"
+"""Attribute of a model: what it attended with."""
 _VARLEN_TYPES = (torch.bfloat16, torch.float16)
 _OLDEST_FLASH = (8, 0)
 """Compute capability that torch's flash attention was written for."""
@@ -60,8 +63,23 @@ def use_segment_attention(model: nn.Module) -> bool:
         return False
     AttentionInterface.register(_NAME, partial(_attend, _find_flash()))
     AttentionMaskInterface.register(_NAME, _no_mask)
+    setattr(causal_lm, _BEFORE, causal_lm.config._attn_implementation)  # noqa: SLF001 - where transformers keeps it
     causal_lm.set_attn_implementation(_NAME)
     return True
+
+
+@contextmanager
+def plain_attention(model: nn.Module) -> Iterator[None]:
+    """Within, a model attends as before `use_segment_attention`, so that it takes rows and keeps keys and values."""
+    causal_lm = base_model(model)
+    if not attends_within_segments(causal_lm):
+        yield
+        return
+    causal_lm.set_attn_implementation(getattr(causal_lm, _BEFORE))
+    try:
+        yield
+    finally:
+        causal_lm.set_attn_implementation(_NAME)
 
 
 def attends_within_segments(model: PreTrainedModel) -> bool:

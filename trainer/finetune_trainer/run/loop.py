@@ -23,6 +23,7 @@ from finetune_trainer.run.micro_batch import smaller_micro_batch
 from finetune_trainer.run.rank_figures import RankFigures, from_slots, measure, slots
 from finetune_trainer.run.reporter import RunReporter, Utilization
 from finetune_trainer.run.schedule import learning_rate
+from finetune_trainer.run.scorer import Scorer
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings, ValidationSets
 from finetune_trainer.run.snapshot import read_position, restore, take_snapshot
 from finetune_trainer.run.state import RunState
@@ -46,6 +47,7 @@ def train(
     settings: TrainSettings,
     checkpointer: Checkpointer,
     history: Path,
+    scorer: Scorer | None = None,
 ) -> TrainOutcome:
     """Train until the budget is used up, from the newest checkpoint if there is one. Every rank calls it.
 
@@ -56,7 +58,7 @@ def train(
     utilization = Utilization(model_flops(engine.model), peak_flops(context.device), context.ranks.size)
     trackers = open_trackers(context.plan, history)
     reporter = RunReporter(context.progress, source, trackers, context.ranks.is_main, utilization)
-    run = _Run(context, engine, source, validation, settings, checkpointer, reporter)
+    run = _Run(context, engine, source, validation, settings, checkpointer, reporter, scorer)
     state = run.train()
     return TrainOutcome(state, history, run.best.find(state) if settings.select_best else None)
 
@@ -88,6 +90,7 @@ class _Run:
     settings: TrainSettings
     checkpointer: Checkpointer
     reporter: RunReporter
+    scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
         self.state = RunState()
@@ -95,6 +98,7 @@ class _Run:
         self.best = BestWeights(self.engine, self.checkpointer)
         self.buffers = HostBuffers() if self.checkpointer.in_background else None
         self.saved_step = -1
+        self.scored_step = -1
         self.started = 0.0
 
     def train(self) -> RunState:
@@ -103,12 +107,16 @@ class _Run:
         self.started = time.monotonic() - self.state.seconds
         if self.state.step == 0 and self.saved_step < 0:
             self._validate()
+            self._score()
             self.reporter.row(self.state, self.validated)
         while self._fraction() < 1.0 and not self._is_early():
             self._step()
             use_steady_timeout()
-        if not self.validated:
-            self._validate()
+        unscored = self.scorer is not None and self.scored_step != self.state.step
+        if not self.validated or unscored:
+            if not self.validated:
+                self._validate()
+            self._score()
             self.reporter.row(self.state, self.validated)
         self.checkpointer.wait()
         return self.state
@@ -167,6 +175,8 @@ class _Run:
         due = self.checkpointer.due(self.state.step, reduced.saving)
         if self.state.step % self.settings.validate_every_steps == 0:
             self._validate()
+        if self.scorer is not None and self.state.step % self.scorer.every_steps == 0:
+            self._score()
         self.reporter.step(self.state, self._fraction(), rate, info.gradient_norm, self.validated)
         self._check_finite(batch.arm)
         if reduced.stop:
@@ -257,6 +267,15 @@ class _Run:
         loss = self.validated.get(ALL)
         if loss is not None and self.state.improved(loss) and self.settings.select_best:
             self.best.keep(self.state.step, loss)
+
+    def _score(self) -> None:
+        """Score the answers to a few validation segments, if that is asked for."""
+        if self.scorer is None or self.scored_step == self.state.step:
+            return
+        began = time.monotonic()
+        scores = self.scorer.score(self.context, self.engine)
+        self.scored_step = self.state.step
+        self.reporter.scored(scores, time.monotonic() - began)
 
     def _save(self, *, required: bool = False) -> None:
         """Save unless it is saved; without room on the disk training goes on, unless it is `required`."""

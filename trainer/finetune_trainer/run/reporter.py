@@ -57,6 +57,7 @@ class RunReporter:
         self._source = source
         self._trackers = trackers if is_main else ()
         self._recent = _Recent()
+        self._scores: dict[str, float] = {}
 
     @property
     def _tokens_per_second(self) -> float | None:
@@ -92,6 +93,13 @@ class RunReporter:
         for name, loss in losses.items():
             self._progress.metrics.validation(name, loss)
 
+    def scored(self, scores: Mapping[str, float], seconds: float) -> None:
+        """Answers to validation segments have these scores, by metric; the next row of the curves tells them."""
+        self._scores = dict(scores)
+        self._progress.add_time("evaluation", seconds)
+        for metric, score in scores.items():
+            self._progress.metrics.score(metric, "validation", score)
+
     def step(
         self, state: RunState, fraction: float, rate: float, gradient_norm: float, validation: dict[str, float]
     ) -> None:
@@ -115,7 +123,7 @@ class RunReporter:
             loss = mean_loss(counters.recent) if counters else None
             self._progress.metrics.arm(name, arm.probability, arm.reward, loss)
         often = state.step <= _FIRST_STEPS_IN_HISTORY or state.step % _HISTORY_EVERY_STEPS == 0
-        if often or validation or fraction >= 1.0:
+        if often or validation or self._scores or fraction >= 1.0:
             self.row(state, validation, rate, gradient_norm)
 
     def row(
@@ -146,7 +154,9 @@ class RunReporter:
             tokens_per_second=self._tokens_per_second,
             arms=arms,
             validation_loss=validation,
+            validation_score=self._scores,
         )
+        self._scores = {}
         for tracker in self._trackers:
             tracker.log(whole)
 

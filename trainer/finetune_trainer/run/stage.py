@@ -26,6 +26,7 @@ from finetune_trainer.models.fused_kernels import use_fused_kernels
 from finetune_trainer.models.segment_attention import base_model, use_segment_attention
 from finetune_trainer.run.compilation import compile_where_it_pays
 from finetune_trainer.run.loop import train
+from finetune_trainer.run.scorer import Scorer
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.trial import try_micro_batch
 from finetune_trainer.workspace.artifacts import run_identity, write_artifact
@@ -55,6 +56,8 @@ class TrainingRecipe:
     """For `engine.optimizer.build_optimizer`."""
     figures: Callable[[TrainOutcome], dict[str, float]] = TrainOutcome.summary
     """For StageResult.summary."""
+    scorer: Scorer | None = None
+    """What the model answers while it is trained."""
 
 
 def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str, inputs: dict[str, str]) -> StageOutcome:
@@ -93,7 +96,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str, in
     # Dropout differs by rank; order of data and initialisation do not use torch's generators.
     torch.manual_seed(settings.seed * 10_007 + context.ranks.rank)
     history = workspace / plan.path("logs") / f"{plan.stage}-{HISTORY}"
-    outcome = train(context, engine, source, validation, settings, checkpointer, history)
+    outcome = train(context, engine, source, validation, settings, checkpointer, history, recipe.scorer)
 
     context.progress.update(phase="Writing")
     weights = outcome.weights(engine, settings.trains_adapter)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.registries import METHODS, TASKS
 from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_api.training import Curriculum
@@ -29,6 +31,7 @@ from finetune_trainer.models import (
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
+from finetune_trainer.run.scorer import Scorer
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
 from finetune_trainer.stages import artifact_path, input_digests, open_data
@@ -78,6 +81,7 @@ def run(context: StageContext) -> StageOutcome:
         rows = [examples.train[index].tokens[:PROOF_TOKENS] for index in range(min(PROOF_ROWS, len(examples.train)))]
         proof.update(method.prove(folder, base, rows))
 
+    scorer = _scorer(context, adapt, data, tokenizer)
     trained = method.wrap(model, adapt, base)
     if context.ranks.is_main:
         layers = {name.rpartition(".")[2]: None for name in getattr(trained, "targeted_module_names", ())}
@@ -93,9 +97,32 @@ def run(context: StageContext) -> StageOutcome:
         save=save,
         rate_scales=method.rate_scales(adapt),
         describe=lambda outcome: describe(outcome, len(examples.train), adapt),
+        scorer=scorer,
         figures=lambda outcome: outcome.summary() | examples.counts | {"bestStep": float(outcome.best_step)} | proof,
     )
     return train_stage(context, recipe, artifact_path(plan), input_digests(plan, context.workspace))
+
+
+def _scorer(
+    context: StageContext, adapt: Adapt, data: PreparedData, tokenizer: PreTrainedTokenizerBase
+) -> Scorer | None:
+    """What follows spec.adapt.evaluation, if there is one."""
+    asked, task = adapt.evaluation, adapt.task
+    if asked is None:
+        return None
+    test = EvaluationTask(
+        name="validation",
+        type=task.type,
+        source=task.source,
+        direction=task.direction,
+        shots=[min(adapt.prompts.shots)],
+        metrics=[TASKS[task.type].segment_metric],
+        max_segments=asked.max_segments,
+        max_new_tokens=asked.max_new_tokens,
+    )
+    found = find_task(task.type)
+    test_set = found.validation_set(context.plan.spec, data, test)
+    return Scorer(found, test_set, tokenizer, asked.every_steps)
 
 
 def _settings(context: StageContext, adapt: Adapt, examples: TrainingData, pad: int) -> TrainSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.decoding import DecodingLimits, TokenIds, create_search, decode
 from finetune_trainer.distributed import Ranks
+from finetune_trainer.errors import BadData
 from finetune_trainer.metrics import Statistics
 from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
@@ -106,6 +107,8 @@ class System:
     """Segments decoded together at most, per rank; None: as the memory allows."""
     on_batch: Callable[[int], None] | None = None
     """Called every few tokens with the number of segments finished since."""
+    finish: Callable[[], None] | None = None
+    """Called when this rank has decoded its share, before it waits for the others, who may need it for theirs."""
 
     @property
     def context_length(self) -> int:
@@ -134,6 +137,8 @@ class System:
                 texts = [finish(self._text(output)) for output in outputs]
                 utilities = search.utilities(texts)
                 found.append(texts[0] if utilities is None else _ranked(texts, utilities))
+            if self.finish is not None:
+                self.finish()
             return found
 
         answers = self.ranks.map(share, [prompts[i] for i in by_length])
@@ -195,6 +200,20 @@ class Grouping:
     names: Sequence[str]
 
 
+Part = Literal["validation", "test"]
+VALIDATION: Part = "validation"
+
+
+def empty_split(field: str, source: str, part: Part) -> BadData:
+    """That there is nothing to answer."""
+    remedy = "raise spec.data.split.test, or give a source with role: Test"
+    return BadData(
+        f"Empty{part.title()}Split",
+        f"{field}: the {part} split of source '{source}' is empty",
+        remedy if part == "test" else "raise spec.data.split.validation, or remove the field",
+    )
+
+
 TestSetT = TypeVar("TestSetT", bound=TestSet)
 
 
@@ -222,6 +241,15 @@ class Task(Protocol, Generic[TestSetT]):
             BadData: if there is nothing to test on.
         """
         ...
+
+    def validation_set(self, spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> TestSetT:
+        """A test set of the validation split of `task.source`, for spec.adapt.evaluation.
+
+        Raises:
+            BadData: if the split is empty.
+            NotImplementedError: of a task that is not `scored_in_training`.
+        """
+        raise NotImplementedError
 
     def predict(self, system: System, test_set: TestSetT, shots: int) -> Predictions:
         """The system's answers; collective: every rank does its share and has all of them afterwards."""

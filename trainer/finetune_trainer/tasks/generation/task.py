@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_api.adapt import Adapt
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.registries import CONVERSATIONS
 from finetune_trainer.data.conversations import Conversation, asked, loaded
@@ -15,11 +16,20 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.decoding import DecodingLimits
 from finetune_trainer.distributed import Ranks
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head
 from finetune_trainer.prompts.conversations import create_conversations
 from finetune_trainer.tasks.generation.training import training_data
-from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
+from finetune_trainer.tasks.interface import (
+    VALIDATION,
+    Part,
+    Predictions,
+    System,
+    Task,
+    TestSet,
+    TrainingData,
+    empty_split,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,26 +52,11 @@ class GenerationTask(Task[GenerationTestSet]):
         """See Task."""
         if spec.evaluate is None:
             raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-        task = spec.evaluate.tasks[index]
-        (language,) = data.languages(task.source)
-        split = data.texts(task.source, "test", language)
-        if len(split) == 0:
-            raise BadData(
-                "EmptyTestSplit",
-                f"spec.evaluate.tasks[{index}]: the test split of source '{task.source}' is empty",
-                "raise spec.data.split.test, or give a source with role: Test",
-            )
-        texts = [split.text[int(row)] for row in fixed_sample(split.keys, task.max_segments)]
-        conversations = [loaded(text) for text in texts]
-        return GenerationTestSet(
-            task=task,
-            sources=[one_line(asked(text)) for text in texts],
-            references=[one_line(talk[-1]["content"]) for talk in conversations],
-            language=language,
-            alignments=alignments_of(task, data),
-            conversations=conversations,
-            template=_template(spec),
-        )
+        return _load(spec, data, spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}]")
+
+    def validation_set(self, spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> GenerationTestSet:
+        """See Task."""
+        return _load(spec, data, task, "spec.adapt.evaluation", VALIDATION)
 
     def predict(self, system: System, test_set: GenerationTestSet, shots: int) -> Predictions:  # noqa: ARG002 - see Task
         """See Task: line breaks of an answer become blanks, as those of references."""
@@ -81,6 +76,27 @@ class GenerationTask(Task[GenerationTestSet]):
         """See Task."""
         rows = list(zip(test_set.references, outputs, strict=True))
         return {"empty": sum(not output and bool(reference) for reference, output in rows) / max(1, len(rows))}
+
+
+def _load(
+    spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask, field: str, part: Part = "test"
+) -> GenerationTestSet:
+    """`field` is what asks for it."""
+    (language,) = data.languages(task.source)
+    split = data.texts(task.source, part, language)
+    if len(split) == 0:
+        raise empty_split(field, task.source, part)
+    texts = [split.text[int(row)] for row in fixed_sample(split.keys, task.max_segments)]
+    conversations = [loaded(text) for text in texts]
+    return GenerationTestSet(
+        task=task,
+        sources=[one_line(asked(text)) for text in texts],
+        references=[one_line(talk[-1]["content"]) for talk in conversations],
+        language=language,
+        alignments=alignments_of(task, data),
+        conversations=conversations,
+        template=_template(spec),
+    )
 
 
 def _template(spec: FineTuneJobSpec) -> str | None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from finetune_api.adapt import Adapt, Retrieval
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.report import PromptExample
 from finetune_trainer.data.prepared import PreparedData
@@ -20,7 +21,7 @@ from finetune_trainer.tasks.translation.diagnostics import diagnose
 from finetune_trainer.tasks.translation.examples import Pair
 from finetune_trainer.tasks.translation.kept import lost_shares
 from finetune_trainer.tasks.translation.predict import translate
-from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
+from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set, load_validation_set
 from finetune_trainer.tasks.translation.training import training_data
 
 SIMILARITY_EDGES = (0.0, 0.3, 0.5, 0.7, 0.9)
@@ -39,6 +40,10 @@ class TranslationTask(Task[TranslationTestSet]):
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
         """See Task."""
         return load_test_set(spec, data, index)
+
+    def validation_set(self, spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> TranslationTestSet:
+        """See Task."""
+        return load_validation_set(spec, data, task)
 
     def predict(self, system: System, test_set: TranslationTestSet, shots: int) -> Predictions:
         """See Task."""

@@ -15,12 +15,18 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
-from finetune_trainer.data.match_requests import example_source, pasting_rival, test_request
+from finetune_trainer.data.match_requests import (
+    MatchRequest,
+    example_source,
+    pasting_rival,
+    test_request,
+    training_requests,
+)
 from finetune_trainer.data.match_tables import open_table
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.data.sampling import fixed_sample
-from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.tasks.interface import TestSet
+from finetune_trainer.data.sampling import fixed_sample, shuffled_rows
+from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.tasks.interface import VALIDATION, Part, TestSet, empty_split
 from finetune_trainer.tasks.translation.examples import Examples, draw_examples, example_pairs
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
 
@@ -53,8 +59,26 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
     """
     if spec.evaluate is None:
         raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-    task = spec.evaluate.tasks[index]
-    field = f"spec.evaluate.tasks[{index}]"
+    task, field = spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}]"
+    return _load(spec, data, task, field, test_request(spec, data, index))
+
+
+def load_validation_set(spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> TranslationTestSet:
+    """A test set of the validation split, for spec.adapt.evaluation; raises as `load_test_set`."""
+    wanted = training_requests(spec.adapt) if spec.adapt is not None and any(task.shots) else ()
+    request = next((request for request in wanted if request.split == VALIDATION), None)
+    return _load(spec, data, task, "spec.adapt.evaluation", request, VALIDATION)
+
+
+def _load(
+    spec: FineTuneJobSpec,
+    data: PreparedData,
+    task: EvaluationTask,
+    field: str,
+    request: MatchRequest | None,
+    part: Part = "test",
+) -> TranslationTestSet:
+    """`field` is what asks for it, `request` what has its fuzzy matches."""
     source = next(s for s in spec.data.sources if s.name == task.source)
     direction = task.direction or ""
     languages = direction_languages(direction)
@@ -65,20 +89,19 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
             f"{' and '.join(source.languages)}",
             f"name a direction between the languages of a Parallel source, such as {'-'.join(source.languages)}",
         )
-    split = data.pairs(task.source, "test")
+    split = data.pairs(task.source, part)
     if len(split) == 0:
-        raise BadData(
-            "EmptyTestSplit",
-            f"{field}: the test split of source '{task.source}' is empty",
-            "raise spec.data.split.test, or give a source with role: Test",
-        )
+        raise empty_split(field, task.source, part)
+    # Of the validation split those that training looks at have matches.
+    seed = spec.adapt.seed if spec.adapt is not None and part == VALIDATION else None
     rows = fixed_sample(split.keys, task.max_segments)
+    if seed is not None:
+        rows = np.sort(shuffled_rows(split.keys, task.max_segments, seed))
     sources, references = (_lines(split.text(language), rows) for language in languages)
     pool = example_source(spec, data, source, (languages[0], languages[1]))
     _refuse_without_pool(spec, task, pool, languages, f"{field}.shots")
     trained, columns = (split, languages) if pool is None else (data.pairs(pool[0], "train"), pool[1])
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
-    request = test_request(spec, data, index)
     matches, redraw = None, None
     if request is not None and pool is not None:
         found, similarity = open_table(request, data, prompts.retrieval).of(rows, request.count)
