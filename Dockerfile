@@ -88,6 +88,17 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
       --compile-bytecode --offline /wheels/*.whl; \
     rm -f /code/.lock
 
+# COMET and what it needs: other versions of transformers and numpy than the trainer's, so an environment of its own.
+FROM tools AS neural-metrics-packages
+RUN --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \
+    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    --mount=type=bind,source=neural-metrics,target=/source/neural-metrics \
+    set -eu; \
+    python3 -m venv --without-pip /opt/neural-metrics; \
+    /tools/bin/uv pip install --quiet --no-cache --python /opt/neural-metrics/bin/python --compile-bytecode \
+      --require-hashes --requirement neural-metrics/requirements.txt; \
+    rm -f /opt/neural-metrics/.lock
+
 # What both images share: a user that is nobody else, no program that gives rights away, no writing of bytecode.
 # hadolint ignore=DL3006
 FROM ${PYTHON_BASE} AS runtime
@@ -123,3 +134,11 @@ LABEL org.opencontainers.image.title="finetune-trainer" \
 COPY --from=trainer-packages /opt/finetune /opt/finetune
 COPY --from=trainer-code /code /opt/finetune
 ENTRYPOINT ["finetune-trainer"]
+
+# The trainer with a program for neural metrics beside it; it brings no model.
+FROM trainer AS neural-metrics
+LABEL org.opencontainers.image.title="finetune-neural-metrics" \
+      org.opencontainers.image.description="The trainer, with a program that computes COMET"
+COPY --from=neural-metrics-packages /opt/neural-metrics /opt/neural-metrics
+COPY neural-metrics/score_comet.py /opt/neural-metrics/score_comet.py
+ENV FINETUNE_NEURAL_METRICS="/opt/neural-metrics/bin/python /opt/neural-metrics/score_comet.py"

@@ -70,6 +70,7 @@ lock: $(BIN)/uv ## Pin the newest versions that pyproject.toml allows, with hash
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/constraints.txt
 	cp requirements/constraints.txt requirements/constraints-cuda12.txt
 	$(COMPILE) --all-extras --override requirements/cuda12.in pyproject.toml --output-file requirements/constraints-cuda12.txt
+	$(COMPILE) neural-metrics/requirements.in --output-file neural-metrics/requirements.txt
 	$(COMPILE) --constraint requirements/constraints.txt requirements/bootstrap.in --output-file requirements/bootstrap.txt
 
 bench: $(STAMP) ## Measure; prints tables, asserts nothing

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
-from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri
+from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri, UriReference
 from finetune_api.decoding import Decoding
 from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
 
@@ -267,6 +267,15 @@ class Gate(ApiModel):
     """Tests that a requirement names must also be usable: without a failure or a score from which nobody is served."""
 
 
+class NeuralMetrics(ApiModel):
+    """Where neural metrics take their model from; the platform says by which program they are computed."""
+
+    checkpoint: UriReference
+    """Folder or file of the metric's model, such as wmt22-comet-da."""
+    timeout_seconds: int = Field(default=3600, ge=1, le=86_400)
+    """How long the program may take for all segments of the report."""
+
+
 class Evaluate(ApiModel):
     """Evaluation against a baseline."""
 
@@ -319,6 +328,8 @@ class Evaluate(ApiModel):
     """Other systems to compare with, beside the baseline."""
     significance: Significance = Significance()
     """Significance test."""
+    neural: NeuralMetrics | None = None
+    """For tasks with a neural metric (COMET), which have no figure without its model."""
     bias: Bias | None = None
     """Bias probes."""
     gate: Gate | None = None

@@ -33,6 +33,8 @@ ENV_PROGRESS_PORT = "FINETUNE_PROGRESS_PORT"
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 ENV_PEAK_FLOPS = "DEVICE_PEAK_FLOPS"
 """Dense bfloat16 FLOP/s of one device, where the trainer does not know it; a runtime may set it."""
+ENV_NEURAL_METRICS = "FINETUNE_NEURAL_METRICS"
+"""Command of the program that computes neural metrics; the image sets it."""
 
 RENDEZVOUS_PORT = 29500
 PROGRESS_PORT = 9400

@@ -14,7 +14,7 @@ from finetune_api.languages import matching_codes, ter_has_words
 from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
 from finetune_api.prompt_text import text_problems
-from finetune_api.registries import METHODS, TASKS
+from finetune_api.registries import METHODS, METRICS, TASKS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
@@ -42,6 +42,7 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _prompts,
         _draws,
         _validation,
+        _neural,
     )
     return [problem for check in checks for problem in check(spec)]
 
@@ -74,6 +75,28 @@ def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if prompts.template == "Custom" and prompts.text is not None:
         for name, message in text_problems(prompts.text, prompts.example, prompts.shots):
             yield Problem(f"{field}.{name}", message, "BadPrompt")
+
+
+def _neural(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Neural metrics without their model, and a model without a metric that it is for."""
+    evaluate = spec.evaluate
+    if evaluate is None:
+        return
+    wanted = [
+        (f"spec.evaluate.tasks[{i}].metrics[{j}]", name)
+        for i, task in enumerate(evaluate.tasks)
+        for j, name in enumerate(task.metrics)
+        if METRICS[name].neural
+    ]
+    if evaluate.neural is None:
+        for field, name in wanted:
+            message = f"{name} is computed by a model: name it in evaluate.neural.checkpoint, or leave it out"
+            yield Problem(field, message, "Missing")
+    elif not wanted:
+        names = " or ".join(name for name, metric in METRICS.items() if metric.neural)
+        yield Problem(
+            "spec.evaluate.neural", f"no task has a neural metric: add {names} to its metrics, or remove this", EXCLUDED
+        )
 
 
 def _validation(spec: FineTuneJobSpec) -> Iterator[Problem]:

@@ -118,6 +118,10 @@ class Metric(Entry):
     """Task types that it fits."""
     meaning: str = ""
     """One or two sentences for the terms of a report."""
+    lexical: bool = False
+    """Whether it compares letters and words with the reference, and knows nothing of their meaning."""
+    neural: bool = False
+    """Whether it is a model of its own: a program of the platform computes it, from `evaluate.neural.checkpoint`."""
     lower_is_better: bool = False
     digits: int = 2
     """After the point, in tables; sentences have one less."""
@@ -345,6 +349,7 @@ TASKS: Mapping[str, Task] = {
 METRICS: Mapping[str, Metric] = {
     "BLEU": Metric(
         implementation=".sacrebleu:Bleu",
+        lexical=True,
         tasks=("Translation",),
         unusable_at=5.0,
         meaning="How many runs of one to four words the outputs share with the references, 0 to 100; too short outputs "
@@ -352,6 +357,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "chrF++": Metric(
         implementation=".sacrebleu:ChrFPlusPlus",
+        lexical=True,
         tasks=("Translation",),
         unusable_at=15.0,
         meaning="How many runs of up to six characters and two words the outputs share with the references, 0 to 100. "
@@ -359,12 +365,14 @@ METRICS: Mapping[str, Metric] = {
     ),
     "chrF": Metric(
         implementation=".sacrebleu:ChrF",
+        lexical=True,
         tasks=("Translation", "Generation"),
         unusable_at=15.0,
         meaning="How many runs of up to six characters the outputs share with the references, 0 to 100.",
     ),
     "TER": Metric(
         implementation=".sacrebleu:Ter",
+        lexical=True,
         tasks=("Translation",),
         lower_is_better=True,
         unusable_at=100.0,
@@ -387,6 +395,14 @@ METRICS: Mapping[str, Metric] = {
         implementation=".answers:TokenF1",
         tasks=("Generation", "QuestionAnswering"),
         meaning="How many words an answer shares with its reference, 0 to 100, the mean over all: SQuAD's F1.",
+    ),
+    "COMET": Metric(
+        implementation=".neural:SegmentMean",
+        tasks=("Translation",),
+        neural=True,
+        digits=4,
+        meaning="What a neural model thinks of each translation, given its source and reference: the mean over the "
+        "segments. The signature names the model and its version; figures of different models cannot be compared.",
     ),
     "F1": Metric(
         implementation=".labels:MacroF1",

@@ -107,6 +107,9 @@ def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     ):
         if reference is not None:
             yield from _store(f"{field}.uri", reference.uri, "the model")
+    neural = spec.evaluate.neural if spec.evaluate else None
+    if neural is not None:
+        yield from _store("evaluate.neural.checkpoint.uri", neural.checkpoint.uri, "the checkpoint")
     dictionary = spec.adapt.prompts.dictionary if spec.adapt else None
     if dictionary is not None:
         yield from _store("adapt.prompts.dictionary.uri", dictionary.uri, "the dictionary")

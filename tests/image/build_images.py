@@ -16,6 +16,8 @@ from image.builders import ROOT, Builder, Order, bootstrap, find_builder
 from image.debian_base import ImageError
 
 TARGETS = ("operator", "trainer")
+ON_REQUEST = ("neural-metrics",)
+"""Built where they are named."""
 ARCHIVES = ROOT / "build" / "images"
 _CUDA = {
     "EXTRAS": "trainer cuda",
@@ -38,7 +40,7 @@ def orders(targets: Sequence[str], variant: str, arguments: Mapping[str, str]) -
     common = {"VERSION": version, "REVISION": _revision()}
     found = []
     for target in targets:
-        special = target == "trainer" and variant != "cpu"
+        special = target != "operator" and variant != "cpu"
         tag = f"{version}-{variant}" if special else version
         values = common | (dict(VARIANTS[variant]) if special else {}) | dict(arguments)
         archive = ARCHIVES / f"{target}-{tag}.tar"
@@ -76,7 +78,8 @@ def build(wanted: Sequence[Order], builder: Builder) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """0 if all were built, 1 if not, 2 for arguments that make no sense."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; default: all")
+    known = ", ".join((*TARGETS, *ON_REQUEST))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {known}; default: {', '.join(TARGETS)}")
     parser.add_argument("--variant", choices=VARIANTS, default="cpu", help="of the trainer")
     parser.add_argument(
         "--bootstrap", action="store_true", help="pull nothing: BuildKit from its Go module, base from Debian"
@@ -85,9 +88,9 @@ def main(words: Sequence[str] | None = None) -> int:
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="an ARG of the Dockerfile"
     )
     given = parser.parse_args(words)
-    unknown = sorted(set(given.targets) - set(TARGETS))
+    unknown = sorted(set(given.targets) - {*TARGETS, *ON_REQUEST})
     if unknown:
-        parser.error(f"unknown target {', '.join(unknown)}: choose from {', '.join(TARGETS)}")
+        parser.error(f"unknown target {', '.join(unknown)}: choose from {known}")
     wanted = orders(given.targets or TARGETS, given.variant, dict(text.split("=", 1) for text in given.build_arg))
     try:
         with bootstrap() if given.bootstrap else nullcontext(find_builder()) as builder:

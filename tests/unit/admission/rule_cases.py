@@ -76,10 +76,23 @@ FAILING: list[Case] = [
         {"evaluate.tasks.0.decoding": {"method": "Sampling", "beams": 4}},
         "spec.evaluate.tasks[0].decoding.beams",
     ),
+    *(
+        (
+            f"{field} is for method {methods}",
+            {"evaluate.tasks.0.decoding": {"method": method, field: 1}},
+            f"spec.evaluate.tasks[0].decoding.{field}",
+        )
+        for method, field, methods in (
+            ("MBR", "lengthPenalty", "Beam"),
+            ("Beam", "temperature", "Sampling or MBR"),
+            ("Greedy", "topP", "Sampling or MBR"),
+            ("Beam", "seed", "Sampling or MBR"),
+        )
+    ),
     (
-        "topP is for method Sampling or MBR",
-        {"evaluate.tasks.0.decoding": {"topP": 0.9}},
-        "spec.evaluate.tasks[0].decoding.topP",
+        "samples is for method MBR",
+        {"evaluate.tasks.0.decoding": {"method": "Sampling", "samples": 4}},
+        "spec.evaluate.tasks[0].decoding.samples",
     ),
     ("lengthPenalty is for method Beam", {"evaluate.tasks.0.decoding": {"lengthPenalty": 0.5}},
      "spec.evaluate.tasks[0].decoding.lengthPenalty"),

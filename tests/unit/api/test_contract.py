@@ -144,7 +144,7 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
         (
             {"evaluate": {"tasks": [TASK | {"metrics": ["BLEU", "F1"]}]}},
             "evaluate.tasks[0].metrics[1]",
-            "F1 of Translation is not supported yet: use BLEU, chrF++, chrF or TER",
+            "F1 of Translation is not supported yet: use BLEU, chrF++, chrF, TER or COMET",
         ),
         (
             {"evaluate": {"tasks": [TASK], "baseline": {"model": {"uri": "s3://a/b"}}}},

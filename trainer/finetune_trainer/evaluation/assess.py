@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,16 +27,20 @@ class SystemOutputs:
     """By metric."""
     candidates: list[list[Candidate]] | None = None
     """Of each segment those that the text was chosen from, the best first; None where there was no choice."""
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """Of metrics that do not know their own: by metric."""
 
 
 def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> dict[str, Statistics]:
     """Segment statistics of the task's metrics, the headline first, and of its segment metric; collective.
 
-    Ranks share the work: TER is slow.
+    Ranks share the work: TER is slow. Neural metrics are left out: they are added when all systems have answered.
     """
     rows = list(zip(outputs, test_set.references, strict=True))
     statistics = {}
     for name in dict.fromkeys([*test_set.task.metrics, TASKS[test_set.task.type].segment_metric]):
+        if METRICS[name].neural:
+            continue
         metric = create_metric(name, test_set.language)
         if not metric.is_local:
             statistics[name] = metric.statistics(outputs, test_set.references)
@@ -90,7 +94,10 @@ def assess(
         decoding=settings.decoding.describe() if TASKS[settings.type].decodes else "",
         hypotheses=hypotheses_path,
         candidates=_beside(hypotheses_path) if model.candidates is not None else "",
-        scores=scores,
+        scores=[
+            score.model_copy(update={"signature": model.signatures.get(score.metric, score.signature)})
+            for score in scores
+        ],
         rivals=[
             RivalReport(name=name, scores=against[name], diagnostics=task.diagnose(test_set, rival.texts))
             for name, rival in rivals.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.plan import Plan
+from finetune_api.registries import METRICS, TASKS
 from finetune_api.report import EvaluationReport, NoisedScore, Score, TaskReport
 from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
@@ -152,8 +153,22 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
         for test_set in evaluated.test_sets
         for name in test_set.task.metrics
     ]
+    alone = _lexical_alone(evaluated)
     of_systems = [note for system in evaluated.systems for note in system.notes]
-    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems]))
+    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *alone, *of_systems]))
+
+
+def _lexical_alone(evaluated: Evaluated) -> list[str]:
+    """That the verdict knows letters and words only, where it does."""
+    leading = [test_set.task for test_set in evaluated.test_sets if TASKS[test_set.task.type].leads]
+    names = list(dict.fromkeys(name for task in leading for name in task.metrics))
+    if len(evaluated.systems) == 1 or not names or not all(METRICS[name].lexical for name in names):
+        return []
+    note = (
+        f"The verdict rests on lexical metrics alone ({', '.join(names)}): they compare letters and words with one "
+        "reference, so a right answer in other words loses. Before a close decision, ask people or a neural metric."
+    )
+    return [note]
 
 
 def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:

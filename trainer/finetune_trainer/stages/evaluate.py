@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
@@ -12,7 +13,7 @@ from finetune_api.evaluation_summary import summarise
 from finetune_api.progress import read_history
 from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.errors import BadConfiguration, Preempted
 from finetune_trainer.evaluation.answers import (
     answer_all,
     answer_without_model,
@@ -22,6 +23,7 @@ from finetune_trainer.evaluation.answers import (
 )
 from finetune_trainer.evaluation.draws import drawn_test_sets
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
+from finetune_trainer.evaluation.neural import add_neural_scores, neural_programs
 from finetune_trainer.evaluation.noises import noised_test_sets
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
@@ -45,6 +47,7 @@ def run(context: StageContext) -> StageOutcome:
     if settings is None:
         raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
     refuse_empty_requirements(settings.gate)
+    programs = neural_programs(settings)
     systems = choose_systems(plan, context.workspace)
     context.progress.update(phase="Reading")
     data = open_data(plan, context.workspace)
@@ -79,6 +82,7 @@ def run(context: StageContext) -> StageOutcome:
     if not context.ranks.is_main:
         return outcome
     context.progress.update(phase="Scoring")
+    add_neural_scores(programs, answered, evaluated.systems, _heartbeat(context))
     report = make_report(context, settings, evaluated, data.report(), lambda *key: f"{artifact}/{tsv_name(*key)}")
     seconds = time.monotonic() - started
     report = report.model_copy(update={"cost": report.cost | evaluation_cost(evaluated, seconds)})
@@ -93,6 +97,15 @@ def run(context: StageContext) -> StageOutcome:
         evaluation=summarise(report, f"{artifact}/{REPORT_NAMES[0]}"),
         productive_seconds=seconds,
     )
+
+
+def _heartbeat(context: StageContext) -> Callable[[], None]:
+    def beat() -> None:
+        if context.stop.requested:
+            raise Preempted(None, "the evaluation was stopped: it starts anew next time")
+        context.progress.update(phase="Scoring")
+
+    return beat
 
 
 def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated) -> None:
