@@ -3,7 +3,8 @@
 `OMP_NUM_THREADS=1 python tests/bench/decoding.py [--model small|large] [--prompts 300] [--rounds 3]`. Figures are CPU
 time of one thread, the best of some rounds that take turns, so that they hold on a busy machine. Prompts are random
 tokens with the lengths of short prompts (gamma, mean 45); every 25th token ends a row, so that outputs of 40 tokens at
-most have 20 on average. Reading the prompts is part of the time. CTranslate2 (fp32) runs where it is installed.
+most have 20 on average. Reading the prompts is part of the time. CTranslate2 (fp32) runs where it is installed: the
+extra `bench` of pyproject.toml has it.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def main() -> None:
     rows: dict[str, Decode] = {
         "ours, batches by memory": ours(model, None),
         "ours, batches of 32": ours(model, 32),
-        "generate, dynamic cache, batches of 32": generate(model, 32, "dynamic"),
+        **{f"generate, dynamic cache, batches of {n}": generate(model, n, "dynamic") for n in (32, 64, 128)},
         "generate, static cache, batches of 32": generate(model, 32, "static"),
     }
     if importlib.util.find_spec("ctranslate2"):
