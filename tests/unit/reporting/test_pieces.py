@@ -67,6 +67,14 @@ def test_curves_show_what_the_history_has() -> None:
     assert training_charts([]) == []
 
 
+def test_scores_of_answers_are_a_curve_a_metric_for_each_has_its_own_scale() -> None:
+    scores = [{"chrF++": 10.0, "TokenF1": 3.0}, {}, {"chrF++": 14.0, "TokenF1": 5.0}]
+    rows = [HistoryRow(step=i, tokens=1, seconds=1.0, validation_score=found) for i, found in enumerate(scores)]
+    charts = training_charts(rows)
+    assert [chart.title for chart in charts] == ["Validation chrF++", "Validation TokenF1"]
+    assert all(chart.svg.count("<polyline") + chart.svg.count("<path") >= 1 for chart in charts)
+
+
 def test_differences_are_words_of_the_text_in_order() -> None:
     assert word_differences("a b c d", "a x c") == [
         Span("a", shared=True), Span("b", shared=False), Span("c", shared=True), Span("d", shared=False)
