@@ -17,6 +17,7 @@ from finetune_api.training import Curriculum
 from finetune_api.transformer import shape_of_model
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
+from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
 from finetune_trainer.models import (
