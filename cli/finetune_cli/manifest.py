@@ -16,7 +16,7 @@ from finetune_cli.local_manifest import (
     make_paths_absolute,
     missing_files,
     missing_local_files,
-    problems_of_local_dictionary,
+    problems_of_local_dictionaries,
     without_parents,
 )
 from finetune_cli.refusal import refuse
@@ -75,7 +75,7 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        of_files = conflicts_with_local_model(job, folder) + problems_of_local_dictionary(job, folder)
+        of_files = conflicts_with_local_model(job, folder) + problems_of_local_dictionaries(job, folder)
         return (missing(job, folder) if missing else []) + of_files
 
     return check, partial(without_parents, manifest_folder=folder)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
-from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri
+from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri, UriReference
 from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
@@ -48,6 +48,9 @@ class EvaluationTask(ApiModel):
     robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
     """Answer the same test again with noised sources, and tell what the first metric loses. Case: small letters alone;
     Typos: a mistake in each tenth word; Diacritics: none."""
+    terms: UriReference | None = None
+    """Of Translation: a dictionary, a term of the source, a tab and its translation a line, in UTF-8; a term with
+    several translations has several lines. Counted as termsLost: the segments whose output has none of them."""
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)

@@ -28,7 +28,18 @@ _WHY_NOT_PISSA = {
 
 def refusals(spec: FineTuneJobSpec) -> list[Problem]:
     """Everything in `spec` that no stage could carry out."""
-    checks = (unsupported, _columns, _unnamed, _ter, _examples, _source_types, _without_direction, _method, _prompts)
+    checks = (
+        unsupported,
+        _columns,
+        _unnamed,
+        _ter,
+        _examples,
+        _source_types,
+        _without_direction,
+        _method,
+        _prompts,
+        _terms,
+    )
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -203,6 +214,24 @@ def _without_direction(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for field, task in _tasks(spec):
         if task.direction is not None and TASKS[task.type].source_type:
             yield Problem(f"{field}.direction", f"a {task.type} task has no direction: remove it", EXCLUDED)
+
+
+def _terms(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Terms of a test that is no translation, and a gate that asks for terms that nobody gave."""
+    tasks = spec.evaluate.tasks if spec.evaluate else []
+    for index, task in enumerate(tasks):
+        if task.terms is not None and task.type != "Translation":
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].terms", f"a {task.type} task translates no terms: remove it", EXCLUDED
+            )
+    without = {task.name: index for index, task in enumerate(tasks) if task.terms is None}
+    for index, need in enumerate(spec.evaluate.gate.require if spec.evaluate and spec.evaluate.gate else ()):
+        if need.diagnostic == "termsLost" and need.task in without:
+            yield Problem(
+                f"spec.evaluate.gate.require[{index}].diagnostic",
+                f"termsLost needs a dictionary: give evaluate.tasks[{without[need.task]}].terms",
+                "Missing",
+            )
 
 
 def _tasks(spec: FineTuneJobSpec) -> Iterator[tuple[str, AdaptTask | EvaluationTask]]:

@@ -234,6 +234,9 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
     "tagsLost": Diagnostic(
         title="Tags lost", meaning="of the segments with markup to keep", expected=(0.0, 0.01), usable=_ANYTHING
     ),
+    "termsLost": Diagnostic(
+        title="Terms lost", meaning="of the segments with a term of the dictionary", usable=_ANYTHING
+    ),
 }
 """Reasons for ranges that are not the usual ones. Empty: no detector is needed, so there is no error to allow for, and
 one in a hundred is what a test set may hold by mistake; of placeholders and tags likewise. What is lost makes no model
@@ -259,6 +262,7 @@ TASKS: Mapping[str, Task] = {
             "numbersLost",
             "placeholdersLost",
             "tagsLost",
+            "termsLost",
         ),
     ),
     "LanguageModelling": Task(

@@ -130,6 +130,8 @@ class SegmentExample(ApiModel):
     """Segment metric of the hypothesis."""
     baseline_score: float
     """Segment metric of the baseline."""
+    lost: list[str] = Field(default_factory=list)
+    """Terms that the hypothesis lacks, each with its translations."""
 
 
 class Finding(ApiModel):

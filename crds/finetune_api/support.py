@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from finetune_api.adapt import Adapt
 from finetune_api.data import DataSource
+from finetune_api.dictionary import dictionaries
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
 from finetune_api.registries import (
@@ -105,9 +106,8 @@ def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     ):
         if reference is not None:
             yield from _store(f"{field}.uri", reference.uri, "the model")
-    dictionary = spec.adapt.prompts.dictionary if spec.adapt else None
-    if dictionary is not None:
-        yield from _store("adapt.prompts.dictionary.uri", dictionary.uri, "the dictionary")
+    for field, dictionary in dictionaries(spec):
+        yield from _store(f"{field.removeprefix('spec.')}.uri", dictionary.uri, "the dictionary")
 
 
 def _store(field: str, uri: str, what: str, *, and_hub: bool = False) -> Iterator[Problem]:

@@ -101,6 +101,8 @@ def _example(example: SegmentExample, metric: str) -> str:
         f"  - baseline: {escape(example.baseline) or '(empty)'}",
         f"  - model: {escape(example.hypothesis) or '(empty)'}",
     ]
+    if example.lost:
+        lines.append(f"  - terms lost: {escape('; '.join(example.lost))}")
     return "\n".join(lines)
 
 

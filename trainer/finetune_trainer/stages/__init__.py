@@ -58,7 +58,7 @@ def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> 
         return source_digests(plan)
     digests = stage_digests(plan, workspace)
     if "adapt" in stage.parts:
-        digests |= dictionary_digests(plan)
+        digests |= dictionary_digests(plan, "adapt")
     if stage.produces == "report":
-        digests |= hypotheses_digests(plan)
+        digests |= hypotheses_digests(plan) | dictionary_digests(plan, "evaluate")
     return digests

@@ -155,6 +155,10 @@ class Task(Protocol, Generic[TestSetT]):
         """Ways to fail, by name of diagnostic."""
         return {}
 
+    def lost(self, test_set: TestSetT, row: int, output: str) -> list[str]:
+        """What the output of one segment lacks that somebody laid down, for people."""
+        return []
+
     def groupings(self, test_set: TestSetT, shots: int) -> dict[str, Grouping]:
         """Parts of the test set that are scored by themselves, by kind: length, similarity."""
         return {}

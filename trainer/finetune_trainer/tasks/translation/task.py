@@ -14,7 +14,7 @@ from finetune_trainer.data.units import CHARACTERS, unit_of
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
-from finetune_trainer.tasks.translation.kept import lost_shares
+from finetune_trainer.tasks.translation.kept import FEWEST, lost_shares
 from finetune_trainer.tasks.translation.predict import translate
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
 from finetune_trainer.tasks.translation.training import training_data
@@ -49,7 +49,12 @@ class TranslationTask(Task[TranslationTestSet]):
         """See Task."""
         unit = unit_of(test_set.language)
         rates = diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
-        return rates | lost_shares(test_set.sources, test_set.references, outputs)
+        terms = {} if test_set.terms is None else test_set.terms.lost_share(outputs)
+        return rates | lost_shares(test_set.sources, test_set.references, outputs) | terms
+
+    def lost(self, test_set: TranslationTestSet, row: int, output: str) -> list[str]:
+        """See Task: terms of the dictionary."""
+        return [] if test_set.terms is None else [str(term) for term in test_set.terms.lost(row, output)]
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
         """See Task: by length of the source; by cosine of the source and the source of the example in the prompt."""
@@ -77,6 +82,11 @@ class TranslationTask(Task[TranslationTestSet]):
             for language, what in counted
             if unit_of(language) is CHARACTERS
         ]
+        if test_set.terms is not None and test_set.terms.segments < FEWEST:
+            notes.append(
+                f"{test_set.task.name}: only {test_set.terms.segments} segments have a term of the dictionary in "
+                f"source and reference; below {FEWEST} lost terms are not counted."
+            )
         retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
         if retrieval.side == "Target" and test_set.examples is not None:
             notes.append(

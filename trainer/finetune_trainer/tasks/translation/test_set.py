@@ -22,6 +22,8 @@ from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TestSet
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
+from finetune_trainer.tasks.translation.terms import AskedTerms, Terms
+from finetune_trainer.workspace.dictionaries import open_dictionary
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class TranslationTestSet(TestSet):
     """What the template needs beside its name."""
     examples: Examples | None
     """Where the task has a shot count of 1, or a rival that pastes them."""
+    terms: AskedTerms | None = None
+    """Where the task names a dictionary."""
 
 
 def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
@@ -104,7 +108,17 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
         examples=examples,
         alignments=alignments_of(task, data),
+        terms=_asked_terms(task, field, languages, sources, references),
     )
+
+
+def _asked_terms(
+    task: EvaluationTask, field: str, languages: tuple[str, str], sources: Sequence[str], references: Sequence[str]
+) -> AskedTerms | None:
+    if task.terms is None:
+        return None
+    terms = Terms(open_dictionary(task.terms.uri, f"{field}.terms"), languages)
+    return AskedTerms(terms, [terms.asked(*pair) for pair in zip(sources, references, strict=True)])
 
 
 def _wants_examples(evaluate: Evaluate, task: EvaluationTask, field: str) -> str:
