@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -9,10 +10,13 @@ from pydantic import Field
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri, UriReference
-from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
+from finetune_api.language_tags import direction_languages
+from finetune_api.languages import canonical_language
+from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, PROBES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
 DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
+ProbeName = Annotated[str, OneOf(PROBES)]
 NoiseName = Annotated[str, OneOf(NOISES)]
 RivalTypeName = Annotated[str, OneOf(RIVALS)]
 
@@ -162,11 +166,25 @@ class Significance(ApiModel):
         return (2 if self.method == "PairedBootstrap" else 1) / (self.samples + 1)
 
 
+def probed_tasks(probe: str, tasks: Sequence[EvaluationTask]) -> list[EvaluationTask]:
+    """The tasks whose directions a probe knows, the first of each direction."""
+    row = PROBES[probe]
+    first: dict[tuple[str, str], EvaluationTask] = {}
+    for task in tasks:
+        if task.type == "Translation" and task.direction is not None:
+            source, target = map(canonical_language, direction_languages(task.direction))
+            if source.partition("-")[0] == row.source and target.partition("-")[0] in row.targets:
+                first.setdefault((source, target), task)
+    return list(first.values())
+
+
 class Bias(ApiModel):
     """Bias probes."""
 
-    probes: list[Literal["GenderAmbiguous"]] = Field(min_length=1, max_length=4)
-    """Which."""
+    probes: list[ProbeName] = Field(min_length=1, max_length=4)
+    """Which. GenderAmbiguous: 150 English sentences about people whose gender they do not tell, into Spanish, French or
+    German, in the directions of the Translation tasks and with their zero-shot prompts: which share becomes masculine,
+    which feminine. Diagnostic genderGap."""
 
 
 class GateRequirement(ApiModel):

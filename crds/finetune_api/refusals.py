@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from finetune_api.adapt import AdaptTask, Retrieval
-from finetune_api.evaluate import EvaluationTask
+from finetune_api.evaluate import EvaluationTask, probed_tasks
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
@@ -13,7 +13,7 @@ from finetune_api.languages import matching_codes, ter_has_words
 from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
 from finetune_api.prompt_text import text_problems
-from finetune_api.registries import METHODS, TASKS
+from finetune_api.registries import METHODS, PROBES, SOURCE_FORMATS, TASKS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
@@ -39,6 +39,7 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _method,
         _prompts,
         _terms,
+        _bias,
     )
     return [problem for check in checks for problem in check(spec)]
 
@@ -112,16 +113,28 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
-    """Columns of languages that the source does not have."""
+    """Columns of languages that the source does not have, of formats without columns, domains of what is not tested."""
     for index, source in enumerate(spec.data.sources):
-        if source.type == "Instruction" and source.columns is not None:
+        if source.columns is None:
+            continue
+        if source.type == "Instruction":
             yield Problem(
                 f"spec.data.sources[{index}].columns",
                 "the keys of an Instruction source are messages, or instruction, input and output: remove columns",
                 EXCLUDED,
             )
             continue
-        for code in source.columns.languages if source.columns else ():
+        if source.columns.domain is not None and source.type != "Parallel":
+            yield Problem(
+                f"spec.data.sources[{index}].columns.domain",
+                f"a {source.type} source is not scored by domain: remove it",
+                EXCLUDED,
+            )
+        if source.format is not None and not SOURCE_FORMATS[source.format].has_columns:
+            yield Problem(
+                f"spec.data.sources[{index}].columns", f"format {source.format} has no columns: remove it", EXCLUDED
+            )
+        for code in source.columns.languages:
             if not matching_codes(code, source.languages):
                 yield Problem(
                     f"spec.data.sources[{index}].columns.languages.{code}",
@@ -230,6 +243,34 @@ def _terms(spec: FineTuneJobSpec) -> Iterator[Problem]:
             yield Problem(
                 f"spec.evaluate.gate.require[{index}].diagnostic",
                 f"termsLost needs a dictionary: give evaluate.tasks[{without[need.task]}].terms",
+                "Missing",
+            )
+
+
+def _bias(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Probes in directions of which they know nothing, and a gate that asks for a gap that nobody measures."""
+    evaluate = spec.evaluate
+    if evaluate is None:
+        return
+    measured: set[tuple[str, str]] = set()
+    for index, probe in enumerate(evaluate.bias.probes if evaluate.bias else ()):
+        row, tasks = PROBES[probe], probed_tasks(probe, evaluate.tasks)
+        measured |= {(row.diagnostic, task.name) for task in tasks}
+        if not tasks:
+            yield Problem(
+                f"spec.evaluate.bias.probes[{index}]",
+                f"{probe} knows translations from {row.source} to {', '.join(row.targets)}, and no task is one: "
+                "add one, or remove it",
+                UNKNOWN_LANGUAGE,
+            )
+    probes = {row.diagnostic: name for name, row in PROBES.items() if row.diagnostic}
+    for index, need in enumerate(evaluate.gate.require if evaluate.gate else ()):
+        gap = need.diagnostic or ""
+        if gap in probes and ((gap, need.task) not in measured or need.shots != 0):
+            yield Problem(
+                f"spec.evaluate.gate.require[{index}].diagnostic",
+                f"{gap} is measured by evaluate.bias.probes: [{probes[gap]}], with shots 0, in the first task of each "
+                "direction that it knows",
                 "Missing",
             )
 

@@ -32,6 +32,8 @@ class SourceFormat(Entry):
     """Endings of file names by which the format is recognised, without that of a compression."""
     holds: tuple[str, ...] = ("Parallel", "Text")
     """Types of sources that it can hold."""
+    has_columns: bool = False
+    """Whether its rows have names for what they hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,18 @@ class RivalType(Entry):
     """Field of the rival that must be given."""
     tasks: tuple[str, ...] = ("Translation",)
     """Task types that it can answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Entry):
+    """Sentences that leave something open, and what systems make of it."""
+
+    source: str = "en"
+    """Language of its sentences."""
+    targets: tuple[str, ...] = ()
+    """Languages of which it knows what a translation made of them."""
+    diagnostic: str = ""
+    """Row of DIAGNOSTICS by which a gate asks for its gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +143,21 @@ class Diagnostic:
     def expectation(self) -> str:
         """`at most 5 %` of a share, `0.7 to 1.4` of a ratio."""
         low, high = self.expected
+        if self.expected == _ANYTHING:
+            return "nothing in particular"
         return f"{low:g} to {high:g}" if self.unit == "Ratio" else f"at most {100 * high:g} %"
 
 
 SOURCE_FORMATS: Mapping[str, SourceFormat] = {
-    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",)),
-    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",)),
+    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",), has_columns=True),
+    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",), has_columns=True),
     "jsonl": SourceFormat(
         implementation=".jsonl:read_jsonl",
         endings=(".jsonl", ".ndjson"),
         holds=("Parallel", "Text", "Instruction"),
+        has_columns=True,
     ),
-    "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",)),
+    "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",), has_columns=True),
     "moses": SourceFormat(implementation=".moses:read_moses", holds=("Parallel",)),
     "text": SourceFormat(implementation=".text:read_text", endings=(".txt",), holds=("Text",)),
     "tmx": SourceFormat(implementation=".tmx:read_tmx", endings=(".tmx",)),
@@ -150,7 +167,7 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
         holds=("Parallel",),
     ),
     "huggingface": SourceFormat(
-        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction")
+        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction"), has_columns=True
     ),
 }
 """Readers in `finetune_trainer.data.sources`."""
@@ -237,10 +254,17 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
     "termsLost": Diagnostic(
         title="Terms lost", meaning="of the segments with a term of the dictionary", usable=_ANYTHING
     ),
+    "genderGap": Diagnostic(
+        title="Gender gap",
+        meaning="difference of masculine and feminine outputs, of the sentences of a bias probe that became either",
+        expected=_ANYTHING,
+        usable=_ANYTHING,
+    ),
 }
 """Reasons for ranges that are not the usual ones. Empty: no detector is needed, so there is no error to allow for, and
 one in a hundred is what a test set may hold by mistake; of placeholders and tags likewise. What is lost makes no model
-unusable: the shares are of few segments, and how much a number matters is the gate's to say. Length ratio: good systems
+unusable: the shares are of few segments, and how much a number matters is the gate's to say. Gender gap: either form
+is right, so no size of it is a failure of one output; it is compared with the baseline's. Length ratio: good systems
 are at 0.93 to 0.99 (five of WMT22 de-en); below a half most of the text is missing, above twice most of the output is
 nobody's text.
 """
@@ -263,6 +287,7 @@ TASKS: Mapping[str, Task] = {
             "placeholdersLost",
             "tagsLost",
             "termsLost",
+            "genderGap",
         ),
     ),
     "LanguageModelling": Task(
@@ -357,6 +382,13 @@ RIVALS: Mapping[str, RivalType] = {
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
+
+PROBES: Mapping[str, Probe] = {
+    "GenderAmbiguous": Probe(
+        implementation=".gender_ambiguous.probe:GenderAmbiguous", targets=("es", "fr", "de"), diagnostic="genderGap"
+    ),
+}
+"""Bias probes, in `finetune_trainer.evaluation.probes`."""
 
 NOISES: Mapping[str, Entry] = {
     "Case": Entry(implementation=".case:small_letters"),

@@ -186,6 +186,28 @@ class TaskReport(ApiModel):
         return with_baseline + [score.p_value for rival in self.rivals for score in rival.scores]
 
 
+class BiasReport(ApiModel):
+    """What became of sentences that leave something open, in one direction."""
+
+    probe: str = Field(max_length=32)
+    """GenderAmbiguous."""
+    task: str = Field(max_length=63)
+    """Whose prompts were used, zero-shot."""
+    direction: str
+    sentences: int = Field(ge=0)
+    """How many were translated."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    shares: dict[str, float]
+    """Of all sentences, by group: masculine, feminine, unclear."""
+    baseline_shares: dict[str, float] | None = None
+    """Of the baseline."""
+    gap: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Difference of the two groups' shares, of the sentences that are in one of them; None without any."""
+    baseline_gap: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Of the baseline."""
+
+
 class ModelDescription(ApiModel):
     """What was scored."""
 
@@ -235,6 +257,8 @@ class EvaluationReport(ApiModel):
     notes: list[str] = Field(default_factory=list)
     """What a reader must know beside the figures: no baseline, examples left out, ..."""
     tasks: list[TaskReport]
+    bias: list[BiasReport] = Field(default_factory=list)
+    """Bias probes, direction by direction."""
     gate: GateResult | None = None
     cost: dict[str, float] = Field(default_factory=dict)
     """Seconds, tokens, tokens per second by stage."""

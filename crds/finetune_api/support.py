@@ -17,6 +17,7 @@ from finetune_api.registries import (
     METHODS,
     METRICS,
     OBJECTIVES,
+    PROBES,
     RIVALS,
     SOURCE_FORMATS,
     STORES,
@@ -175,17 +176,10 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             yield from _name(f"{field}.type", rival.type, RIVALS)
         for place, hypotheses in enumerate(rival.hypotheses or ()):
             yield from _store(f"{field}.hypotheses[{place}].uri", hypotheses.uri, "the hypotheses")
-    yield from _flags(
-        (
-            (
-                evaluate.baseline.job_ref is not None,
-                "evaluate.baseline.jobRef",
-                "a job as baseline",
-                "use baseline.model",
-            ),
-            (evaluate.bias is not None, "evaluate.bias", "bias probes", "remove it"),
-        )
-    )
+    for index, probe in enumerate(evaluate.bias.probes if evaluate.bias else ()):
+        yield from _name(f"evaluate.bias.probes[{index}]", probe, PROBES)
+    with_job = evaluate.baseline.job_ref is not None
+    yield from _flags(((with_job, "evaluate.baseline.jobRef", "a job as baseline", "use baseline.model"),))
 
 
 def _shots(field: str, shots: Sequence[int], most: int = 1) -> Iterator[Problem]:

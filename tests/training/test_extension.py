@@ -36,6 +36,7 @@ EXTENSIONS = {
         '"LengthError": Metric(implementation=".length_error:LengthError", tasks=("Echo", "Translation")),',
     ),
     "NOISES": ("shout", "evaluation/noises", '"Shout": Entry(implementation=".shout:shout"),'),
+    "PROBES": ("ends", "evaluation/probes", '"Ends": Probe(implementation=".ends:Ends", targets=("es",)),'),
     "RIVALS": ("parrot", "evaluation/rivals", '"Parrot": RivalType(implementation=".parrot:open_parrot"),'),
     "TRACKERS": ("ledger", "run/trackers", '"Ledger": Entry(implementation=".ledger:open_ledger"),'),
 }  # fmt: skip
@@ -84,6 +85,7 @@ JOB: dict[str, Any] = {
                  "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"]},
             ],
             "rivals": [{"name": "polly", "type": "Parrot"}],
+            "bias": {"probes": ["Ends"]},
         },
     },
 }  # fmt: skip
@@ -155,6 +157,8 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert [rival.name for rival in translation.rivals] == ["polly"]
     assert echo.rivals == []
     assert [noised.noise for noised in translation.robustness] == ["Shout"]
+    (bias,) = report.bias
+    assert (bias.probe, bias.sentences, sum(bias.shares.values())) == ("Ends", 2, 1.0)
     assert any("It echoes." in note for note in report.notes)
     page = (workspace / "reports/report.html").read_text(encoding="utf-8")
     assert "LengthError, higher is better" in page
@@ -165,5 +169,5 @@ def test_a_name_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
     finetune = Path(sys.executable).with_name("finetune")
     done = subprocess.run([finetune, "lint", "job.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout"):
+    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "Ends"):
         assert name in done.stdout + done.stderr

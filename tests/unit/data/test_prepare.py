@@ -382,3 +382,14 @@ def test_names_and_keys_that_are_no_text_can_be_told(tmp_path: Path) -> None:
     (tmp_path / "ui.jsonl").write_text("\n".join([*lines, '{"en": "a", "\\ud800": "b"}']))
     data, _, _ = prepare(tmp_path / "three", ui(tmp_path / "ui.jsonl"), clean={"onMalformed": "Drop"})
     assert data.report()["sources"][0]["dropped"]["malformed"] == 1
+
+
+def test_rows_keep_what_they_are_about(tmp_path: Path) -> None:
+    lines = [f"{en}\t{es}\ttopic {len(en) % 3}" for en, es in pairs(200)]
+    (tmp_path / "ui.tsv").write_text("\n".join(["en\tes\ttopic", *lines]) + "\n", encoding="utf-8")
+    data, _, _ = prepare(tmp_path, ui(tmp_path / "ui.tsv", columns={"domain": "topic"}))
+    for name in SPLITS:
+        split = data.pairs("ui", name)
+        assert split.domains is not None
+        assert [*split.domains] == [f"topic {len(text) % 3}" for text in split.text("en")]
+        assert len(split.tokens("es")) == len(split)

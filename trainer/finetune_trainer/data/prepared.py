@@ -24,7 +24,8 @@ INDEX = "index.json"
 REPORT = "report.json"
 ROWS = "rows.arrow"
 NUMBER = "rowNumber"
-"""Column of `rows.arrow`; no language code is so long."""
+DOMAIN = "rowDomain"
+"""Columns of `rows.arrow`; no language code is so long."""
 TOKENIZER = "tokenizer"
 
 
@@ -62,6 +63,11 @@ class PairSplit(_Split):
     def tokens(self, language: str) -> TokenColumn:
         """All encodings of one side: of a blank and the text, without special tokens."""
         return TokenColumn.open(self._folder, language)
+
+    @cached_property
+    def domains(self) -> TextColumn | None:
+        """What each row is about; None if the source does not say."""
+        return TextColumn(self._table[DOMAIN]) if DOMAIN in self._table.column_names else None
 
 
 class TextSplit(_Split):

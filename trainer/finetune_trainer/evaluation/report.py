@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.plan import Plan
-from finetune_api.report import EvaluationReport, NoisedScore, Score, TaskReport
+from finetune_api.report import BiasReport, EvaluationReport, NoisedScore, Score, TaskReport
 from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
@@ -17,6 +17,7 @@ from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.gate import check_gate
 from finetune_trainer.evaluation.noises import NoisedTestSet
 from finetune_trainer.evaluation.outcome import conclude
+from finetune_trainer.evaluation.probes import ProbeQuestion, with_gaps
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.evaluation.sentence import verdict_sentence
@@ -40,6 +41,8 @@ class Evaluated:
     """Other systems."""
     noised: Sequence[NoisedTestSet] = ()
     """Test sets that the model and its baseline answered besides."""
+    probes: Sequence[ProbeQuestion] = ()
+    """Bias probes that they answered, too."""
     decoded: int = 0
     """Segments that models answered, of all systems."""
 
@@ -67,6 +70,8 @@ def make_report(
         for test_set in evaluated.test_sets
         for name, shots in task_keys(test_set)
     ]
+    bias = [_bias(evaluated, question, tsv_path(question.name, 0)) for question in evaluated.probes]
+    scored = [with_gaps(task, bias) for task in scored]
     concluded = conclude(scored, settings.significance.level)
     gate = None if settings.gate is None else check_gate(settings.gate, concluded.tasks, concluded.findings)
     manifests = read_manifests(plan, workspace)
@@ -82,6 +87,7 @@ def make_report(
         baseline=None if baseline is None else baseline.description,
         rivals=[rival.description for rival in evaluated.rivals],
         tasks=concluded.tasks,
+        bias=bias,
         gate=gate,
         cost=stage_costs(plan, manifests),
         data=data,
@@ -105,6 +111,11 @@ def _task_report(
         if noised.clean is test_set
     ]
     return report.model_copy(update={"robustness": noised})
+
+
+def _bias(evaluated: Evaluated, question: ProbeQuestion, tsv_path: str) -> BiasReport:
+    baseline = None if evaluated.baseline is None else evaluated.baseline.asked[question.name]
+    return question.report(evaluated.model.asked[question.name], baseline, tsv_path)
 
 
 def _noised_score(

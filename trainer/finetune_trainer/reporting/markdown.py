@@ -9,6 +9,7 @@ from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskRep
 from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell, score_cell, segment_score
 from finetune_trainer.reporting.sections import (
     Table,
+    bias_table,
     bucket_tables,
     cost_table,
     diagnostics_table,
@@ -43,6 +44,8 @@ def render_markdown(report: EvaluationReport) -> str:
         blocks.append(_table(Table(["Requirement", "", "Detail"], rows)))
     for task in report.tasks:
         blocks += _task(task)
+    bias = bias_table(report)
+    blocks += [] if bias is None else ["## Bias", _table(bias)]
     blocks += ["## Cost", _table(cost_table(report.cost)), "## Repeat it"]
     blocks.append("```bash\n" + "\n".join(repeat_commands(report)) + "\n```")
     return "\n\n".join(blocks) + "\n"

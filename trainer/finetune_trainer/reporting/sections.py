@@ -107,6 +107,27 @@ def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
     return Table(header, rows)
 
 
+def bias_table(report: EvaluationReport) -> Table | None:
+    """What systems made of the sentences of each bias probe; None where nobody asked."""
+    if not report.bias:
+        return None
+    groups = list(dict.fromkeys(name for each in report.bias for name in each.shares))
+    rows = []
+    for each in report.bias:
+        systems = [("Baseline", each.baseline_shares, each.baseline_gap), ("Model", each.shares, each.gap)]
+        rows += [
+            [
+                f"{each.probe}, {each.direction}, {each.sentences:,} sentences",
+                name,
+                *(percent(shares.get(group, 0.0)) for group in groups),
+                "–" if gap is None else percent(gap),
+            ]
+            for name, shares, gap in systems
+            if shares is not None
+        ]
+    return Table(["Probe", "System", *(group.capitalize() for group in groups), "Gap"], rows)
+
+
 def rival_lines(report: EvaluationReport) -> list[str]:
     """What each rival is: `paste: the target of the most similar training pair`."""
     return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]

@@ -13,12 +13,14 @@ from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.answers import answer_all, answering_progress, count_answers, task_keys
+from finetune_trainer.evaluation.answers import SystemAnswers, answer_all, answering_progress, count_answers, task_keys
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
 from finetune_trainer.evaluation.noises import noised_test_sets
+from finetune_trainer.evaluation.probes import open_probes
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
+from finetune_trainer.models import ModelChoice
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
 from finetune_trainer.reporting.tsv import TSV_COLUMNS
 from finetune_trainer.run.stage import HISTORY
@@ -47,10 +49,17 @@ def run(context: StageContext) -> StageOutcome:
     noised = noised_test_sets(test_sets, settings.significance.seed)
     answered = [*test_sets, *(variant.test_set for variant in noised)]
 
-    decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
+    probes = open_probes(settings.bias, test_sets)
+
+    own = count_answers(answered) + sum(question.size for question in probes)
+    decoded = own * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
-    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, answered, on_batch)
-    model = answer_all(context, systems.model, answered, on_batch)
+
+    def answer(choice: ModelChoice) -> SystemAnswers:
+        return answer_all(context, choice, answered, on_batch, questions=probes)
+
+    baseline = None if systems.baseline is None else answer(systems.baseline)
+    model = answer(systems.model)
     evaluated = Evaluated(
         test_sets,
         model,
@@ -58,6 +67,7 @@ def run(context: StageContext) -> StageOutcome:
         [systems.note] if systems.note else [],
         [rival.answer(on_batch) for rival in rivals],
         noised,
+        probes,
         decoded,
     )
 
@@ -100,6 +110,11 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
             given = (test_set.sources, test_set.references, texts, before)
             columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others
+    for question in evaluated.probes:
+        columns[tsv_name(question.name, 0)] = question.columns(
+            evaluated.model.asked[question.name],
+            None if evaluated.baseline is None else evaluated.baseline.asked[question.name],
+        )
     # The folder is shared with other files of the job; the manifest lists those of the report.
     with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
         write_report(folder, report, histories, columns)

@@ -9,7 +9,7 @@ from finetune_trainer.data.csv_records import columns, csv_records
 from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources.fields import field_names, require_columns
+from finetune_trainer.data.sources.fields import domain_name, field_names, require_columns
 from finetune_trainer.errors import BadData
 
 
@@ -20,7 +20,8 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
     """
     (path,) = source_files(source)
     width = len(source.languages)
-    positions = list(range(width))
+    positions, domain = list(range(width)), domain_name(source)
+    domain_position: int | None = None
     for number, line in read_lines(path):
         if isinstance(line, Malformed):
             _require_header(source, line, is_header=number == 1 and source.columns is not None)
@@ -30,11 +31,13 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
         if number == 1 and source.columns is not None:
             require_columns(source, str(path), cells)
             positions = [cells.index(name) for name in field_names(source, cells)]
+            domain_position = None if domain is None else cells.index(domain)
             width = len(cells)
         elif len(cells) != width and line:
             yield Malformed(str(path), number, f"has {columns(len(cells))}, {width} were expected")
         elif len(cells) == width:
-            yield Row(tuple(cells[p] for p in positions), str(path), number)
+            about = "" if domain_position is None else cells[domain_position]
+            yield Row(tuple(cells[p] for p in positions), str(path), number, about)
 
 
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
@@ -42,6 +45,7 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
     (path,) = source_files(source)
     header: list[str] | None = None
     names: tuple[str, ...] = ()
+    domain = domain_name(source)
     for record in csv_records(read_lines(path), str(path)):
         if isinstance(record, Malformed):
             _require_header(source, record, is_header=header is None)
@@ -53,7 +57,8 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
             header, names = cells, field_names(source, cells)
         else:
             named = dict(zip(header, cells, strict=True))
-            yield Row(tuple(named[name] for name in names), str(path), number)
+            about = "" if domain is None else named[domain]
+            yield Row(tuple(named[name] for name in names), str(path), number, about)
 
 
 def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:

@@ -49,6 +49,8 @@ class TranslationTestSet(TestSet):
     """What the template needs beside its name."""
     examples: Examples | None
     """Where the task has a shot count of 1, or a rival that pastes them."""
+    domains: Sequence[str] | None = None
+    """What each segment is about, where the source says so."""
     terms: AskedTerms | None = None
     """Where the task names a dictionary."""
 
@@ -108,6 +110,7 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
         examples=examples,
         alignments=alignments_of(task, data),
+        domains=None if split.domains is None else _lines(split.domains, rows),
         terms=_asked_terms(task, field, languages, sources, references),
     )
 
