@@ -187,6 +187,13 @@ class Bias(ApiModel):
     which feminine. Diagnostic genderGap."""
 
 
+class Memorisation(ApiModel):
+    """Whether the model repeats what it was adapted on."""
+
+    segments: int = Field(default=200, ge=20, le=5000)
+    """Training targets, and as many held-out ones, whose first half the model is given to go on from."""
+
+
 class GateRequirement(ApiModel):
     """One requirement of the gate: of a score, or of a way to fail."""
 
@@ -325,6 +332,9 @@ class Evaluate(ApiModel):
     """Significance test."""
     bias: Bias | None = None
     """Bias probes."""
+    memorisation: Memorisation | None = None
+    """Of a job that adapts to Translation: which share of its training targets the model continues word by word,
+    against held-out ones, and which outputs of the tests are training targets."""
     gate: Gate | None = None
     """Acceptance."""
     batch_size: int | None = Field(default=None, ge=1, le=4096)

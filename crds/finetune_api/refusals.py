@@ -40,6 +40,7 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _prompts,
         _terms,
         _bias,
+        _memorisation,
     )
     return [problem for check in checks for problem in check(spec)]
 
@@ -273,6 +274,18 @@ def _bias(spec: FineTuneJobSpec) -> Iterator[Problem]:
                 "direction that it knows",
                 "Missing",
             )
+
+
+def _memorisation(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Memorisation is of the targets of an adaptation to translation."""
+    if spec.evaluate is None or spec.evaluate.memorisation is None:
+        return
+    if spec.adapt is None or spec.adapt.task.type != "Translation":
+        yield Problem(
+            "spec.evaluate.memorisation",
+            "it looks at what an adaptation to Translation was trained on, and this job has none: remove it",
+            EXCLUDED,
+        )
 
 
 def _tasks(spec: FineTuneJobSpec) -> Iterator[tuple[str, AdaptTask | EvaluationTask]]:

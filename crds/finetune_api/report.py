@@ -208,6 +208,43 @@ class BiasReport(ApiModel):
     """Of the baseline."""
 
 
+class CopiedTargets(ApiModel):
+    """Outputs of one test that are targets of the training."""
+
+    task: str = Field(max_length=63)
+    shots: int = Field(ge=0)
+    outputs: int = Field(ge=0)
+    """Of the model, long enough to be no chance, and not the reference."""
+    share: float | None = None
+    """Of these that are a training target, word by word."""
+    baseline_share: float | None = None
+    """Of the baseline's."""
+
+
+class MemorisationReport(ApiModel):
+    """Whether the model repeats what it was adapted on. Shares are of the targets that were begun."""
+
+    source: str = Field(max_length=63)
+    """Of the targets."""
+    training_segments: int = Field(ge=0)
+    """Training targets that were begun."""
+    held_out_segments: int = Field(ge=0)
+    """Targets of the same source that were not trained on."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    continued: float | None = None
+    """Of the training targets: continued word by word."""
+    held_out_continued: float | None = None
+    """Of the held-out ones."""
+    gap: float | None = None
+    """continued - heldOutContinued."""
+    baseline_continued: float | None = None
+    baseline_held_out_continued: float | None = None
+    baseline_gap: float | None = None
+    copied: list[CopiedTargets] = Field(default_factory=list)
+    """Test by test."""
+
+
 class ModelDescription(ApiModel):
     """What was scored."""
 
@@ -259,6 +296,8 @@ class EvaluationReport(ApiModel):
     tasks: list[TaskReport]
     bias: list[BiasReport] = Field(default_factory=list)
     """Bias probes, direction by direction."""
+    memorisation: MemorisationReport | None = None
+    """Where it was asked for."""
     gate: GateResult | None = None
     cost: dict[str, float] = Field(default_factory=dict)
     """Seconds, tokens, tokens per second by stage."""

@@ -23,3 +23,7 @@ class Question(Protocol):
     def ask(self, system: System) -> list[str]:
         """The system's answers; collective: every rank does its share and has all of them afterwards."""
         ...
+
+    def columns(self, outputs: list[str], baseline: list[str] | None) -> dict[str, list[str]]:
+        """What its TSV holds, by column; `baseline` are the baseline's answers, if there is one."""
+        ...

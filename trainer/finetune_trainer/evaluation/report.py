@@ -9,16 +9,25 @@ from typing import Any
 
 from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.plan import Plan
-from finetune_api.report import BiasReport, EvaluationReport, NoisedScore, Score, TaskReport
+from finetune_api.report import (
+    BiasReport,
+    EvaluationReport,
+    MemorisationReport,
+    NoisedScore,
+    Score,
+    TaskReport,
+)
 from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.gate import check_gate
+from finetune_trainer.evaluation.memorisation import Targets
 from finetune_trainer.evaluation.noises import NoisedTestSet
 from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.evaluation.probes import ProbeQuestion, with_gaps
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
+from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.evaluation.sentence import verdict_sentence
 from finetune_trainer.metrics import create_metric
@@ -43,8 +52,15 @@ class Evaluated:
     """Test sets that the model and its baseline answered besides."""
     probes: Sequence[ProbeQuestion] = ()
     """Bias probes that they answered, too."""
+    targets: Targets | None = None
+    """Training targets that they were to go on with."""
     decoded: int = 0
     """Segments that models answered, of all systems."""
+
+    @property
+    def questions(self) -> list[Question]:
+        """What models were asked beside the tests."""
+        return [*self.probes, *([] if self.targets is None else [self.targets])]
 
     @property
     def systems(self) -> list[SystemAnswers]:
@@ -88,6 +104,7 @@ def make_report(
         rivals=[rival.description for rival in evaluated.rivals],
         tasks=concluded.tasks,
         bias=bias,
+        memorisation=_memorisation(evaluated, tsv_path),
         gate=gate,
         cost=stage_costs(plan, manifests),
         data=data,
@@ -116,6 +133,19 @@ def _task_report(
 def _bias(evaluated: Evaluated, question: ProbeQuestion, tsv_path: str) -> BiasReport:
     baseline = None if evaluated.baseline is None else evaluated.baseline.asked[question.name]
     return question.report(evaluated.model.asked[question.name], baseline, tsv_path)
+
+
+def _memorisation(evaluated: Evaluated, tsv_path: TsvPath) -> MemorisationReport | None:
+    targets, model, baseline = evaluated.targets, evaluated.model, evaluated.baseline
+    if targets is None:
+        return None
+    copied = []
+    for test_set in filter(targets.fits, evaluated.test_sets):
+        for key in task_keys(test_set):
+            before = None if baseline is None else baseline.outputs[key].texts
+            copied.append(targets.copied(test_set, key[1], model.outputs[key].texts, before))
+    before = None if baseline is None else baseline.asked[targets.name]
+    return targets.report(model.asked[targets.name], before, tsv_path(targets.name, 0), copied)
 
 
 def _noised_score(
@@ -153,7 +183,8 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
         for name in test_set.task.metrics
     ]
     of_systems = [note for system in evaluated.systems for note in system.notes]
-    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems]))
+    of_targets = evaluated.targets.notes if evaluated.targets is not None else []
+    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems, *of_targets]))
 
 
 def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:

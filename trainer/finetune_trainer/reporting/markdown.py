@@ -14,6 +14,7 @@ from finetune_trainer.reporting.sections import (
     cost_table,
     diagnostics_table,
     finding_lines,
+    memorisation_table,
     repeat_commands,
     rival_lines,
     rivals_table,
@@ -46,6 +47,8 @@ def render_markdown(report: EvaluationReport) -> str:
         blocks += _task(task)
     bias = bias_table(report)
     blocks += [] if bias is None else ["## Bias", _table(bias)]
+    repeated = memorisation_table(report)
+    blocks += [] if repeated is None else ["## Memorisation", _table(repeated)]
     blocks += ["## Cost", _table(cost_table(report.cost)), "## Repeat it"]
     blocks.append("```bash\n" + "\n".join(repeat_commands(report)) + "\n```")
     return "\n\n".join(blocks) + "\n"

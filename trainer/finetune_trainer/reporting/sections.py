@@ -128,6 +128,33 @@ def bias_table(report: EvaluationReport) -> Table | None:
     return Table(["Probe", "System", *(group.capitalize() for group in groups), "Gap"], rows)
 
 
+def memorisation_table(report: EvaluationReport) -> Table | None:
+    """How much of the training targets systems repeat; None where nobody asked."""
+    found = report.memorisation
+    if found is None:
+        return None
+    measured = [
+        (f"{found.training_segments:,} training targets, continued", found.baseline_continued, found.continued),
+        (
+            f"{found.held_out_segments:,} held-out targets, continued",
+            found.baseline_held_out_continued,
+            found.held_out_continued,
+        ),
+        ("Gap", found.baseline_gap, found.gap),
+    ]
+    measured += [
+        (f"{c.task}, {shots_name(c.shots)}: outputs that are a training target", c.baseline_share, c.share)
+        for c in found.copied
+    ]
+    compared = report.baseline is not None
+    rows = [[name, *([_share(before)] if compared else []), _share(own)] for name, before, own in measured]
+    return Table(["", *(["Baseline"] if compared else []), "Model"], rows)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
 def rival_lines(report: EvaluationReport) -> list[str]:
     """What each rival is: `paste: the target of the most similar training pair`."""
     return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]

@@ -15,8 +15,10 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import SystemAnswers, answer_all, answering_progress, count_answers, task_keys
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
+from finetune_trainer.evaluation.memorisation import open_targets
 from finetune_trainer.evaluation.noises import noised_test_sets
 from finetune_trainer.evaluation.probes import open_probes
+from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
@@ -51,12 +53,15 @@ def run(context: StageContext) -> StageOutcome:
 
     probes = open_probes(settings.bias, test_sets)
 
-    own = count_answers(answered) + sum(question.size for question in probes)
+    targets = open_targets(settings.memorisation, plan.spec, data)
+    questions: list[Question] = [*probes, *([] if targets is None else [targets])]
+
+    own = count_answers(answered) + sum(question.size for question in questions)
     decoded = own * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
 
     def answer(choice: ModelChoice) -> SystemAnswers:
-        return answer_all(context, choice, answered, on_batch, questions=probes)
+        return answer_all(context, choice, answered, on_batch, questions=questions)
 
     baseline = None if systems.baseline is None else answer(systems.baseline)
     model = answer(systems.model)
@@ -68,6 +73,7 @@ def run(context: StageContext) -> StageOutcome:
         [rival.answer(on_batch) for rival in rivals],
         noised,
         probes,
+        targets,
         decoded,
     )
 
@@ -110,7 +116,7 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
             given = (test_set.sources, test_set.references, texts, before)
             columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others
-    for question in evaluated.probes:
+    for question in evaluated.questions:
         columns[tsv_name(question.name, 0)] = question.columns(
             evaluated.model.asked[question.name],
             None if evaluated.baseline is None else evaluated.baseline.asked[question.name],
