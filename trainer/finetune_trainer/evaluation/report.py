@@ -187,11 +187,12 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
     return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *of_systems, *of_targets]))
 
 
-def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:
-    """Keys as `stage_costs` has them, of this stage."""
+def evaluation_cost(evaluated: Evaluated, seconds: float, devices: int) -> dict[str, float]:
+    """Keys as `stage_costs` has them, of this stage; `devices` is the number of ranks."""
     decoding = sum(system.seconds for system in evaluated.systems)
     cost = {
         "evaluate.seconds": seconds,
+        "evaluate.deviceSeconds": seconds * devices,
         "evaluate.translations": float(evaluated.decoded),
         "evaluate.decodingSeconds": decoding,
     }

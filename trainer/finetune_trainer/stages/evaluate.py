@@ -86,7 +86,7 @@ def run(context: StageContext) -> StageOutcome:
     context.progress.update(phase="Scoring")
     report = make_report(context, settings, evaluated, data.report(), lambda *key: f"{artifact}/{tsv_name(*key)}")
     seconds = time.monotonic() - started
-    report = report.model_copy(update={"cost": report.cost | evaluation_cost(evaluated, seconds)})
+    report = report.model_copy(update={"cost": report.cost | evaluation_cost(evaluated, seconds, context.ranks.size)})
     context.progress.update(phase="Writing")
     _write(context, report, evaluated)
     if settings.publish == "ConfigMap":
