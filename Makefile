@@ -17,10 +17,10 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml $(LOCKS) 2>/dev/null | cksu
 UV := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),UV_SYSTEM_CERTS=1) $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
-.PHONY: help install demo demo-pretrain corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench gpu gpu-bundle tools cluster image clean
+.PHONY: help install demo demo-pretrain experiment-adaptive-mt corpora test test-fast test-cluster test-kueue test-node test-e2e test-image lint format generate lock bench gpu gpu-bundle tools cluster image clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Build .venv with finetune and finetune-trainer in it (6 GB)
 
@@ -30,6 +30,10 @@ demo: $(STAMP) corpora ## Adapt a pretrained model of 135M parameters to softwar
 
 demo-pretrain: $(STAMP) corpora ## Train a small model from nothing, adapt it, evaluate, report (about 5 minutes)
 	@$(BIN)/finetune run manifests/quickstart/job.yaml
+
+experiment-adaptive-mt: $(STAMP) ## Repeat docs/results/adaptive-mt.md (DATA=folder GENERAL=file; hours)
+	@$(BIN)/python manifests/fetch.py model
+	@$(BIN)/python manifests/experiments/adaptive_mt.py $(DATA) $(GENERAL) $(if $(ONLY),--only $(ONLY))
 
 # What both demos read.
 corpora: $(STAMP)

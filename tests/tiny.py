@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,16 @@ class TinyPrompt(Prompt):
 
     stop_ids = frozenset({EOS})
 
-    def prompt(self, source: Tokens, example: tuple[Tokens, Tokens] | None = None) -> Tokens:
-        assert example is None
+    def prompt(self, source: Tokens, examples: Sequence[tuple[Tokens, Tokens]] = ()) -> Tokens:
+        assert not examples
         return np.concatenate(([BOS], source, [3])).astype(np.int32)
 
     def target(self, target: Tokens) -> Tokens:
         return np.concatenate((target, [EOS])).astype(np.int32)
 
-    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
-        assert example is None or not len(example)
+    def length(self, source: Lengths, target: Lengths, examples: Lengths | int = 0, shots: int = 0) -> Lengths:
+        assert shots == 0
+        assert not np.any(examples)
         return 2 + source + target + 1
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from finetune_api import labels
 from finetune_api.data import DataSource
 from finetune_api.dictionary import DictionaryError, dictionaries, read_dictionary
+from finetune_api.encoder import encoder_problem
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
 from finetune_api.pretrained import adapter_problem, conflicts_with_model, read_pretrained
@@ -86,6 +87,19 @@ def _dictionary_problem(field: str, path: Path) -> Problem | None:
     except OSError:  # that it is not there is told elsewhere
         return None
     return None
+
+
+def problems_of_local_encoder(job: Object, folder: Path) -> list[Problem]:
+    """What is wrong with the sentence encoder of a job as written, where its folder is here."""
+    try:
+        spec = FineTuneJob.from_manifest(job).spec
+    except ValidationError:
+        return []
+    encoder = spec.adapt.prompts.retrieval.encoder if spec.adapt is not None else None
+    if encoder is None or not (_is_path(encoder.uri) or encoder.uri.startswith(FILE_SCHEME)):
+        return []
+    found = encoder_problem(folder / encoder.uri.removeprefix(FILE_SCHEME))
+    return [] if found is None else [found]
 
 
 def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:

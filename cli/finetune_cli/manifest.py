@@ -17,6 +17,7 @@ from finetune_cli.local_manifest import (
     missing_files,
     missing_local_files,
     problems_of_local_dictionaries,
+    problems_of_local_encoder,
     without_parents,
 )
 from finetune_cli.refusal import refuse
@@ -75,7 +76,8 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        of_files = conflicts_with_local_model(job, folder) + problems_of_local_dictionaries(job, folder)
+        checks = (conflicts_with_local_model, problems_of_local_dictionaries, problems_of_local_encoder)
+        of_files = [problem for look in checks for problem in look(job, folder)]
         return (missing(job, folder) if missing else []) + of_files
 
     return check, partial(without_parents, manifest_folder=folder)

@@ -15,24 +15,28 @@ from finetune_api.figures import bytes_, count, short_duration
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.pretrained import fit_to_context, read_pretrained
+from finetune_cli.estimate.assumptions import Assumptions
 from finetune_cli.estimate.job import DEVICES, JobEstimate, estimate_job
 from finetune_cli.local_manifest import local_model_folder
 from finetune_cli.manifest import load_manifest
 from finetune_cli.output import write_json
+from finetune_cli.refusal import refuse
 
 WIDTH = 140
 """Columns where the output is not a terminal: tables must not wrap in a file."""
 
 
-def print_plan(manifest: Path, device: str, *, as_json: bool) -> None:
-    """Print what the job of a manifest needs on one of DEVICES."""
+def print_plan(manifest: Path, device: str, assumed: Assumptions, *, as_json: bool) -> None:
+    """Print what the job of a manifest needs on one of DEVICES; refuses a model folder without config.json."""
     loaded = load_manifest(manifest)
     spec = FineTuneJob.from_json_object(loaded.job).spec
-    folder = local_model_folder(spec)
+    folder = assumed.model or local_model_folder(spec)
     model = read_pretrained(folder) if folder is not None else None
+    if assumed.model is not None and model is None:
+        refuse([f"--model {assumed.model}: there is no config.json of a model that can be read"])
     spec = fit_to_context(spec, model.context_length if model is not None else None)
     job = loaded.job | {"spec": spec.to_json_object()}
-    estimate = estimate_job(spec, DEVICES[device], model)
+    estimate = estimate_job(spec, DEVICES[device], model, assumed)
     if as_json:
         write_json({"job": job, "estimate": asdict(estimate)})
         return
@@ -97,6 +101,9 @@ def _training_table(estimate: JobEstimate) -> Table:
         "time (estimate)",
     ):
         table.add_column(heading, justify="right")
+    has_price = any(stage.cost is not None for stage in estimate.stages)
+    if has_price:
+        table.add_column("cost", justify="right")
     for stage in estimate.stages:
         by_data = "depends on data"
         table.add_row(
@@ -109,6 +116,7 @@ def _training_table(estimate: JobEstimate) -> Table:
             f"{stage.steps:,}" if stage.steps is not None else by_data,
             count(stage.flops) if stage.flops is not None else by_data,
             short_duration(stage.seconds) if stage.seconds is not None else by_data,
+            *([f"{stage.cost:,.2f}" if stage.cost is not None else by_data] if has_price else []),
         )
     return table
 

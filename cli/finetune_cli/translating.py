@@ -80,11 +80,11 @@ def _directions(spec: FineTuneJobSpec) -> Iterator[str]:
 
 
 def _shots(spec: FineTuneJobSpec, direction: str) -> int:
-    """1 where the model was trained on such prompts or, if it was not adapted, tested on them."""
+    """The most that the model was trained on or, if it was not adapted, tested with."""
     if spec.adapt is not None and spec.adapt.task.direction == direction:
-        return int(1 in spec.adapt.prompts.shots)
+        return max(spec.adapt.prompts.shots)
     tasks = spec.evaluate.tasks if spec.evaluate else []
-    return int(any(1 in task.shots for task in tasks if task.direction == direction))
+    return max((max(task.shots) for task in tasks if task.direction == direction), default=0)
 
 
 def _longest(spec: FineTuneJobSpec, direction: str) -> int:

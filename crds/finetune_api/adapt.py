@@ -100,13 +100,18 @@ class AdaptTask(ApiModel):
     """Use no more segments than this."""
 
 
+MOST_SHOTS = 5
+"""Examples in one prompt."""
+
+
 class Retrieval(ApiModel):
-    """Fuzzy matches for one-shot prompts."""
+    """Fuzzy matches for prompts with examples."""
 
     side: Literal["Source", "Target"] = "Source"
     """Which side of the pair is compared."""
-    index: Literal["Flat", "IVFFlat"] = "Flat"
-    """FAISS index."""
+    index: Literal["Auto", "Flat", "IVFFlat"] = "Auto"
+    """FAISS index. Flat compares with all pairs; IVFFlat with those of the 64 nearest of 4·√N cells, and may miss the
+    best. Auto: Flat up to 100,000 pairs."""
     encoder: UriReference | None = None
     """Sentence encoder; default: hashed character n-grams with TF-IDF weights, which need no model."""
     max_similarity: Ratio = 1.0
@@ -122,11 +127,12 @@ class Prompts(ApiModel):
     `text`). Of a Generation task: Chat, or Plain (`User: ...\\nAssistant: ...`)."""
     text: str | None = Field(default=None, min_length=1, max_length=8192)
     """Of Custom: a text with {source}, and {target} at its end; also {source_language}, {target_language} and, for
-    shots 1, {examples} where examples stand. A blank before a placeholder belongs to the text that comes there."""
+    shots, {examples} where examples stand. A blank before a placeholder belongs to the text that comes there."""
     example: str | None = Field(default=None, min_length=1, max_length=8192)
     """Of Custom: how one of the examples looks, with {source} and {target}, up to where the next text begins."""
     shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
-    """Each segment becomes one prompt per entry: 0 = without, 1 = with the best fuzzy match. Generation has [0]."""
+    """Each segment becomes one prompt per entry: 0 = without examples, n = with the n best fuzzy matches, the best of
+    which stands last; up to 5. Generation has [0]."""
     retrieval: Retrieval = Retrieval()
     """How fuzzy matches are found."""
     dictionary: UriReference | None = None

@@ -10,16 +10,31 @@ from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, LanguageCode, Name, Ratio, Uri
 from finetune_api.registries import SOURCE_FORMATS
 
-SourceType = Literal["Parallel", "Text", "Instruction", "QuestionAnswering"]
+SourceType = Literal["Parallel", "Text", "Instruction", "QuestionAnswering", "Labelled", "CoNLL"]
 SourceFormat = Annotated[str, OneOf(SOURCE_FORMATS)]
 Role = Literal["Train", "Validation", "Test"]
 
 
 class Columns(ApiModel):
-    """Which column or key of a tabular source holds what."""
+    """Which column or key of a tabular source holds which language, or text and labels."""
+
+    cel_rules = (
+        CelRule(
+            rule="!has(self.label) || !has(self.labels)",
+            message="give label where each text has one, or labels where it may have several",
+            field_path=".labels",
+        ),
+    )
 
     text: str | None = Field(default=None, max_length=128)
-    """Column of a Text source."""
+    """Column of the text, of a Text or Labelled source; default text."""
+    pair: str | None = Field(default=None, max_length=128)
+    """Column of a second text of a Labelled source, which belongs to the first; default: there is none."""
+    label: str | None = Field(default=None, max_length=128)
+    """Column of the label of a Labelled source; default label."""
+    labels: str | None = Field(default=None, max_length=128)
+    """Column of the labels of a Labelled source whose texts have any number of them: a list, or a text with | between
+    labels."""
     languages: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Column by language code, for a Parallel source: {en: src, es: tgt}."""
     domain: str | None = Field(default=None, min_length=1, max_length=128)
@@ -39,7 +54,7 @@ class DataSource(ApiModel):
         ),
         CelRule(
             rule="self.type == 'Parallel' || self.languages.size() == 1",
-            message="a Text, Instruction or QuestionAnswering source has exactly one language",
+            message="a source that is not Parallel has exactly one language",
             field_path=".languages",
         ),
     )
@@ -48,7 +63,8 @@ class DataSource(ApiModel):
     """Name by which stages refer to this source."""
     type: SourceType
     """Parallel, Text, Instruction (conversations: `messages` of role and content, or `instruction`, `input` and
-    `output`) or QuestionAnswering."""
+    `output`), QuestionAnswering, Labelled (texts with a label, or with labels) or CoNLL (a
+    word with its tag a line, sentences parted by an empty line)."""
     languages: list[LanguageCode] = Field(min_length=1, max_length=2)
     """ISO 639 codes; for Parallel in the order of the columns."""
     uri: Uri
@@ -56,7 +72,8 @@ class DataSource(ApiModel):
     format: SourceFormat | None = None
     """Default: told by the file name's ending."""
     columns: Columns | None = None
-    """For csv, tsv with a header, jsonl, parquet and huggingface; default: keys named by language code, or 'text'."""
+    """For csv, tsv with a header, jsonl, parquet and huggingface; default: keys named by language code, or 'text', and
+    of Labelled sources 'label'."""
     split: str | None = Field(default=None, max_length=64)
     """Split of a Hugging Face data set; default train."""
     subset: str | None = Field(default=None, max_length=128)
@@ -68,12 +85,18 @@ class DataSource(ApiModel):
     max_rows: int | None = Field(default=None, ge=1, le=10_000_000_000)
     """Read no more rows than this."""
 
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether a text of a Labelled source has any number of labels, not just one."""
+        return self.columns is not None and self.columns.labels is not None
+
 
 class Clean(ApiModel):
     """Cleaning rules; each dropped row is counted by rule.
 
     Conversations of Instruction sources are normalised, and dropped where a message is empty; their markup, line breaks
-    and lengths are left alone.
+    and lengths are left alone. Texts of Labelled sources are cleaned and stay whole, whatever their length; words of
+    CoNLL sources are normalised.
     """
 
     normalise: Literal["None", "NFC", "NFKC"] = "NFC"

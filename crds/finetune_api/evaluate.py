@@ -10,6 +10,7 @@ from pydantic import Field
 from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri, UriReference
+from finetune_api.decoding import Decoding
 from finetune_api.language_tags import direction_languages
 from finetune_api.languages import canonical_language
 from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, PROBES, RIVALS
@@ -20,6 +21,8 @@ ProbeName = Annotated[str, OneOf(PROBES)]
 NoiseName = Annotated[str, OneOf(NOISES)]
 RivalTypeName = Annotated[str, OneOf(RIVALS)]
 
+DRAWS = 3
+"""Of random examples, without `draws`."""
 BASELINE = "baseline"
 """What a requirement of the gate calls the baseline."""
 _COLUMNS = (BASELINE, "model", "source", "reference", "hypothesis")
@@ -46,7 +49,14 @@ class EvaluationTask(ApiModel):
     direction: Direction | None = None
     """Translation direction, source first."""
     shots: list[int] = Field(default=[0], min_length=1, max_length=4)
-    """0 = without example, 1 = with the best fuzzy match from the training split."""
+    """0 = without examples, n = with the n best fuzzy matches from the training split, the best of which stands last;
+    up to 5."""
+    examples: Literal["Retrieved", "Random"] = "Retrieved"
+    """What the examples of prompts with shots are. Retrieved: the training pairs most similar to the source. Random:
+    drawn from all training pairs, for each segment anew."""
+    draws: int | None = Field(default=None, ge=3, le=10)
+    """Of Random: how often all examples are drawn; default: 3. Scores are of the first draw, and the report tells mean
+    and standard deviation of the first metric over all of them."""
     metrics: list[Metric] = Field(default=["chrF++", "BLEU", "TER"], min_length=1, max_length=8)
     """What is computed; the first leads: the verdict is about it."""
     robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
@@ -59,6 +69,13 @@ class EvaluationTask(ApiModel):
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
     """Longest output, in tokens; a translation also ends at the first newline."""
+    decoding: Decoding = Decoding()
+    """How answers are searched for; rivals of type EncoderDecoder search as their own settings say."""
+
+    @property
+    def number_of_draws(self) -> int:
+        """How often examples are drawn; 1 where they are not."""
+        return (self.draws or DRAWS) if self.examples == "Random" and any(self.shots) else 1
 
 
 class ObjectReference(ApiModel):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.adapt import ALL_LINEAR, Adapt
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.gguf_file import CHAT_TEMPLATE, GgufError, is_gguf, read_gguf
 from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import LINEAR_LAYERS
 from finetune_api.problems import Problem
-from finetune_api.registries import METHODS, templates_of
+from finetune_api.registries import LANGUAGE_MODEL, METHODS, TASKS, templates_of
 from finetune_api.training import Batch
 
 _FUSED = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
@@ -43,11 +44,38 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 """Linear layers of a block, by `model_type` of config.json; of other architectures only the trainer knows them."""
 OUTPUT_LAYERS = ("lm_head", "project_in", "project_out")
 """Layers outside the blocks; whether a model has them is seen when it is built."""
+ENCODERS = frozenset(
+    {
+        "albert",
+        "bert",
+        "camembert",
+        "convbert",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "ernie",
+        "eurobert",
+        "longformer",
+        "mobilebert",
+        "modernbert",
+        "mpnet",
+        "nomic_bert",
+        "roberta",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+    }
+)
+"""`model_type` of models whose tokens see those after them: they fill gaps and carry heads, and cannot write."""
+_AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"})
+"""Those whose positions begin behind the number of the padding token, so that so many of them are never used."""
 _CONTEXT = ("max_position_embeddings", "n_positions")
 _WIDTH = ("hidden_size", "n_embd", "d_model")
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _NAMED = 3
 """Tokens of one message."""
+_MOST_LABELS = 10
+"""Of one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +92,12 @@ class PretrainedModel:
     """Width of its layers."""
     layers: int | None = None
     """Decoder layers."""
+    head: str | None = None
+    """Class of transformers for the head that it was saved with; None if it was saved as its body alone."""
+    labels: tuple[str, ...] = ()
+    """Names of that head's outputs, by number."""
+    has_label_sets: bool = False
+    """Whether that head gives a text any number of labels."""
     tied: bool | None = None
     """Whether the output layer is the input embedding; None where the model's family decides."""
     has_chat_template: bool | None = None
@@ -72,6 +106,11 @@ class PretrainedModel:
     """Of its tokenizer, by number, added ones included."""
     unreadable: tuple[str, ...] = ()
     """Why this version cannot read its file; of a GGUF file."""
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it is known to be one."""
+        return self.architecture in ENCODERS
 
     @property
     def linear_layers(self) -> tuple[str, ...] | None:
@@ -125,12 +164,65 @@ def _model_of_config(config: Mapping[str, Any]) -> PretrainedModel:
     sizes = text if isinstance(text, dict) else config
     return PretrainedModel(
         architecture=str(config["model_type"]) if "model_type" in config else None,
-        context_length=next(filter(None, (_size(sizes, key) for key in _CONTEXT)), None),
+        context_length=positions_of(sizes),
+        head=_head(config),
+        labels=_labels(config),
+        has_label_sets=config.get("problem_type") == "multi_label_classification",
         embeddings=_size(sizes, "vocab_size"),
         layers=next(filter(None, (_size(sizes, key) for key in _LAYERS)), None),
         tied=sizes["tie_word_embeddings"] if isinstance(sizes.get("tie_word_embeddings"), bool) else None,
         hidden=next(filter(None, (_size(sizes, key) for key in _WIDTH)), None),
     )
+
+
+def positions_of(config: Mapping[str, Any]) -> int | None:
+    """Most tokens of a row, by a model's configuration; None if there is no limit, or it is not told."""
+    positions = next(filter(None, (_size(config, key) for key in _CONTEXT)), None)
+    if positions is None or config.get("model_type") not in _AFTER_PADDING:
+        return positions
+    padding = config.get("pad_token_id")
+    return positions - (padding if isinstance(padding, int) else 1) - 1
+
+
+_HEADS = {
+    "ForCausalLM": LANGUAGE_MODEL,
+    "LMHeadModel": LANGUAGE_MODEL,
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForTokenClassification": "AutoModelForTokenClassification",
+    "ForQuestionAnswering": "AutoModelForQuestionAnswering",
+}
+"""By the end of a class name of transformers."""
+
+
+def _head(config: Mapping[str, Any]) -> str | None:
+    classes = config.get("architectures")
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    return next((head for name in names for end, head in _HEADS.items() if name.endswith(end)), None)
+
+
+def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = config.get("id2label")
+    if not isinstance(names, dict) or not all(str(number).isdecimal() for number in names):
+        return ()
+    return tuple(str(names[number]) for number in sorted(names, key=int))
+
+
+def head_problem(model: PretrainedModel, labels: Sequence[str], *, has_label_sets: bool) -> str | None:
+    """Why the head that a model has cannot go on with the labels of some data, in words; None if it can."""
+    if set(labels) != set(model.labels):
+        return (
+            f"the model has a head for the labels {_listed(model.labels)}, and the training split has "
+            f"{_listed(sorted(labels))}"
+        )
+    if model.head == "AutoModelForSequenceClassification" and model.has_label_sets != has_label_sets:
+        own, given = ("any number of labels", "one label")[:: 1 if model.has_label_sets else -1]
+        return f"the model has a head that gives a text {own}, and the data have {given} a text"
+    return None
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_LABELS
+    return ", ".join(labels[:_MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
 
 
 def adapter_problem(folder: Path, field: str) -> Problem | None:
@@ -199,6 +291,7 @@ def fit_to_context(spec: FineTuneJobSpec, context_length: int | None) -> FineTun
 def conflicts_with_model(spec: FineTuneJobSpec, model: PretrainedModel) -> list[Problem]:
     """Settings of `spec` that the pretrained model which it starts from cannot have; as far as its files say."""
     return list(_unreadable_file(model)) or [
+        *_without_the_head(spec, model),
         *_too_long(spec, model),
         *_undivided(spec, model),
         *_unknown_targets(spec, model),
@@ -216,6 +309,43 @@ def _unreadable_file(model: PretrainedModel) -> Iterator[Problem]:
             f"this GGUF file cannot be read: {reason}. Give the model as a folder with config.json and safetensors",
             "ModelNotReadable",
         )
+
+
+def _without_the_head(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator[Problem]:
+    """Asked to write what cannot write, or tested with a head that nobody trains."""
+    asked = [("spec.adapt.task.type", spec.adapt.task.type)] if spec.adapt is not None else []
+    tested = [(f"spec.evaluate.tasks[{i}].type", task.type) for i, task in enumerate(_tests(spec))]
+    if model.is_encoder and spec.pretrain is not None:
+        yield Problem(
+            "spec.pretrain",
+            f"{_an_encoder(model)}, and pre-training predicts the next token: give a causal language model",
+            NOT_CAUSAL,
+        )
+    for field, task in asked or tested:
+        if model.is_encoder and TASKS[task].generates:
+            able = ", ".join(name for name, row in TASKS.items() if row.implementation and not row.generates)
+            yield Problem(
+                field, f"{_an_encoder(model)}, which cannot write: give a causal language model, or a task of {able}",
+                NOT_CAUSAL,
+            )  # fmt: skip
+        elif not asked and TASKS[task].model_class != (model.head or TASKS[task].model_class):
+            yield Problem(
+                field,
+                f"the model was saved with another head ({model.head}) than {task} needs: add an adapt block, or give "
+                "a model that was trained for it",
+                WRONG_HEAD,
+            )
+
+
+NOT_CAUSAL, WRONG_HEAD = "NotCausal", "WrongHead"
+
+
+def _tests(spec: FineTuneJobSpec) -> Sequence[EvaluationTask]:
+    return spec.evaluate.tasks if spec.evaluate is not None else ()
+
+
+def _an_encoder(model: PretrainedModel) -> str:
+    return f"the model is an encoder ({model.architecture})"
 
 
 def _batches(spec: FineTuneJobSpec) -> Iterator[tuple[str, Batch]]:
@@ -279,7 +409,7 @@ def _without_the_part(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator
         return
     if spec.adapt.method == "TopLayers" and model.layers is not None:
         yield from top_layers_problems(spec.adapt.top_layers, model.layers)
-    if spec.adapt.method == "HeadOnly" and model.tied:
+    if spec.adapt.method == "HeadOnly" and model.tied and TASKS[spec.adapt.task.type].generates:
         yield Problem(
             "spec.adapt.method",
             f"HeadOnly trains the output layer, and that of this {model.architecture} model is its input embedding "

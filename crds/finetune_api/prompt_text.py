@@ -85,11 +85,12 @@ def _order_problems(text: Pieces, example: Pieces | None, shots: Sequence[int]) 
         yield "text", "must end with {target}: the model goes on from there"
     if EXAMPLES in names and names.index(EXAMPLES) > names.index(SOURCE):
         yield "text", "must have {examples} before {source}"
-    if 1 in shots and (EXAMPLES not in names or example is None):
+    if any(shots) and (EXAMPLES not in names or example is None):
+        why = f"for shots has {max(shots)}"
         yield (
-            ("text", "must have {examples}, for shots has 1: add it, or use shots: [0]")
+            ("text", f"must have {{examples}}, {why}: add it, or use shots: [0]")
             if EXAMPLES not in names
-            else ("example", "must be given, for shots has 1: how one example looks, with {source} and {target}")
+            else ("example", f"must be given, {why}: how one example looks, with {{source}} and {{target}}")
         )
     if example is None:
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from finetune_api.adapt import AdaptTask, Retrieval
+from finetune_api.adapt import AdaptTask, Prompts, Retrieval
+from finetune_api.data import Columns
 from finetune_api.evaluate import EvaluationTask, probed_tasks
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
@@ -35,9 +36,11 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _ter,
         _examples,
         _source_types,
+        _heads,
         _without_direction,
         _method,
         _prompts,
+        _draws,
         _terms,
         _bias,
         _memorisation,
@@ -50,6 +53,10 @@ def _prompts(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if spec.adapt is None:
         return
     prompts, field = spec.adapt.prompts, "spec.adapt.prompts"
+    if not TASKS[spec.adapt.task.type].has_prompts:
+        if prompts != Prompts():
+            yield Problem(field, f"a {spec.adapt.task.type} task has no prompts: remove it", EXCLUDED)
+        return
     for name, template in (("text", "Custom"), ("example", "Custom"), ("dictionary", "DiPMT")):
         is_given = getattr(prompts, name) is not None
         if is_given and prompts.template != template:
@@ -76,7 +83,8 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
     adapt, scratch = spec.adapt, spec.model.scratch
     if adapt is None:
         return
-    if adapt.method == "HeadOnly" and scratch is not None and scratch.tie_embeddings:
+    generates = TASKS[adapt.task.type].generates
+    if adapt.method == "HeadOnly" and scratch is not None and scratch.tie_embeddings and generates:
         yield Problem(
             "spec.adapt.method",
             "HeadOnly trains the output layer, and that of this model is its input embedding: give "
@@ -116,6 +124,15 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
     """Columns of languages that the source does not have, of formats without columns, domains of what is not tested."""
     for index, source in enumerate(spec.data.sources):
+        columns = source.columns or Columns()
+        given = [name for name in ("label", "labels", "pair") if getattr(columns, name) is not None]
+        if source.type != "Labelled":
+            for name in given:
+                yield Problem(
+                    f"spec.data.sources[{index}].columns.{name}",
+                    f"a {source.type} source has no labels: give type: Labelled, or remove it",
+                    EXCLUDED,
+                )
         if source.columns is None:
             continue
         if source.type == "Instruction":
@@ -193,10 +210,21 @@ def _examples(spec: FineTuneJobSpec) -> Iterator[Problem]:
         if not wanted or _has_pairs(spec, wanted):
             continue
         lacking = f"no source with role Train holds pairs of {' and '.join(wanted)} to take examples from"
-        if 1 in task.shots:
+        if any(task.shots):
             yield Problem(f"spec.evaluate.tasks[{index}].shots", f"{lacking}: use [0], or add one", NO_EXAMPLES)
         if pastes is not None:
             yield Problem(f"spec.evaluate.rivals[{pastes}].type", f"{lacking}: leave it out, or add one", NO_EXAMPLES)
+
+
+def _draws(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Settings of examples that no prompt has."""
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        field = f"spec.evaluate.tasks[{index}]"
+        if task.examples == "Random" and not any(task.shots):
+            message = f"shots {task.shots} have no examples to draw: give shots of 1 or more, or remove it"
+            yield Problem(f"{field}.examples", message, EXCLUDED)
+        if task.draws is not None and task.examples != "Random":
+            yield Problem(f"{field}.draws", "only examples: Random are drawn: add it, or remove draws", EXCLUDED)
 
 
 def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
@@ -205,13 +233,14 @@ def _has_pairs(spec: FineTuneJobSpec, languages: tuple[str, str]) -> bool:
 
 
 def _source_types(spec: FineTuneJobSpec) -> Iterator[Problem]:
-    """Tasks that read one type of source, and pre-training, which reads no conversations."""
+    """Tasks that read one type of source, and pre-training, which reads texts."""
     types = {source.name: source.type for source in spec.data.sources}
     for index, objective in enumerate(spec.pretrain.objectives if spec.pretrain else ()):
-        if types.get(objective.source) == "Instruction":
+        if types.get(objective.source, "Text") not in ("Text", "Parallel"):
             yield Problem(
                 f"spec.pretrain.objectives[{index}].source",
-                f"'{objective.source}' is Instruction: pre-training needs a source of type Text or Parallel",
+                f"'{objective.source}' is {types[objective.source]}: pre-training needs a source of type Text or "
+                "Parallel",
             )
     for field, task in _tasks(spec):
         if not (isinstance(task, AdaptTask) and not TASKS[task.type].trains):
@@ -221,6 +250,27 @@ def _source_types(spec: FineTuneJobSpec) -> Iterator[Problem]:
                     f"{field}.source",
                     f"'{task.source}' is {types[task.source]}: a {task.type} task needs a source of type {needed}",
                 )
+
+
+def _heads(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """A model has one head: what it is trained for is what it can be tested on."""
+    tests = spec.evaluate.tasks if spec.evaluate else []
+    first = spec.adapt.task.type if spec.adapt else tests[0].type if tests else None
+    for index, test in enumerate(tests):
+        if first is not None and TASKS[test.type].model_class != TASKS[first].model_class:
+            why = "is adapted to" if spec.adapt else "is also tested on"
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].type",
+                f"a model that {why} {first} has no head for {test.type}: test it in a job of its own",
+                EXCLUDED,
+            )
+        given = test.max_new_tokens != EvaluationTask.model_fields["max_new_tokens"].default
+        if given and not TASKS[test.type].generates:
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].maxNewTokens", f"{test.type} writes nothing: remove it", EXCLUDED
+            )
+    if spec.adapt is None and spec.pretrain is not None and first is not None and not TASKS[first].generates:
+        yield Problem("spec.evaluate.tasks[0].type", f"nobody trains a head for {first}: add an adapt block", EXCLUDED)
 
 
 def _without_direction(spec: FineTuneJobSpec) -> Iterator[Problem]:

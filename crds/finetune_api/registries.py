@@ -14,6 +14,8 @@ from finetune_api.figures import percent
 
 Range = tuple[float, float]
 """Lowest and highest value, both allowed."""
+LANGUAGE_MODEL = "AutoModelForCausalLM"
+"""The class of transformers for models that write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,14 @@ class SourceFormat(Entry):
     """Types of sources that it can hold."""
     has_columns: bool = False
     """Whether its rows have names for what they hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveRow(Entry):
+    """What is predicted, and how a loss comes of it."""
+
+    pretrains: bool = True
+    """Whether it can be an arm of pre-training; else it is a task's, which trains a head of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +75,21 @@ class Task(Entry):
     """Whether a model can be adapted to it; else it is a test only."""
     has_shots: bool = True
     """Whether its prompts have examples."""
+    has_prompts: bool = True
+    """Whether a text is put into a prompt at all."""
+    model_class: str = LANGUAGE_MODEL
+    """The class of transformers that puts the head on a model which the task asks for."""
     has_floors: bool = True
     """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
+    decodes: bool = True
+    """Whether its answers are decoded; else texts are measured."""
     leads: bool = True
     """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
+
+    @property
+    def generates(self) -> bool:
+        """Whether a causal language model answers, token by token; else a head answers for a text as a whole."""
+        return self.model_class == LANGUAGE_MODEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +112,14 @@ class Probe(Entry):
     """Languages of which it knows what a translation made of them."""
     diagnostic: str = ""
     """Row of DIAGNOSTICS by which a gate asks for its gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingMethod(Entry):
+    """How answers are searched for."""
+
+    fields: tuple[str, ...] = ()
+    """Of `decoding`, beside the method: those that it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,16 +177,20 @@ class Diagnostic:
         return f"{low:g} to {high:g}" if self.unit == "Ratio" else f"at most {100 * high:g} %"
 
 
+_TABLES = ("Parallel", "Text", "Labelled")
+
 SOURCE_FORMATS: Mapping[str, SourceFormat] = {
-    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",), has_columns=True),
-    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",), has_columns=True),
+    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",), holds=_TABLES, has_columns=True),
+    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",), holds=_TABLES, has_columns=True),
     "jsonl": SourceFormat(
         implementation=".jsonl:read_jsonl",
         endings=(".jsonl", ".ndjson"),
-        holds=("Parallel", "Text", "Instruction"),
+        holds=("Parallel", "Text", "Instruction", "Labelled"),
         has_columns=True,
     ),
-    "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",), has_columns=True),
+    "parquet": SourceFormat(
+        implementation=".parquet:read_parquet", endings=(".parquet",), holds=_TABLES, has_columns=True
+    ),
     "moses": SourceFormat(implementation=".moses:read_moses", holds=("Parallel",)),
     "text": SourceFormat(implementation=".text:read_text", endings=(".txt",), holds=("Text",)),
     "tmx": SourceFormat(implementation=".tmx:read_tmx", endings=(".tmx",)),
@@ -166,8 +199,13 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
         endings=(".po", ".mo", ".whl", ".zip", ".tar", ".tgz", ".tbz2", ".txz"),
         holds=("Parallel",),
     ),
+    "conll": SourceFormat(
+        implementation=".conll:read_conll", endings=(".conll", ".iob", ".iob2", ".bio"), holds=("CoNLL",)
+    ),
     "huggingface": SourceFormat(
-        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction"), has_columns=True
+        implementation=".huggingface:read_huggingface",
+        holds=("Parallel", "Text", "Instruction", "Labelled"),
+        has_columns=True,
     ),
 }
 """Readers in `finetune_trainer.data.sources`."""
@@ -180,12 +218,16 @@ STORES: Mapping[str, Entry] = {
 }
 """Schemes of URIs; stores in `finetune_trainer.workspace.stores`. Data sets of the hub are read by their format."""
 
-OBJECTIVES: Mapping[str, Entry] = {
-    "CausalLM": Entry(implementation=".causal_lm:CausalLM"),
-    "Denoising": Entry(),
-    "Translation": Entry(implementation=".translation:Translation"),
+OBJECTIVES: Mapping[str, ObjectiveRow] = {
+    "CausalLM": ObjectiveRow(implementation=".causal_lm:CausalLM"),
+    "Denoising": ObjectiveRow(),
+    "Translation": ObjectiveRow(implementation=".translation:Translation"),
+    "SequenceClassification": ObjectiveRow(
+        implementation=".sequence_classification:SequenceClassification", pretrains=False
+    ),
+    "TokenClassification": ObjectiveRow(implementation=".token_classification:TokenClassification", pretrains=False),
 }
-"""Arms of pre-training, in `finetune_trainer.objectives`."""
+"""Arms of pre-training, and what tasks train heads with, in `finetune_trainer.objectives`."""
 
 CURRICULA: Mapping[str, Entry] = {
     "Fixed": Entry(implementation=".fixed:Fixed"),
@@ -296,6 +338,7 @@ TASKS: Mapping[str, Task] = {
         source_type="Text",
         trains=False,
         has_shots=False,
+        decodes=False,
         leads=False,
     ),
     "Generation": Task(
@@ -307,7 +350,24 @@ TASKS: Mapping[str, Task] = {
         has_floors=False,
     ),
     "QuestionAnswering": Task(),
-    "Classification": Task(),
+    "Classification": Task(
+        implementation=".classification.texts:ClassificationTask",
+        segment_metric="Accuracy",
+        source_type="Labelled",
+        has_shots=False,
+        has_prompts=False,
+        has_floors=False,
+        model_class="AutoModelForSequenceClassification",
+    ),
+    "TokenClassification": Task(
+        implementation=".classification.words:TokenClassificationTask",
+        segment_metric="TokenAccuracy",
+        source_type="CoNLL",
+        has_shots=False,
+        has_prompts=False,
+        has_floors=False,
+        model_class="AutoModelForTokenClassification",
+    ),
 }
 """Task types in `finetune_trainer.tasks`."""
 
@@ -357,8 +417,38 @@ METRICS: Mapping[str, Metric] = {
         tasks=("Generation", "QuestionAnswering"),
         meaning="How many words an answer shares with its reference, 0 to 100, the mean over all: SQuAD's F1.",
     ),
-    "F1": Metric(tasks=("Classification",)),
-    "Accuracy": Metric(tasks=("Classification",)),
+    "F1": Metric(
+        implementation=".labels:MacroF1",
+        tasks=("Classification",),
+        meaning="How well each label is found and no other taken for it, 0 to 100; the mean over the labels, rare ones "
+        "counting as much as frequent ones (macro).",
+    ),
+    "MicroF1": Metric(
+        implementation=".labels:MicroF1",
+        tasks=("Classification",),
+        meaning="F1 of all labels counted together, 0 to 100; where each text has one label it is the accuracy.",
+    ),
+    "WeightedF1": Metric(
+        implementation=".labels:WeightedF1",
+        tasks=("Classification",),
+        meaning="As F1, but a label counts by the texts that have it.",
+    ),
+    "Accuracy": Metric(
+        implementation=".labels:Accuracy",
+        tasks=("Classification",),
+        meaning="Of a hundred texts, those whose label is right; where a text has several, all of them and no others.",
+    ),
+    "EntityF1": Metric(
+        implementation=".entities:EntityF1",
+        tasks=("TokenClassification",),
+        meaning="How many entities are found with their type and both ends, and how many of those found are some, 0 to "
+        "100 (strict, IOB2).",
+    ),
+    "TokenAccuracy": Metric(
+        implementation=".entities:TokenAccuracy",
+        tasks=("TokenClassification",),
+        meaning="Of a hundred words, those whose tag is right. Most words are no entity, so finding none scores high.",
+    ),
     "Perplexity": Metric(tasks=("Generation",), lower_is_better=True),
 }
 """Scores in `finetune_trainer.metrics`.
@@ -373,11 +463,15 @@ the tokenizer.
 
 RIVALS: Mapping[str, RivalType] = {
     "Model": RivalType(
-        implementation=".model:open_model", needs="model", tasks=("Translation", "LanguageModelling", "Generation")
+        implementation=".model:open_model",
+        needs="model",
+        tasks=("Translation", "LanguageModelling", "Generation", "Classification", "TokenClassification"),
     ),
     "EncoderDecoder": RivalType(implementation=".encoder_decoder:open_encoder_decoder", needs="model"),
     "Hypotheses": RivalType(
-        implementation=".hypotheses:open_hypotheses", needs="hypotheses", tasks=("Translation", "Generation")
+        implementation=".hypotheses:open_hypotheses",
+        needs="hypotheses",
+        tasks=("Translation", "Generation", "Classification", "TokenClassification"),
     ),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
@@ -389,6 +483,15 @@ PROBES: Mapping[str, Probe] = {
     ),
 }
 """Bias probes, in `finetune_trainer.evaluation.probes`."""
+_DRAWN = ("temperature", "topP", "seed")
+
+DECODINGS: Mapping[str, DecodingMethod] = {
+    "Greedy": DecodingMethod(implementation=".greedy:Greedy"),
+    "Beam": DecodingMethod(implementation=".beam:Beam", fields=("beams", "lengthPenalty")),
+    "Sampling": DecodingMethod(implementation=".sampling:Sampling", fields=_DRAWN),
+    "MBR": DecodingMethod(implementation=".mbr:MinimumBayesRisk", fields=("samples", *_DRAWN)),
+}
+"""Ways of decoding, in `finetune_trainer.decoding.searches`."""
 
 NOISES: Mapping[str, Entry] = {
     "Case": Entry(implementation=".case:small_letters"),
@@ -404,6 +507,11 @@ TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:Histo
 def templates_of(task: str) -> Mapping[str, Entry]:
     """The prompt templates that a task type can have."""
     return CONVERSATIONS if TASKS[task].source_type == "Instruction" else PROMPTS
+
+
+def pretraining_objectives() -> Mapping[str, ObjectiveRow]:
+    """Those that can be arms of pre-training."""
+    return {name: row for name, row in OBJECTIVES.items() if row.pretrains}
 
 
 def implemented(entries: Mapping[str, Entry]) -> tuple[str, ...]:

@@ -106,6 +106,23 @@ class NoisedScore(ApiModel):
     """Of the baseline: score with noise - score without."""
 
 
+class Draws(ApiModel):
+    """The leading metric of the same test with other random examples in its prompts."""
+
+    metric: str = Field(max_length=32)
+    scores: list[float] = Field(min_length=2, max_length=16)
+    """Of the model, by draw; the first is the one that the test reports."""
+    mean: float
+    deviation: float
+    """Standard deviation of a draw, with n - 1."""
+    baseline_scores: list[float] | None = None
+    """Of the baseline, by draw."""
+    baseline_mean: float | None = None
+    baseline_deviation: float | None = None
+    hypotheses: list[str]
+    """Paths of the TSVs of all draws but the first, relative to the workspace."""
+
+
 class Bucket(ApiModel):
     """Scores of a part of the test set."""
 
@@ -117,6 +134,41 @@ class Bucket(ApiModel):
     """Headline metric."""
     baseline: float | None = None
     """Headline metric of the baseline."""
+
+
+class PromptExample(ApiModel):
+    """A training pair that was found for a prompt."""
+
+    source: str
+    target: str
+    similarity: float | None = None
+    """Cosine of its source and the segment's; None of a random one."""
+
+
+class ClassReport(ApiModel):
+    """What one class of a test comes to."""
+
+    name: str
+    """A label, or a type of entity."""
+    precision: float = Field(ge=0.0, le=1.0)
+    """Share of those that are said to be it and are."""
+    recall: float = Field(ge=0.0, le=1.0)
+    """Share of those that are it and are said to be."""
+    f1: float = Field(ge=0.0, le=1.0)
+    """Harmonic mean of the two; what is 0 / 0 is 0."""
+    support: int = Field(ge=0)
+    """How many there are in the references."""
+    predicted: int = Field(ge=0)
+    """How many are said to be it."""
+
+
+class Confusion(ApiModel):
+    """Which label is taken for which."""
+
+    labels: list[str]
+    """Of rows and columns."""
+    counts: list[list[int]]
+    """Texts by the label that they have (row) and the one that they are given (column)."""
 
 
 class SegmentExample(ApiModel):
@@ -132,6 +184,8 @@ class SegmentExample(ApiModel):
     """Segment metric of the baseline."""
     lost: list[str] = Field(default_factory=list)
     """Terms that the hypothesis lacks, each with its translations."""
+    examples: list[PromptExample] = Field(default_factory=list)
+    """Of its prompt, the most similar first."""
 
 
 class Finding(ApiModel):
@@ -160,8 +214,13 @@ class TaskReport(ApiModel):
     shots: int = Field(ge=0)
     segments: int = Field(ge=0)
     """Segments scored."""
+    decoding: str = Field(default="", max_length=128)
+    """How models searched for their answers; empty where none was searched for."""
     hypotheses: str
     """Path of the TSV (source, reference, hypothesis, baseline, rivals), relative to the workspace."""
+    candidates: str = ""
+    """Path of the JSONL of the answers that were chosen from, relative to the workspace; empty where there was no
+    choice."""
     scores: list[Score]
     """The first leads: the verdict is about it."""
     rivals: list[RivalReport] = Field(default_factory=list)
@@ -173,8 +232,14 @@ class TaskReport(ApiModel):
     baseline_diagnostics: dict[str, float] | None = None
     robustness: list[NoisedScore] = Field(default_factory=list)
     """The same test with noised sources."""
+    draws: Draws | None = None
+    """Where examples are random."""
     buckets: dict[str, list[Bucket]] = Field(default_factory=dict)
     """By kind: length, similarity."""
+    classes: list[ClassReport] = Field(default_factory=list)
+    """Of a task that tells classes apart."""
+    confusion: Confusion | None = None
+    """Of texts with one label each."""
     most_improved: list[SegmentExample] = Field(default_factory=list)
     most_worsened: list[SegmentExample] = Field(default_factory=list)
     worst: list[SegmentExample] = Field(default_factory=list)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from finetune_api.adapt import Adapt
+from finetune_api.adapt import MOST_SHOTS, Adapt
 from finetune_api.data import DataSource
+from finetune_api.decoding import Decoding
 from finetune_api.dictionary import dictionaries
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
 from finetune_api.registries import (
     CURRICULA,
+    DECODINGS,
     METHODS,
     METRICS,
-    OBJECTIVES,
     PROBES,
     RIVALS,
     SOURCE_FORMATS,
@@ -24,6 +25,7 @@ from finetune_api.registries import (
     TASKS,
     Entry,
     implemented,
+    pretraining_objectives,
     templates_of,
 )
 from finetune_api.stages import PIPELINE
@@ -75,7 +77,7 @@ def _data(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, source in enumerate(spec.data.sources):
         field = f"data.sources[{index}]"
         if source.type == "QuestionAnswering":
-            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text or Instruction")
+            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text, Instruction, Labelled or CoNLL")
         yield from _store(f"{field}.uri", source.uri, "the corpus", and_hub=_may_be_on_hub(source))
         if source.format is not None:
             yield from _name(f"{field}.format", source.format, SOURCE_FORMATS)
@@ -123,7 +125,7 @@ def _pretrain(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if spec.pretrain is None:
         return
     for index, objective in enumerate(spec.pretrain.objectives):
-        yield from _name(f"pretrain.objectives[{index}].type", objective.type, OBJECTIVES)
+        yield from _name(f"pretrain.objectives[{index}].type", objective.type, pretraining_objectives())
     yield from _name("pretrain.curriculum.strategy", spec.pretrain.curriculum.strategy, CURRICULA)
 
 
@@ -137,9 +139,13 @@ def _adapt(spec: FineTuneJobSpec) -> Iterator[Problem]:
     if not task.trains:
         usable = _either([name for name in implemented(TASKS) if TASKS[name].trains])
         yield _problem("adapt.task.type", f"adaptation to {adapt.task.type}", f"use {usable}")
-    yield from _template(adapt)
     yield from _flags(((adapt.hints is not None, "adapt.hints", "hints", "use prompts.template: TIM or ParroT"),))
-    yield from _shots("adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else 1)
+    if not task.has_prompts:
+        return
+    yield from _template(adapt)
+    yield from _shots(
+        "adapt.prompts.shots", adapt.prompts.shots, most=0 if task.trains and not task.has_shots else MOST_SHOTS
+    )
 
 
 def _template(adapt: Adapt) -> Iterator[Problem]:
@@ -158,9 +164,12 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, task in enumerate(evaluate.tasks):
         field = f"evaluate.tasks[{index}]"
         yield from _name(f"{field}.type", task.type, TASKS)
-        yield from _shots(f"{field}.shots", task.shots, most=1 if TASKS[task.type].has_shots else 0)
+        yield from _shots(f"{field}.shots", task.shots, most=MOST_SHOTS if TASKS[task.type].has_shots else 0)
         if task.robustness and not TASKS[task.type].has_shots:
             yield _problem(f"{field}.robustness", f"noise in {task.type}", "remove it")
+        yield from _name(f"{field}.decoding.method", task.decoding.method, DECODINGS)
+        if task.decoding != Decoding() and not TASKS[task.type].decodes:
+            yield _problem(f"{field}.decoding", f"decoding in {task.type}, which measures texts,", "remove it")
         for place, metric in enumerate(task.metrics):
             yield from _metric(f"{field}.metrics[{place}]", metric, task.type)
     types = {task.name: task.type for task in evaluate.tasks}
@@ -182,9 +191,11 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
     yield from _flags(((with_job, "evaluate.baseline.jobRef", "a job as baseline", "use baseline.model"),))
 
 
-def _shots(field: str, shots: Sequence[int], most: int = 1) -> Iterator[Problem]:
+def _shots(field: str, shots: Sequence[int], most: int) -> Iterator[Problem]:
     what, instead = (
-        ("more than one shot", "use 0 and 1") if most else ("an example in the prompt of this task", "use 0")
+        (f"a number of examples other than 0 to {most}", f"use at most {most}")
+        if most
+        else ("an example in the prompt of this task", "use 0")
     )
     return _flags((not 0 <= shot <= most, f"{field}[{i}]", what, instead) for i, shot in enumerate(shots))
 

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import Direction, LanguageCode, Name, Ratio
-from finetune_api.registries import CURRICULA, OBJECTIVES
+from finetune_api.registries import CURRICULA, pretraining_objectives
 
 Schedule = Literal["Constant", "Cosine", "WarmupStableDecay"]
-ObjectiveType = Annotated[str, OneOf(OBJECTIVES)]
+ObjectiveType = Annotated[str, OneOf(pretraining_objectives())]
 Strategy = Annotated[str, OneOf(CURRICULA)]
 KeptActivations = Literal["None", "Selective", "Full"]
 """How much of a forward pass is computed again in the backward pass."""

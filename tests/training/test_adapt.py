@@ -19,6 +19,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
+from finetune_api.adapt import Adapt
 from finetune_api.model import ScratchModel
 from finetune_api.plan import Plan
 from finetune_api.progress import HistoryRow, read_history
@@ -32,7 +33,7 @@ from finetune_trainer.models import load_model, save_model, scratch_model
 from finetune_trainer.objectives.causal_lm import CausalLM
 from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.stages import adapt, prepare
-from finetune_trainer.tasks.translation.training import ONE_SHOT, ZERO_SHOT, training_data
+from finetune_trainer.tasks.translation.training import training_data
 from training import prepared
 from training.conftest import GangRun, StartGang
 from training.corpus import pairs, write_tsv
@@ -142,7 +143,7 @@ def validation_loss(folder: Path, workspace: Path, plan: Plan) -> float:
     layout = make_layout(settings.batch, Ranks(), 1, data.pad_id)
     model = load_model(folder, "artifact").eval()
     loss, tokens = 0.0, 0
-    for examples in training_data(settings, data, Ranks()).validation.values():
+    for examples in training_data(settings, data).validation.values():
         for batch in validation_batches(ArmExamples(CausalLM(), examples), layout):
             with torch.no_grad():
                 part = CausalLM().loss(model, **batch.inputs)
@@ -159,7 +160,7 @@ def test_lora_is_the_same_under_zero_2_and_zero_3(template: Path, calm: CalmRun)
     assert summary["examples"] == 300
     assert summary["examples.oneShot"] == 150
     assert summary["steps"] == third.history[-1].step
-    assert {ZERO_SHOT, ONE_SHOT, "all"} == set(third.history[0].validation_loss)
+    assert {"zero-shot", "one-shot", "all"} == set(third.history[0].validation_loss)
     assert "300 examples · 1 epoch · loss" in third.result.message
 
     for run in (second, third):
@@ -262,18 +263,25 @@ def test_an_epoch_of_few_steps_is_said_before_and_after(workspace: Path, packing
     assert f"only {done:.0f} steps" in outcome.message
 
 
-def test_matches_come_from_the_training_split_only(template: Path) -> None:
-    settings = make_plan(template, task=ADAPT["task"] | {"maxExamples": None}).spec.adapt
-    assert settings is not None
-    data = PreparedData.open(template, "data/" + 16 * "d")
+def matched(workspace: Path, **changes: Any) -> tuple[Adapt, PreparedData, dict[str, float]]:
+    """Settings, the data, and what prepare tells of the matches that it finds for data that are there already."""
+    artifact = "data/" + 16 * "d"
+    plan = make_plan(workspace, "prepare", **changes).model_copy(update={"inputs": {"prepare": artifact}})
+    summary = prepare.run(StageContext.single(plan)).summary
+    assert plan.spec.adapt is not None
+    return plan.spec.adapt, PreparedData.open(workspace, artifact), summary
+
+
+def test_matches_come_from_the_training_split_only(workspace: Path) -> None:
+    settings, data, _ = matched(workspace, task=ADAPT["task"] | {"maxExamples": None})
     tokenizer = data.tokenizer()
     splits = {
         name: set(zip(data.pairs("ui", name).text("en"), data.pairs("ui", name).text("es"), strict=True))
         for name in ("train", "validation", "test")
     }  # type: ignore[misc, unused-ignore]
     assert sum(map(len, splits.values())) == len(pairs(600))
-    built = training_data(settings, data, Ranks())
-    for examples, split in ((built.train, "train"), (built.validation[ONE_SHOT], "validation")):
+    built = training_data(settings, data)
+    for examples, split in ((built.train, "train"), (built.validation["one-shot"], "validation")):
         one_shot = 0
         for index in range(len(examples)):
             text = str(tokenizer.decode(examples[index].tokens)).removesuffix("</s>")
@@ -285,24 +293,22 @@ def test_matches_come_from_the_training_split_only(template: Path) -> None:
         assert one_shot == len(splits[split])
 
 
-def test_matches_are_similar_on_the_side_that_was_asked(template: Path) -> None:
-    data = PreparedData.open(template, "data/" + 16 * "d")
+def test_matches_are_similar_on_the_side_that_was_asked(workspace: Path) -> None:
+    data = PreparedData.open(workspace, "data/" + 16 * "d")
     pool = data.pairs("ui", "train")
     translation_of = dict(zip(pool.text("en"), pool.text("es"), strict=True))
     example_of: dict[str, dict[str, str]] = {}
     for side, texts in (("Source", list(translation_of)), ("Target", list(translation_of.values()))):
         prompts = {"shots": [1], "retrieval": {"side": side}}
-        settings = make_plan(template, prompts=prompts, task=ADAPT["task"] | {"maxExamples": None}).spec.adapt
-        assert settings is not None
-        built = training_data(settings, data, Ranks())
+        settings, data, summary = matched(workspace, prompts=prompts, task=ADAPT["task"] | {"maxExamples": None})
+        assert summary["matches.segments"] >= len(pool)
+        built = training_data(settings, data)
         shown = [str(data.tokenizer().decode(built.train[i].tokens)) for i in range(len(built.train))]
         lines = [[line.partition(": ")[2] for line in text.removesuffix("</s>").split("\n")] for text in shown]
         example_of[side] = {own: example for example, _, own, _ in lines}
-        nearest = FuzzyIndex.build(texts, settings.prompts.retrieval).search(
-            texts, exclude_self=True, own_rows=np.arange(len(texts))
-        )
+        nearest = FuzzyIndex.build(texts, settings.prompts.retrieval).search(texts, own_rows=np.arange(len(texts)))
         sources = list(translation_of)
-        assert example_of[side] == {own: sources[nearest.rows[row]] for row, own in enumerate(sources)}
+        assert example_of[side] == {own: sources[nearest.rows[row, 0]] for row, own in enumerate(sources)}
     assert example_of["Source"] != example_of["Target"]
 
 
@@ -312,11 +318,6 @@ def test_matches_are_similar_on_the_side_that_was_asked(template: Path) -> None:
         ({"lora": {"targets": ["wq"]}}, BadConfiguration, "no linear layer named wq"),
         ({"batch": {"globalTokens": 1024, "sequenceLength": 128}}, BadConfiguration, "128 exceeds the model's 96"),
         ({"batch": {"globalTokens": 64, "sequenceLength": 8}}, BadData, "none of .* segments fits into 8 tokens"),
-        (
-            {"prompts": {"retrieval": {"encoder": {"uri": "file:///nowhere"}}}},
-            BadConfiguration,
-            "/nowhere is not a model folder",
-        ),
     ],
 )
 def test_what_cannot_work_is_refused(

@@ -136,7 +136,7 @@ def read_report(workspace: Path) -> EvaluationReport:
 def read_tsv(workspace: Path, shots: int) -> list[Sequence[str]]:
     """Columns: source, reference, hypothesis, baseline."""
     lines = (workspace / f"reports/en-es.{shots}shot.tsv").read_text("utf-8").removesuffix("\n").split("\n")
-    return list(zip(*(line.split("\t") for line in lines[1:]), strict=True))
+    return list(zip(*(line.split("\t")[:4] for line in lines[1:]), strict=True))
 
 
 @pytest.mark.slow
@@ -261,10 +261,15 @@ def test_rivals_of_every_kind_stand_beside_the_baseline(workspace: Path) -> None
         ("agency", "Hypotheses"), ("paste", "FuzzyMatch"), ("adapter", "Model"),
     ]  # fmt: skip
     lines = [line.split("\t") for line in (workspace / "reports/en-es.1shot.tsv").read_text("utf-8").splitlines()]
-    assert lines[0] == ["source", "reference", "hypothesis", "baseline", "agency", "paste", "adapter"]
+    assert lines[0] == [
+        "source", "reference", "hypothesis", "baseline", "agency", "paste", "adapter",
+        "example.1.source", "example.1.target", "example.1.similarity",
+    ]  # fmt: skip
     columns = list(zip(*lines[1:], strict=True))
     assert columns[4] == tuple(f"texto {i}" for i in range(6))
-    assert columns[5] == tuple(pair[1] if pair else "" for pair in examples.pairs)
+    assert columns[5] == tuple(pairs[0][1] if pairs else "" for pairs in examples.pairs)
+    assert columns[8] == columns[5]
+    assert all(0 < float(cosine) < 1 for cosine in columns[9])
     assert columns[6] == columns[2]  # an adapter that has not learnt changes nothing
     for task in report.tasks:
         by_name = {rival.name: rival for rival in task.rivals}
@@ -328,6 +333,34 @@ def test_noise_in_the_sources_is_answered_beside_the_clean_test(workspace: Path)
     assert "With noised sources" in (workspace / "reports/report.html").read_text("utf-8")
 
 
+def test_drawn_examples_are_drawn_anew_and_their_spread_is_told(workspace: Path) -> None:
+    task = {"maxSegments": 6, "shots": [0, 2], "examples": "Random", "draws": 3, "maxNewTokens": 12}
+    plan = make_plan(workspace, task=task)
+    evaluate.run(StageContext.single(plan))
+    zero, two = read_report(workspace).tasks
+    assert zero.draws is None
+    assert two.draws is not None
+    assert len(two.draws.scores) == 3
+    assert two.draws.scores[0] == two.scores[0].score
+    assert two.draws.mean == pytest.approx(sum(two.draws.scores) / 3)
+    assert two.draws.deviation == pytest.approx(np.std(two.draws.scores, ddof=1))
+    assert two.draws.baseline_scores is not None
+    assert two.draws.baseline_scores[0] == two.scores[0].baseline
+    assert "similarity" not in two.buckets
+    train = PreparedData.open(workspace, DATA).pairs("ui", "train")
+    known, drawn = set(train.text("en")), set()
+    for name in (two.hypotheses, *two.draws.hypotheses):
+        header, *rows = (line.split("\t") for line in (workspace / name).read_text("utf-8").splitlines())
+        assert header[4:] == ["example.1.source", "example.1.target", "example.2.source", "example.2.target"]
+        assert {row[place] for row in rows for place in (4, 6)} <= known
+        assert all(row[4] != row[6] for row in rows)
+        drawn.add(tuple(row[4] for row in rows))
+    assert len(drawn) == 3
+    page = (workspace / "reports/report.html").read_text("utf-8")
+    assert "Over draws of the examples" in page
+    assert "±" in (workspace / "reports/report.md").read_text("utf-8")
+
+
 def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
     plan = make_plan(workspace)
     data = PreparedData.open(workspace, DATA)
@@ -336,8 +369,8 @@ def test_the_test_split_is_not_among_the_examples(workspace: Path) -> None:
     train = data.pairs("ui", "train")
     known = set(zip(train.text("en"), train.text("es"), strict=True))
     assert len(test_set.examples.pairs) == 50
-    assert all(pair in known for pair in test_set.examples.pairs)
-    assert not {pair[0] for pair in test_set.examples.pairs if pair} & set(test_set.sources)
+    assert all(pairs[0] in known for pairs in test_set.examples.pairs)
+    assert not {pairs[0][0] for pairs in test_set.examples.pairs} & set(test_set.sources)
 
 
 def test_the_sample_is_fixed_by_content() -> None:
@@ -401,3 +434,25 @@ def test_a_prompt_too_long_for_its_example_goes_without(workspace: Path) -> None
     report = read_report(workspace)
     assert any("too long for an example" in note for note in report.notes)
     assert json.loads((workspace / "reports/report.json").read_text("utf-8"))["notes"]
+
+
+def test_answers_of_every_system_are_chosen_among_samples_that_are_kept(workspace: Path) -> None:
+    decoding = {"method": "MBR", "samples": 4, "temperature": 0.8}
+    plan = make_plan(workspace, task={"maxSegments": 3, "shots": [0], "maxNewTokens": 12, "decoding": decoding})
+    evaluate.run(StageContext.single(plan))
+    report = EvaluationReport.model_validate_json((workspace / "reports/report.json").read_text(encoding="utf-8"))
+    (task,) = report.tasks
+    assert task.decoding == "MBR (samples 4, temperature 0.8, top p 1, seed 17)"
+    lines = [json.loads(line) for line in (workspace / task.candidates).read_text(encoding="utf-8").splitlines()]
+    assert [(line["system"], line["segment"]) for line in lines] == [
+        (name, segment) for name in ("adapted", "pretrained") for segment in (1, 2, 3)
+    ]
+    rows = [row.split("\t") for row in (workspace / task.hypotheses).read_text(encoding="utf-8").splitlines()[1:]]
+    assert [line["candidates"][0]["text"] for line in lines] == [row[column] for column in (2, 3) for row in rows]
+    for line in lines:
+        utilities = [candidate["utility"] for candidate in line["candidates"]]
+        assert len(utilities) == 4
+        assert utilities == sorted(utilities, reverse=True)
+    page = (workspace / "reports/report.md").read_text(encoding="utf-8")
+    assert task.decoding in page
+    assert task.candidates in page

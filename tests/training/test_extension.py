@@ -23,7 +23,7 @@ EXTENSIONS = {
         "pipe", "data/sources", '"pipe": SourceFormat(implementation=".pipe:read_pipe", endings=(".pipe",)),'
     ),
     "STORES": ("elsewhere", "workspace/stores", '"elsewhere": Entry(implementation=".elsewhere:elsewhere_path"),'),
-    "OBJECTIVES": ("backwards", "objectives", '"Backwards": Entry(implementation=".backwards:Backwards"),'),
+    "OBJECTIVES": ("backwards", "objectives", '"Backwards": ObjectiveRow(implementation=".backwards:Backwards"),'),
     "CURRICULA": ("hardest", "curriculum", '"Hardest": Entry(implementation=".hardest:Hardest"),'),
     "METHODS": ("last_layer", "methods", '"LastLayer": Method(implementation=".last_layer:LastLayer"),'),
     "PROMPTS": ("arrow", "prompts", '"Arrow": Entry(implementation=".arrow:Arrow"),'),
@@ -34,6 +34,9 @@ EXTENSIONS = {
     "METRICS": (
         "length_error", "metrics",
         '"LengthError": Metric(implementation=".length_error:LengthError", tasks=("Echo", "Translation")),',
+    ),
+    "DECODINGS": (
+        "runner_up", "decoding/searches", '"RunnerUp": DecodingMethod(implementation=".runner_up:RunnerUp"),'
     ),
     "NOISES": ("shout", "evaluation/noises", '"Shout": Entry(implementation=".shout:shout"),'),
     "PROBES": ("ends", "evaluation/probes", '"Ends": Probe(implementation=".ends:Ends", targets=("es",)),'),
@@ -82,7 +85,8 @@ JOB: dict[str, Any] = {
                 {"name": "echo", "type": "Echo", "source": "ui", "metrics": ["LengthError"], "maxSegments": 8,
                  "maxNewTokens": 16},
                 {"name": "mt", "source": "ui", "direction": "en-es", "metrics": ["chrF++", "LengthError"],
-                 "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"]},
+                 "maxSegments": 8, "maxNewTokens": 16, "robustness": ["Shout"],
+                 "decoding": {"method": "RunnerUp"}},
             ],
             "rivals": [{"name": "polly", "type": "Parrot"}],
             "bias": {"probes": ["Ends"]},
@@ -156,6 +160,7 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert (echo.type, echo.direction, set(echo.diagnostics)) == ("Echo", None, {"empty"})
     assert [rival.name for rival in translation.rivals] == ["polly"]
     assert echo.rivals == []
+    assert (echo.decoding, translation.decoding) == ("Greedy", "RunnerUp")
     assert [noised.noise for noised in translation.robustness] == ["Shout"]
     (bias,) = report.bias
     assert (bias.probe, bias.sentences, sum(bias.shares.values())) == ("Ends", 2, 1.0)
@@ -169,5 +174,6 @@ def test_a_name_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
     finetune = Path(sys.executable).with_name("finetune")
     done = subprocess.run([finetune, "lint", "job.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "Ends"):
+    names = ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "RunnerUp", "Ends")
+    for name in names:
         assert name in done.stdout + done.stderr

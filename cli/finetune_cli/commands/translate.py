@@ -15,7 +15,9 @@ def translate(
     direction: Annotated[str | None, typer.Option(help="Such as en-es; default: what the run was adapted to.")] = None,
     shots: Annotated[
         int | None,
-        typer.Option(min=0, max=1, help="1: with the best fuzzy match; default: 1 if the run knows such prompts."),
+        typer.Option(
+            min=0, max=5, help="Best fuzzy matches in a prompt; default: the most that the run knows from its training."
+        ),
     ] = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, max=8192, help="Longest translation; default: that of the run's evaluation.")

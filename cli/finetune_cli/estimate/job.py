@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from finetune_api.adapt import ALL_LINEAR
 from finetune_api.devices import GIB, find_accelerator
@@ -16,6 +17,7 @@ from finetune_api.pretrained import PretrainedModel
 from finetune_api.registries import METHODS
 from finetune_api.training import Batch, KeptActivations
 from finetune_api.transformer import TransformerShape, shape_of_model, shape_of_new_model
+from finetune_cli.estimate.assumptions import NOTHING_ASSUMED, Assumptions
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.steps import step_notes
 from finetune_cli.local_manifest import local_model_folder
@@ -64,6 +66,8 @@ class TrainingEstimate:
     """What would fit, where this does not."""
     host: HostMemory | None
     """Of a pod, beside its GPUs; None where there are none."""
+    cost: float | None = None
+    """Of all devices, in the currency of the price that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +84,33 @@ class JobEstimate:
     """That get an update, by name; none where the adaptation is another, or the names are not known."""
 
 
-def estimate_job(spec: FineTuneJobSpec, device: Device, model: PretrainedModel | None = None) -> JobEstimate:
-    """Parameters, memory per rank, tokens, FLOPs and time of each training stage.
+def estimate_job(
+    spec: FineTuneJobSpec,
+    device: Device,
+    model: PretrainedModel | None = None,
+    assumed: Assumptions = NOTHING_ASSUMED,
+) -> JobEstimate:
+    """Parameters, memory per rank, tokens, FLOPs, time and cost of each training stage.
 
-    Times assume `device.flops_per_second` on every rank; tokens of `adapt` depend on the data and are not known here.
+    Times assume `device.flops_per_second` on every rank; tokens of `adapt` depend on the data and may be assumed.
 
     Args:
         spec: with sequence lengths filled in, and absolute paths.
         device: of each rank.
         model: what the files of `spec.model.from` say, where they are on this machine.
+        assumed: what the manifest does not say.
     """
-    shape = _shape(spec)
-    warnings, notes = step_notes(spec)
+    shape = _shape(spec, assumed.model)
+    warnings, notes = step_notes(spec) if assumed.adapt_tokens is None else ([], [])
     if spec.model.from_ is not None and model is None:
         notes.append(
             "the model is not on this machine: its size, its context and the names of its layers are not known; rows "
-            "that are not given are as long as its context, if that is shorter than the default"
+            "that are not given are as long as its context, if that is shorter than the default; a folder with its "
+            "config.json is enough (--model)"
         )
     stages: list[TrainingEstimate] = []
     if shape is not None:
-        stages = _stages(spec, shape, device)
+        stages = _stages(spec, shape, device, assumed)
         warnings = [*_warnings(spec, shape, device, stages), *warnings]
     elif model is not None:
         notes.append(f"sizes are not estimated for this architecture ({model.architecture or 'none in config.json'})")
@@ -125,7 +136,9 @@ def lora_layers(spec: FineTuneJobSpec, model: PretrainedModel | None) -> tuple[s
     return (model.linear_layers or ()) if model is not None else ()
 
 
-def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> list[TrainingEstimate]:
+def _stages(
+    spec: FineTuneJobSpec, shape: TransformerShape, device: Device, assumed: Assumptions
+) -> list[TrainingEstimate]:
     stages = []
     if spec.pretrain is not None:
         batch = spec.pretrain.batch
@@ -140,8 +153,15 @@ def _stages(spec: FineTuneJobSpec, shape: TransformerShape, device: Device) -> l
             if training.lora is not None
             else flops_per_token(shape, batch.tokens_per_row)  # of a part of the model: at most
         )
-        stages.append(_stage("adapt", training, spec, batch, device, None, per_token))
-    return stages
+        stages.append(_stage("adapt", training, spec, batch, device, assumed.adapt_tokens, per_token))
+    return [_priced(stage, spec, assumed.price) for stage in stages]
+
+
+def _priced(stage: TrainingEstimate, spec: FineTuneJobSpec, price: float | None) -> TrainingEstimate:
+    if price is None or stage.seconds is None:
+        return stage
+    ranks = spec.parallelism.nodes * spec.parallelism.processes_per_node
+    return replace(stage, cost=stage.seconds / 3600 * ranks * price)
 
 
 def _bf16(spec: FineTuneJobSpec, device: Device) -> bool:
@@ -149,10 +169,10 @@ def _bf16(spec: FineTuneJobSpec, device: Device) -> bool:
     return precision == "BF16" or (precision == "Auto" and device.bf16)
 
 
-def _shape(spec: FineTuneJobSpec) -> TransformerShape | None:
+def _shape(spec: FineTuneJobSpec, folder: Path | None) -> TransformerShape | None:
     if spec.model.scratch is not None:
         return shape_of_new_model(spec.model)
-    folder = local_model_folder(spec)
+    folder = folder or local_model_folder(spec)
     return shape_of_model(folder) if folder is not None else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from finetune_api.adapt import Adapt
 from finetune_api.data import DataSource, Split
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.registries import SOURCE_FORMATS
+from finetune_api.registries import SOURCE_FORMATS, TASKS
 from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_cli.local_manifest import source_paths
 
@@ -70,7 +70,14 @@ def step_notes(spec: FineTuneJobSpec) -> tuple[list[str], list[str]]:
 
 
 def _steps(adapt: Adapt, split: Split, source: DataSource, corpus: CorpusSize) -> int:
-    """Each row is one example for each entry of `shots`; an example with a match is twice as long."""
+    """Each row is one example for each entry of `shots`; an example with a match is twice as long.
+
+    What a head is trained on has no prompt, and shares no row.
+    """
+    if not TASKS[adapt.task.type].generates:
+        batch = adapt.batch.model_copy(update={"packing": False})
+        prompts = adapt.prompts.model_copy(update={"shots": [0]})
+        adapt = adapt.model_copy(update={"batch": batch, "prompts": prompts})
     share = 1.0 - split.validation - split.test if source.role == "Train" else 1.0
     rows = min(share * min(corpus.rows, source.max_rows or corpus.rows), adapt.task.max_examples or corpus.rows)
     tokens = rows * (corpus.size / corpus.rows / BYTES_PER_TOKEN) * sum(1 + shots for shots in adapt.prompts.shots)

@@ -71,6 +71,16 @@ def named_by_the_api_server(field: str) -> str:
 
 
 FAILING: list[Case] = [
+    (
+        "beams is for method Beam",
+        {"evaluate.tasks.0.decoding": {"method": "Sampling", "beams": 4}},
+        "spec.evaluate.tasks[0].decoding.beams",
+    ),
+    (
+        "topP is for method Sampling or MBR",
+        {"evaluate.tasks.0.decoding": {"topP": 0.9}},
+        "spec.evaluate.tasks[0].decoding.topP",
+    ),
     ("cannot be its own parent", {"lineage.parent": "tiny"}, "spec.lineage.parent"),
     (
         "a new claim holds nothing of lineage.parent",

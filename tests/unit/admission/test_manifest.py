@@ -57,7 +57,7 @@ def test_a_good_manifest_has_no_problem_and_numbers_are_numbers() -> None:
 def test_all_problems_come_at_once_each_with_its_line() -> None:
     broken = GOOD.replace("nodes: 2", "nodes: 2, colour: red").replace("layers: 2", "layers: two")
     broken = broken.replace("languages: [en]\n", "languages: [en, es]\n")
-    one_language = "a Text, Instruction or QuestionAnswering source has exactly one language"
+    one_language = "a source that is not Parallel has exactly one language"
     assert problems_of(broken) == [
         "job.yaml:6 spec.parallelism.colour: unknown field",
         "job.yaml:8 spec.model.scratch.layers: must be a whole number, not 'two'",
@@ -79,7 +79,7 @@ def test_all_problems_come_at_once_each_with_its_line() -> None:
         ("  pretrain:", "  save_steps: 10\n  pretrain:",
          "spec.save_steps: unknown field: did you mean spec.checkpoint.everySteps?"),
         ("hidden: 64", "hidden_size: 64", "spec.model.scratch.hidden_size: unknown field: did you mean hidden?"),
-        ("type: Text", "type: text", "'Text', 'Instruction' or 'QuestionAnswering', not 'text': did you mean Text?"),
+        ("type: Text", "type: text", "'Labelled' or 'CoNLL', not 'text': did you mean Text?"),
         ("tokens: 4096", "tokens: 420M", "must be a whole number, not '420M': write 420000000"),
         ("tokens: 4096", "tokens: 0", "spec.pretrain.budget.tokens: must be at least 1, not 0"),
         ("learningRate: 3e-4", "learningRate: fast", "must be a number, not 'fast'"),

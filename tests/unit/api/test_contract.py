@@ -24,6 +24,7 @@ PRETRAIN: dict[str, Any] = {
     "objectives": [{"name": "mt", "type": "Translation", "source": "ui", "directions": ["en-es"]}],
 }
 ADAPT: dict[str, Any] = {"task": {"source": "ui", "direction": "en-es"}}
+GENERAL: dict[str, Any] = {"name": "g", "type": "LanguageModelling", "source": "ui", "metrics": ["BitsPerByte"]}
 TASK: dict[str, Any] = {"name": "t", "source": "ui", "direction": "en-es"}
 
 
@@ -115,7 +116,7 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
             fuse={"sources": [{"uri": "hf://a/b"}]},
             adapt={"hints": {"style": "TIM"}, "task": {"source": "ui", "direction": "en-es"}},
             evaluate={
-                "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["ExactMatch"], "shots": [5]}]
+                "tasks": [{"name": "t", "source": "ui", "direction": "en-es", "metrics": ["ExactMatch"], "shots": [6]}]
             },
         )
     ).spec
@@ -154,6 +155,11 @@ def test_what_is_not_there_yet_is_refused_by_field() -> None:
             {"evaluate": {"tasks": [TASK], "baseline": {"model": {"uri": "gs://a/b"}}}},
             "evaluate.baseline.model.uri",
             "gs:// is not supported yet: copy the model to a volume and use pvc:// or file://",
+        ),
+        (
+            {"evaluate": {"tasks": [GENERAL | {"decoding": {"method": "Beam"}}]}},
+            "evaluate.tasks[0].decoding",
+            "decoding in LanguageModelling, which measures texts, is not supported yet: remove it",
         ),
     ],
 )

@@ -106,3 +106,14 @@ def test_domains_are_of_pairs_and_columns_of_formats_that_have_them() -> None:
     assert told(type="Text", languages=["en"]) == [
         "spec.data.sources[1].columns.domain: a Text source is not scored by domain: remove it"
     ]
+
+
+def test_settings_of_draws_that_nothing_uses_are_refused() -> None:
+    plain = spec(["en", "es"], "en-es")
+    assert plain.evaluate is not None
+    for update, field in (({"examples": "Random"}, "examples"), ({"shots": [1], "draws": 3}, "draws")):
+        task = plain.evaluate.tasks[0].model_copy(update=update)
+        changed = plain.model_copy(update={"evaluate": plain.evaluate.model_copy(update={"tasks": [task]})})
+        assert [(name, reason) for name, _, reason in found(changed)] == [
+            (f"spec.evaluate.tasks[0].{field}", "SettingsExcludeEachOther")
+        ]

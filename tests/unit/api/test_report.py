@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune_api.decoding import Decoding
 from finetune_api.evaluation_summary import MAX_VERDICT, MAX_WARNINGS, EvaluationSummary, summarise
 from finetune_api.job import FineTuneJob
 from finetune_api.report import EvaluationReport, Finding
@@ -86,3 +87,16 @@ def test_a_diagnostic_that_the_task_does_not_count_is_refused(task: str, count: 
     assert [p.message for p in found] == [
         "repetition of Classification is not supported yet: use a metric"
     ] * count  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "Greedy"),
+        ({"method": "Beam"}, "Beam (beams 4, length penalty 1)"),
+        ({"method": "Beam", "beams": 8, "lengthPenalty": 0.6}, "Beam (beams 8, length penalty 0.6)"),
+        ({"method": "MBR", "topP": 0.9}, "MBR (samples 16, temperature 1, top p 0.9, seed 17)"),
+    ],
+)
+def test_decoding_is_told_with_its_defaults(settings: dict[str, Any], words: str) -> None:
+    assert Decoding.model_validate(settings).describe() == words

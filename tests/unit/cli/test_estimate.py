@@ -1,5 +1,8 @@
 """Parameter counts, FLOPs and memory against figures that are known."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from finetune_api.job import FineTuneJobSpec
@@ -8,8 +11,12 @@ from finetune_api.micro_batch import largest_micro_batch
 from finetune_api.model import Parallelism, ScratchModel, Zero
 from finetune_api.training import Batch
 from finetune_api.transformer import TransformerShape, shape_of_scratch
+from finetune_cli.estimate.assumptions import Assumptions
 from finetune_cli.estimate.flops import flops_per_token, lora_flops_per_token
 from finetune_cli.estimate.job import DEVICES, estimate_job
+from finetune_cli.plan_view import print_plan
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MISTRAL_7B = TransformerShape(
     layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, intermediate=14336, vocabulary=32000, tied=False
@@ -94,3 +101,27 @@ def test_a_job_on_gpus_tells_the_memory_of_its_machines_and_one_on_cpus_does_not
     assert stage.host.checkpoint == 2 * (stage.trainable * 12 // 4) + stage.trainable * 2
     assert (stage.host.offloaded, stage.host.best) == (0, 0)
     assert [stage.host for stage in estimate_job(spec, DEVICES["cpu"]).stages] == [None]
+
+
+def test_a_model_elsewhere_is_planned_by_its_config(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = ROOT / "manifests/samples/mistral-7b-adaptive-mt.yaml"
+    assumed = Assumptions(ROOT / "manifests/samples/mistral-7b", adapt_tokens=121 * 16_384, price=2.0)
+    print_plan(sample, "a100", assumed, as_json=True)
+    (stage,) = json.loads(capsys.readouterr().out)["estimate"]["stages"]
+    assert stage["steps"] == 121, "as many as Moslem et al. 2023 took"
+    assert stage["trainable"] == 27_262_976
+    assert stage["cost"] == pytest.approx(stage["seconds"] / 3600 * 2.0)
+    assert stage["fits"]
+
+
+def test_without_a_price_there_is_no_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = ROOT / "manifests/samples/mistral-7b-adaptive-mt.yaml"
+    print_plan(sample, "a100", Assumptions(ROOT / "manifests/samples/mistral-7b", 1_000_000), as_json=False)
+    assert "cost" not in capsys.readouterr().out
+
+
+def test_a_folder_without_config_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        print_plan(ROOT / "manifests/samples/mistral-7b-adaptive-mt.yaml", "a100", Assumptions(tmp_path), as_json=False)
+    assert caught.value.code == 2
+    assert f"--model {tmp_path}: there is no config.json" in capsys.readouterr().err

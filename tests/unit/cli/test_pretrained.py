@@ -149,3 +149,16 @@ def test_terms_of_a_test_are_read_by_lint(folder: Path) -> None:
     assert line.endswith("terms.tsv holds no words")
     (folder / "terms.tsv").write_text("door\tpuerta\n", "utf-8")
     assert finetune(folder, "lint", "job.yaml").returncode == 0
+
+
+def test_a_language_model_as_a_sentence_encoder_is_refused_by_lint(folder: Path) -> None:
+    (folder / "encoder").mkdir()
+    config = folder / "encoder" / "config.json"
+    config.write_text('{"architectures": ["LlamaForCausalLM"]}', "utf-8")
+    prompts = "    prompts: {retrieval: {encoder: {uri: encoder}}}\n"
+    write(folder, JOB.replace("    batch: {globalTokens: 1024}\n", prompts + "    batch: {globalTokens: 1024}\n"))
+    (line,) = refused(folder)
+    assert "spec.adapt.prompts.retrieval.encoder.uri: " in line
+    assert "is a language model (LlamaForCausalLM), not a sentence encoder" in line
+    config.write_text('{"architectures": ["BertModel"]}', "utf-8")
+    assert finetune(folder, "lint", "job.yaml").returncode == 0

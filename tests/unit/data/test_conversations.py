@@ -147,7 +147,9 @@ def test_a_question_of_a_test_source_is_not_trained_on(tmp_path: Path) -> None:
 
 def test_a_format_without_keys_holds_no_conversations(tmp_path: Path) -> None:
     (tmp_path / "chat.tsv").write_text("a\tb\n", encoding="utf-8")
-    with pytest.raises(BadConfiguration, match="format tsv holds pairs and texts, but type is Instruction"):
+    with pytest.raises(
+        BadConfiguration, match="format tsv holds pairs, texts and texts with labels, but type is Instruction"
+    ):
         list(read_source(DataSource.from_json_object(source(tmp_path / "chat.tsv"))))
 
 

@@ -33,7 +33,7 @@ def prepared(folder: Path, *sources: DataSource, rules: Clean = DROP) -> tuple[l
         target = out / str(len(list(out.glob("*")))) / "sources" / source.source.name
         sizes[source.source.name] = write_splits(source, assignment, target)
     tokens: dict[str, dict[str, int]] = {source.name: {} for source in data.sources}
-    report = sources_report(staged, sizes, tokens, {}, target.parents[1])
+    report = sources_report(staged, sizes, tokens, {}, target.parents[1], {})
     assert summary_figures(staged, sizes, 1)["rowsRead"] == sum(s["rowsRead"] for s in report["sources"])
     return staged, report
 

@@ -29,7 +29,13 @@ from finetune_trainer.stages.prepare import run
 from training.corpus import pairs, write_tsv
 
 
-def plan(workspace: Path, sources: list[dict[str, Any]], model: dict[str, Any] | None = None, **data: Any) -> Plan:
+def plan(
+    workspace: Path,
+    sources: list[dict[str, Any]],
+    model: dict[str, Any] | None = None,
+    blocks: dict[str, Any] | None = None,
+    **data: Any,
+) -> Plan:
     spec = FineTuneJobSpec.from_json_object(
         {
             "model": {
@@ -39,6 +45,7 @@ def plan(workspace: Path, sources: list[dict[str, Any]], model: dict[str, Any] |
             "data": {"sources": sources, "split": {"validation": 0.1, "test": 0.1}} | data,
         }
         | ({} if model is None else {"model": model})
+        | (blocks or {})
     )
     job = PlanJob(name="tiny", namespace="default", uid="1")
     return Plan(job=job, stage="prepare", workspace=str(workspace), spec=spec, fingerprint="f" * 64)

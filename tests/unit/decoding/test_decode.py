@@ -8,28 +8,13 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
-from tiny import EOS, VOCABULARY, tiny_model
+from tiny import EOS, VOCABULARY
+from unit.decoding.models import limits, prompts, wandering_model
 
 
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
-    """Wide random weights, so that outputs wander; float64, so that padding cannot turn a close choice."""
-    model = tiny_model(seed=3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(12.0)
-    model.double().train(False)
-    return model
-
-
-def prompts(count: int, seed: int = 0) -> list[TokenIds]:
-    generator = np.random.default_rng(seed)
-    return [generator.integers(3, VOCABULARY, int(n)).astype(np.int32) for n in generator.integers(1, 30, count)]
-
-
-def limits(stops: set[int] | None = None, most: int = 12, context: int = 64) -> DecodingLimits:
-    return DecodingLimits(frozenset(stops or {EOS, 5, 17, 40, 77, 101}), most, context)
+    return wandering_model()
 
 
 def plain_greedy(model: PreTrainedModel, prompt: TokenIds, limits: DecodingLimits) -> list[int]:

@@ -15,16 +15,17 @@ from finetune_trainer.evaluation.gate import check_gate, refuse_empty_requiremen
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.metrics import create_metric
+from finetune_trainer.tasks.translation.examples import Examples
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.task import TranslationTask
-from finetune_trainer.tasks.translation.test_set import Examples, TranslationTestSet
+from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 from unit.evaluation.samples import corpus, damage
 
 
 def make_test_set(sources: list[str], similarity: list[float] | None = None) -> TranslationTestSet:
     examples = None
     if similarity is not None:
-        examples = Examples([None] * len(sources), np.array(similarity, np.float32))
+        examples = Examples([[] for _ in sources], np.array([similarity], np.float32).T)
     return TranslationTestSet(
         task=EvaluationTask(name="en-es", source="ui", direction="en-es"),
         sources=sources,

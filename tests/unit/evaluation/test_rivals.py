@@ -22,8 +22,9 @@ from finetune_trainer.evaluation.gate import check_gate
 from finetune_trainer.evaluation.outcome import conclude
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.sentence import verdict_sentence
+from finetune_trainer.tasks.translation.examples import Examples
 from finetune_trainer.tasks.translation.language import learn_profile
-from finetune_trainer.tasks.translation.test_set import Examples, TranslationTestSet
+from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 from tiny import tiny_plan
 from unit.evaluation.samples import corpus, damage
 
@@ -118,7 +119,7 @@ def test_what_is_wrong_with_all_rivals_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_pasted_match_is_the_target_of_the_example(tmp_path: Path) -> None:
-    examples = Examples([("a", "uno"), None, ("b", "dos")], np.array([0.9, 0.0, 0.4], np.float32))
+    examples = Examples([[("a", "uno")], [], [("b", "dos")]], np.array([[0.9], [0.0], [0.4]], np.float32))
     found = answers(tmp_path, {"name": "paste", "type": "FuzzyMatch"}, make_test_set(3, examples=examples))
     assert found.outputs["en-es", 0].texts == ["uno", "", "dos"]
     assert found.notes == ["en-es, paste: 1 segments have no fuzzy match; their hypothesis is empty."]

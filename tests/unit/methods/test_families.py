@@ -95,8 +95,8 @@ def test_targets_that_the_model_does_not_have_are_refused_without_weights(folder
     base = ModelChoice("base", "base", folder, "spec.model.from")
     lora = find_method("LoRA")
     adapt = Adapt.from_json_object({"task": {"source": "ui", "direction": "en-es"}})
-    lora.check(adapt, base, "AutoModelForCausalLM")
+    lora.check(adapt, base)
     wrong = adapt.model_copy(update={"lora": Lora(targets=["q_proj", "c_attn"])})
     with pytest.raises(BadConfiguration, match="no linear layer named q_proj") as caught:
-        lora.check(wrong, base, "AutoModelForCausalLM")
+        lora.check(wrong, base)
     assert caught.value.remedy == "Layers there are: c_attn, c_proj, c_fc."

@@ -65,7 +65,7 @@ def test_parts_are_found_in_every_family(family: str, tmp_path: Path) -> None:
         assert trained(wrapped("HeadOnly", base)) == head
     else:
         with pytest.raises(BadConfiguration, match="is its input embedding"):
-            find_method("HeadOnly").check(adapt("HeadOnly"), base, "AutoModelForCausalLM")
+            find_method("HeadOnly").check(adapt("HeadOnly"), base)
 
 
 @pytest.mark.parametrize("method", ["HeadOnly", "FixEmbeddings", "TopLayers"])
@@ -90,6 +90,6 @@ def test_only_the_part_changes_and_the_memory_model_counts_it(method: str, tmp_p
 def test_more_layers_than_there_are_is_refused(tmp_path: Path) -> None:
     base = save("gpt_neox", tmp_path / "base")
     method = find_method("TopLayers")
-    method.check(adapt("TopLayers", 2), base, "AutoModelForCausalLM")
+    method.check(adapt("TopLayers", 2), base)
     with pytest.raises(BadConfiguration, match="topLayers is 3, and the model has 2 layers"):
-        method.check(adapt("TopLayers", 3), base, "AutoModelForCausalLM")
+        method.check(adapt("TopLayers", 3), base)

@@ -47,8 +47,8 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 def test_the_base_has_four_bits_and_the_artifact_is_the_adapter_merged_into_the_base_as_it_was(tmp_path: Path) -> None:
     base, method = save("llama", tmp_path / "base"), find_method("QLoRA")
-    method.check(ADAPT, base, "AutoModelForCausalLM")
-    model = method.wrap(method.load(base, "AutoModelForCausalLM", ON_CPU), ADAPT, base)
+    method.check(ADAPT, base)
+    model = method.wrap(method.load(base, ON_CPU), ADAPT, base)
     quantised = [m for m in model.modules() if isinstance(m, Linear4bit)]
     assert len(quantised) == 2 * 7
     assert {(vars(m.weight)["quant_type"], m.compute_dtype) for m in quantised} == {("nf4", torch.float32)}
@@ -83,11 +83,11 @@ def test_the_base_has_four_bits_and_the_artifact_is_the_adapter_merged_into_the_
 def test_transposed_layers_are_refused(tmp_path: Path) -> None:
     base = save("gpt2", tmp_path / "base")
     with pytest.raises(BadConfiguration, match="a gpt2 model keeps its weights transposed"):
-        find_method("QLoRA").check(ADAPT, base, "AutoModelForCausalLM")
+        find_method("QLoRA").check(ADAPT, base)
 
 
 def test_a_folder_that_cannot_be_loaded_is_told_as_for_lora(tmp_path: Path) -> None:
     base = save("llama", tmp_path / "base")
     (base.folder / "model.safetensors").unlink()
     with pytest.raises(BadConfiguration, match=r"spec\.model\.from: .* cannot be loaded"):
-        find_method("QLoRA").load(base, "AutoModelForCausalLM", ON_CPU)
+        find_method("QLoRA").load(base, ON_CPU)

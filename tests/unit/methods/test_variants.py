@@ -85,7 +85,7 @@ def test_what_is_saved_computes_what_was_trained_on_the_unchanged_base(
 ) -> None:
     plain = logits(load_model(base.folder, base.field))
     chosen, settings_of = find_method(method), adapt(method, **settings)
-    model = chosen.wrap(chosen.load(base, "AutoModelForCausalLM", ON_CPU), settings_of, base)
+    model = chosen.wrap(chosen.load(base, ON_CPU), settings_of, base)
     assert logits(model) == pytest.approx(plain, abs=1e-4)
     train(model)
     expected = logits(model)
@@ -116,9 +116,9 @@ def test_pissa_begins_with_the_largest_singular_components(base: ModelChoice) ->
 def test_pissa_refuses_a_rank_that_a_target_has_not_got(base: ModelChoice) -> None:
     method = find_method("LoRA")
     fitting = adapt("LoRA", rank=16, initialisation="PiSSA")
-    method.check(fitting, base, "AutoModelForCausalLM")
+    method.check(fitting, base)
     with pytest.raises(BadConfiguration, match=r"spec.adapt.lora.rank is 33, .* singular components"):
-        method.check(adapt("LoRA", rank=33, initialisation="PiSSA"), base, "AutoModelForCausalLM")
+        method.check(adapt("LoRA", rank=33, initialisation="PiSSA"), base)
 
 
 def test_lora_plus_trains_the_second_matrices_faster(base: ModelChoice) -> None:

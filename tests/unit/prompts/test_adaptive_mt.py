@@ -55,7 +55,7 @@ def test_one_shot_is_the_template_of_the_paper(tokenizer: PreTrainedTokenizerFas
     prompt = AdaptiveMtPrompt(tokenizer, "es-en")
     fuzzy = (tokens(tokenizer, "El servidor"), tokens(tokenizer, "The server"))
     text = f"Spanish: El servidor\nEnglish: The server\nSpanish: {source}\nEnglish:"
-    ids = prompt.prompt(tokens(tokenizer, source), fuzzy)
+    ids = prompt.prompt(tokens(tokenizer, source), [fuzzy])
     assert tokenizer.decode(ids) == text
     assert ids.tolist() == tokenizer.encode(text, add_special_tokens=False)
 
@@ -65,15 +65,17 @@ def test_the_length_is_known_without_composing(tokenizer: PreTrainedTokenizerFas
     source, target, a, b = (tokens(tokenizer, text) for text in TEXTS[:4])
     n, m = np.array([len(source)]), np.array([len(target)])
     zero = len(prompt.prompt(source)) + len(prompt.target(target))
-    one = len(prompt.prompt(source, (a, b))) + len(prompt.target(target))
+    one = len(prompt.prompt(source, [(a, b)])) + len(prompt.target(target))
     assert prompt.length(n, m).tolist() == [zero]
-    assert prompt.length(n, m, np.array([len(a) + len(b)])).tolist() == [one]
+    assert prompt.length(n, m, np.array([len(a) + len(b)]), 1).tolist() == [one]
+    three = len(prompt.prompt(source, [(a, b), (b, a), (a, a)])) + len(prompt.target(target))
+    assert prompt.length(n, m, np.array([4 * len(a) + 2 * len(b)]), 3).tolist() == [three]
 
 
 def test_a_tokenizer_that_begins_texts_with_a_token_begins_prompts_with_it_once() -> None:
     tokenizer = byte_level(begin=True)
     fuzzy = (tokens(tokenizer, "uno"), tokens(tokenizer, "one"))
-    ids = AdaptiveMtPrompt(tokenizer, "es-en").prompt(tokens(tokenizer, "dos"), fuzzy).tolist()
+    ids = AdaptiveMtPrompt(tokenizer, "es-en").prompt(tokens(tokenizer, "dos"), [fuzzy]).tolist()
     assert ids == tokenizer.encode("Spanish: uno\nEnglish: one\nSpanish: dos\nEnglish:")
     assert ids.count(tokenizer.bos_token_id) == 1
 

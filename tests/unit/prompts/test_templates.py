@@ -62,7 +62,7 @@ def test_a_template_is_its_golden_text_token_for_token(
 ) -> None:
     prompt = made(template, tokenizer, tmp_path)
     example, (source, target) = tokens(prompt, tokenizer, EXAMPLE), tokens(prompt, tokenizer, PAIR)
-    asked, answered = prompt.prompt(source, example), prompt.target(target)
+    asked, answered = prompt.prompt(source, [example]), prompt.target(target)
     golden = (GOLDEN / f"{template}.txt").read_text("utf-8").removesuffix("\n")
     whole = [*asked.tolist(), *answered.tolist()]
     assert tokenizer.decode(whole) == golden
@@ -72,12 +72,33 @@ def test_a_template_is_its_golden_text_token_for_token(
     assert tokenizer.decode(asked) == golden[: golden.rindex(PAIR[1])].removesuffix(prompt.target_lead)
 
     lengths = (np.array([len(source)]), np.array([len(target)]))
-    assert prompt.length(*lengths, np.array([len(example[0]) + len(example[1])])).tolist() == [len(whole)]
+    assert prompt.length(*lengths, np.array([len(example[0]) + len(example[1])]), 1).tolist() == [len(whole)]
     plain = [*prompt.prompt(source), *prompt.target(target)]
     assert prompt.length(*lengths).tolist() == [len(plain)]
     assert EXAMPLE[0] not in tokenizer.decode(plain)
     assert PAIR[0] in tokenizer.decode(plain)
     assert int(answered[-1]) in prompt.stop_ids
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_several_examples_stand_in_their_order_each_in_the_form_of_one(
+    template: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    prompt = made(template, tokenizer, tmp_path)
+    example, (source, target) = tokens(prompt, tokenizer, EXAMPLE), tokens(prompt, tokenizer, PAIR)
+    other = tokens(prompt, tokenizer, ("A house.", "Ein Haus."))
+    one = str(tokenizer.decode(prompt.prompt(source, [example])))
+    text = str(tokenizer.decode(prompt.prompt(source, [other, example])))
+    first, _, rest = text.partition(EXAMPLE[0])
+    block = one.partition(EXAMPLE[0])[0]
+    assert first.startswith(block)
+    assert first.index("A house.") < first.index("Ein Haus.")
+    assert rest == one.partition(EXAMPLE[0])[2]
+    ids = prompt.prompt(source, [other, example])
+    assert ids.tolist() == tokenizer.encode(text, add_special_tokens=False)
+    texts = np.array([sum(map(len, (*other, *example)))])
+    whole = prompt.length(np.array([len(source)]), np.array([len(target)]), texts, 2)
+    assert whole.tolist() == [len(ids) + len(prompt.target(target))]
 
 
 def test_all_templates_but_that_of_the_paper_have_a_golden_text() -> None:

@@ -27,6 +27,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
     "PROBES": ("evaluation.probes", registries.PROBES),
+    "DECODINGS": ("decoding.searches", registries.DECODINGS),
     "NOISES": ("evaluation.noises", registries.NOISES),
     "RIVALS": ("evaluation.rivals", registries.RIVALS),
     "TRACKERS": ("run.trackers", registries.TRACKERS),
@@ -34,8 +35,9 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
 }
 HELPERS = {
     "data.sources": {"fields"},
-    "objectives": {"checks", "fused_loss", "next_token", "pairs"},
+    "objectives": {"checks", "fused_loss", "next_token", "padded", "pairs"},
     "methods": {"proof"},
+    "decoding.searches": {"chrf", "tokenwise"},
     "prompts": {"chat_template", "composed", "conversations", "segments"},
     "metrics": {"bootstrap", "randomisation"},
 }

@@ -58,7 +58,7 @@ def pool_of(tmp_path: Path, direction: str, tested: list[str], *trained: list[st
     spec, data = prepare(tmp_path, direction, tested, *trained)
     test_set = load_test_set(spec, data, 0)
     assert test_set.examples is not None
-    first = next(pair for pair in test_set.examples.pairs if pair is not None)
+    first = next(pairs[0] for pairs in test_set.examples.pairs if pairs)
     (english,) = {index for index, side in enumerate(first) if side.partition(" ")[2] in dict(TRAIN)}
     assert first[0][0] == first[1][0]
     return first[0][0], ("source", "target")[english]

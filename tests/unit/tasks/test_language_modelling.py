@@ -116,7 +116,10 @@ def test_a_language_modelling_task_reads_text_and_has_its_own_metric() -> None:
         }
     )
     assert [(p.field, p.message) for p in refusals(spec)] == [
-        ("spec.adapt.task.type", "adaptation to LanguageModelling is not supported yet: use Translation or Generation"),
+        (
+            "spec.adapt.task.type",
+            "adaptation to LanguageModelling is not supported yet: use Translation, Generation, Classification or TokenClassification",
+        ),
         ("spec.evaluate.tasks[0].shots[0]", "an example in the prompt of this task is not supported yet: use 0"),
         *(
             (f"spec.evaluate.tasks[0].metrics[{i}]", f"{m} of LanguageModelling is not supported yet: use BitsPerByte")

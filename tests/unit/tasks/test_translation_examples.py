@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ PAIRS = [
     ("Save", "Guardar"),
     ("A rather long sentence " * 5, "Una frase bastante larga " * 5),
 ]
-MATCHES = np.array([1, 0, -1, 0])
+MATCHES = np.array([[1, 2], [0, 2], [-1, -1], [0, -1]])
 LONGEST = 128
 collate = CausalLM().collate
 
@@ -50,38 +51,58 @@ def prompt(tokenizer: PreTrainedTokenizerFast) -> AdaptiveMtPrompt:
     return AdaptiveMtPrompt(tokenizer, "en-es")
 
 
-def select(prompt: AdaptiveMtPrompt, split: PairTokens, shots: list[int]) -> list[tuple[int, int]]:
-    rows = np.arange(len(PAIRS))
-    selection = select_examples(prompt, split, split, rows, MATCHES, shots, LONGEST)
-    return sorted(zip(selection.rows.tolist(), selection.matches.tolist(), strict=True))
+def select(prompt: AdaptiveMtPrompt, split: PairTokens, shots: list[int], longest: int = LONGEST) -> Any:
+    """(segment, its matches) of each example, and the selection."""
+    selection = select_examples(prompt, split, split, np.arange(len(PAIRS)), MATCHES, shots, longest)
+    shown = [tuple(match for match in some if match >= 0) for some in selection.matches.tolist()]
+    return sorted(zip(selection.rows.tolist(), shown, strict=True)), selection
 
 
 def test_each_segment_gives_one_example_per_shot_count(prompt: AdaptiveMtPrompt, split: PairTokens) -> None:
-    assert select(prompt, split, [0, 1]) == [(0, -1), (0, 1), (1, -1), (1, 0), (2, -1)]
-    assert select(prompt, split, [0]) == [(0, -1), (1, -1), (2, -1)]
+    assert select(prompt, split, [0, 1])[0] == [(0, ()), (0, (1,)), (1, ()), (1, (0,)), (2, ())]
+    assert select(prompt, split, [0])[0] == [(0, ()), (1, ()), (2, ())]
+    found, selection = select(prompt, split, [0, 2], 4 * LONGEST)
+    assert found == [(0, ()), (0, (1, 2)), (1, ()), (1, (0, 2)), (2, ()), (3, ()), (3, (0,))]
+    assert selection.without_match == 2  # one has none, one has one
 
 
 def test_one_shot_alone_falls_back_to_zero_shot_where_there_is_no_match(
     prompt: AdaptiveMtPrompt, split: PairTokens
 ) -> None:
-    assert select(prompt, split, [1]) == [(0, 1), (1, 0), (2, -1)]
+    assert select(prompt, split, [1])[0] == [(0, (1,)), (1, (0,)), (2, ())]
 
 
 def test_a_match_that_does_not_fit_is_left_out_first_and_then_the_example(
     prompt: AdaptiveMtPrompt, split: PairTokens
 ) -> None:
-    rows = np.arange(len(PAIRS))
-    shorter = select_examples(prompt, split, split, rows, MATCHES, [1], 70)
-    assert shorter.rows.tolist() == [0, 1, 2]
-    assert shorter.matches.tolist() == [-1, -1, -1]
+    found, shorter = select(prompt, split, [1], 70)
+    assert found == [(0, ()), (1, ()), (2, ())]
     assert (shorter.shortened, shorter.without_match, shorter.too_long) == (2, 1, 1)
-    nothing = select_examples(prompt, split, split, rows, MATCHES, [0, 1], 20)
-    assert len(nothing.rows) == 0
-    assert nothing.too_long == 4
+    assert select(prompt, split, [0, 1], 20)[1].too_long == 4
+    assert select(prompt, split, [0, 1], 20)[0] == []
+
+
+def test_of_several_matches_the_farthest_is_left_out_first(prompt: AdaptiveMtPrompt, split: PairTokens) -> None:
+    found, shorter = select(prompt, split, [2], LONGEST)
+    assert found == [(0, (1,)), (1, (0,)), (2, ())]
+    assert (shorter.shortened, shorter.too_long) == (2, 1)
+    assert select(prompt, split, [1, 2], LONGEST)[0] == found  # no example comes twice
+
+
+def test_the_most_similar_match_stands_last(
+    prompt: AdaptiveMtPrompt, split: PairTokens, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    made = PairExamples(prompt, split, np.array([0, 2]), split, np.array([[1, 2], [0, -1]]))
+    texts = [str(tokenizer.decode(made[index].tokens)).split("\n")[::2] for index in range(2)]
+    assert texts == [
+        ["English: Save", "English: Open the files", "English: Open the file"],
+        ["English: Open the file", "English: Save"],
+    ]
+    assert [len(made[index].tokens) for index in range(2)] == made.lengths.tolist()
 
 
 def examples(prompt: AdaptiveMtPrompt, split: PairTokens, loss_on: str = "Target") -> PairExamples:
-    rows, matches = np.array([0, 2, 1]), np.array([1, -1, -1])
+    rows, matches = np.array([0, 2, 1]), np.array([[1], [-1], [-1]])
     return PairExamples(prompt, split, rows, split, matches, loss_on)  # type: ignore[arg-type]
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.clean import LENGTH_RATIO, clean_pieces, clean_sides, held_out_rules
 from finetune_trainer.data.compression import without_compression
-from finetune_trainer.data.conversations import EMPTY, clean_conversation
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.locate import format_of
 from finetune_trainer.data.ratios import SAMPLE_PAIRS, breaks_ratio, usual_ratio
-from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.rows import EMPTY, Malformed, Row
 from finetune_trainer.data.sources import read_source
+from finetune_trainer.data.stored import STORED, StoredRows
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadData
 
@@ -27,7 +27,7 @@ SHOWN_BY = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
 
 
 class CleanRow(NamedTuple):
-    """A clean pair, piece or conversation."""
+    """A clean pair, piece or stored row."""
 
     number: int
     """Of the row that it comes from, from 1."""
@@ -36,7 +36,7 @@ class CleanRow(NamedTuple):
 
 
 def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
-    """Clean pairs, pieces or conversations of a source.
+    """Clean pairs, pieces or stored rows of a source.
 
     Raises:
         BadData: on a malformed row, unless `onMalformed: Drop`.
@@ -44,8 +44,8 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[Clean
     if source.type == "Parallel":
         yield from _clean_pairs(source, rules, tally)
         return
-    if source.type == "Instruction":
-        yield from _clean_conversations(source, rules, tally)
+    if source.type in STORED:
+        yield from _clean_stored(source, STORED[source.type], rules, tally)
         return
     for number, row in _read_rows(source, rules, tally):
         pieces = clean_pieces(row.texts[0], held_out_rules(rules) if source.role != "Train" else rules)
@@ -55,13 +55,15 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[Clean
             yield from (CleanRow(number, (piece,)) for piece in pieces)
 
 
-def _clean_conversations(source: DataSource, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
+def _clean_stored(source: DataSource, kind: StoredRows, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
     for number, row in _read_rows(source, rules, tally):
-        conversation = clean_conversation(row.texts[0], rules)
-        if conversation == EMPTY:
+        text = kind.clean(row.texts[0], rules)
+        if text == EMPTY:
             tally.drop(EMPTY, _place(row), row.texts)
-        else:
-            yield CleanRow(number, (conversation,))
+            continue
+        for label in () if kind.labels is None else kind.labels(text):
+            tally.labels.setdefault(label, _place(row))
+        yield CleanRow(number, (text,))
 
 
 def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[CleanRow]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from finetune_api.data import Clean
 from finetune_trainer.data.clean import CONTROL
-from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.rows import EMPTY, Malformed, Row
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 MESSAGES, INSTRUCTION, INPUT, OUTPUT = "messages", "instruction", "input", "output"
@@ -67,10 +67,6 @@ def clean_conversation(text: str, rules: Clean) -> str:
     if messages[0]["role"] == SYSTEM and not messages[0]["content"]:
         del messages[0]
     return dumped(messages) if all(message["content"] for message in messages) else EMPTY
-
-
-EMPTY = "empty"
-"""Name of the rule; no stored conversation is that text."""
 
 
 def _clean(content: str, rules: Clean) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from finetune_trainer.data.columns import TextColumn, TokenColumn
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.workspace.artifacts import read_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -27,6 +28,8 @@ NUMBER = "rowNumber"
 DOMAIN = "rowDomain"
 """Columns of `rows.arrow`; no language code is so long."""
 TOKENIZER = "tokenizer"
+MATCHES = "matches"
+"""Folder of a job with tables of fuzzy matches (`data.match_tables`)."""
 
 
 class _Split:
@@ -95,10 +98,12 @@ class PreparedData:
 
     path: Path
     index: dict[str, Any]
+    match_folders: tuple[Path, ...] = ()
+    """Where tables of fuzzy matches may be: those of the job, then those of the job that made the data."""
 
     @classmethod
-    def open(cls, workspace: Path, artifact: str) -> PreparedData:
-        """Open an artifact by its path within the workspace.
+    def open(cls, workspace: Path, artifact: str, folder: str | None = None) -> PreparedData:
+        """Open an artifact by its path within the workspace; `folder` is the job's (`Plan.folder`).
 
         Raises:
             BadConfiguration: if it is not there.
@@ -110,7 +115,14 @@ class PreparedData:
             raise BadConfiguration(
                 "PreparedDataMissing", f"{path} holds no prepared data", "Run the prepare stage again."
             ) from None
-        return cls(path, index)
+        own, of_maker = workspace / (folder or "") / MATCHES, path.parent.parent / MATCHES
+        return cls(path, index, tuple(dict.fromkeys((own, of_maker))))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all files, as the artifact's manifest has it; empty while the artifact is being written."""
+        manifest = read_manifest(self.path)
+        return "" if manifest is None else manifest.digest
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer that encoded the columns."""
@@ -147,10 +159,22 @@ class PreparedData:
         """Languages of a source, in the order of its columns."""
         return tuple(self.index["sources"][source]["languages"])
 
+    def labels(self, source: str, split: SplitName = "train") -> tuple[str, ...]:
+        """Labels of a split of a source whose rows have some, in their order."""
+        return tuple(sorted(self.index["sources"][source]["labels"][split]))
+
+    def has_label_sets(self, source: str) -> bool:
+        """Whether a row of a source has any number of labels, not just one."""
+        return bool(self.index["sources"][source].get("hasLabelSets"))
+
     def rows_read(self, source: str) -> int | None:
         """Rows of a source before cleaning; None of data that was prepared before they were noted."""
         rows: int | None = self.index["sources"][source].get("rowsRead")
         return rows
+
+    def rows(self, source: str, split: SplitName) -> int:
+        """Rows of a split."""
+        return int(self.index["sources"][source]["splits"][split])
 
     def pairs(self, source: str, split: SplitName) -> PairSplit:
         """One split of a Parallel source; empty if the source has none."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer.data.labels import LabelCounts
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.prepared import SPLITS
 from finetune_trainer.data.staging import StagedSource
@@ -34,6 +35,7 @@ def sources_report(
     tokens: Mapping[str, Mapping[str, int]],
     digests: Mapping[str, str],
     folder: Path,
+    labels: Mapping[str, LabelCounts],
 ) -> dict[str, Any]:
     """The whole report.
 
@@ -43,6 +45,7 @@ def sources_report(
         tokens: training tokens by source and language.
         digests: sha256 by file.
         folder: of the artifact.
+        labels: rows by source that has labels, split and label.
     """
     sources = []
     for item in staged:
@@ -60,6 +63,7 @@ def sources_report(
                 "splits": sizes[source.name],
                 "trainingTokens": tokens[source.name],
                 "trainingWords": words_by_language(folder / "sources" / source.name, source),
+                **({"trainingLabels": labels[source.name]["train"]} if source.name in labels else {}),
                 **item.tally.to_json(),
             }
         )

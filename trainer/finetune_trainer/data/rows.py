@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EMPTY = "empty"
+"""Name of the rule that drops rows without text; no row that is stored as JSON is that text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

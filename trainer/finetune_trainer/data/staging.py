@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean_rows import clean_rows
-from finetune_trainer.data.conversations import asked
 from finetune_trainer.data.prepared import DOMAIN
 from finetune_trainer.data.sources.fields import domain_name
+from finetune_trainer.data.stored import STORED, StoredRows
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadConfiguration, BadData, raise_together
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
@@ -33,7 +33,7 @@ class StagedSource:
     keys: Hashes
     """(rows,): of the whole row."""
     sides: Hashes
-    """(rows, languages): of each side; of what a conversation asks, in place of the whole."""
+    """(rows, languages): of each side; of what a stored row asks, in place of the whole."""
     tally: Tally
     rows: NDArray[np.int64] | None = None
     """(pieces,): number of the row that each piece is of; None where rows are not cut."""
@@ -89,7 +89,7 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
         BadData: on a malformed row (unless `onMalformed: Drop`), and if nothing is left.
     """
     tally = Tally()
-    is_cut = source.type == "Text"
+    is_cut, stored = source.type == "Text", STORED.get(source.type)
     keys: list[Hashes] = []
     sides: list[Hashes] = []
     numbers: list[NDArray[np.int64]] = []
@@ -103,7 +103,7 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
             hashes = np.array([[text_hash(t) for t in row] for row in rows], np.uint64)
             keys.append(_row_keys(hashes))
-            sides.append(_asked_hashes(columns[0]) if source.type == "Instruction" else hashes)
+            sides.append(hashes if stored is None else _asked_hashes(stored, columns[0]))
             if is_cut or source.role == "Test":
                 numbers.append(np.array([row.number for row in batch], np.int64))
             on_rows(tally.read)
@@ -129,9 +129,9 @@ def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _asked_hashes(conversations: Sequence[str]) -> Hashes:
+def _asked_hashes(kind: StoredRows, rows: Sequence[str]) -> Hashes:
     """(rows, 1): of what each asks; the split and decontamination go by it, for `Yes.` may answer many questions."""
-    return np.array([[text_hash(asked(conversation))] for conversation in conversations], np.uint64)
+    return np.array([[text_hash(kind.asked(row))] for row in rows], np.uint64)
 
 
 def _row_keys(sides: Hashes) -> Hashes:

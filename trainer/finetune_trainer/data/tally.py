@@ -31,6 +31,9 @@ class Tally:
     usual_ratio: float | None = None
     """Of the lengths of a pair's sides, which maxLengthRatio was measured against."""
 
+    labels: dict[str, str] = field(default_factory=dict)
+    """Where each label was met first: `file:line`."""
+
     def drop(self, rule: str, place: str, texts: tuple[str, ...]) -> None:
         """Count a row dropped by `rule`; the first few are kept to be looked at."""
         self.dropped[rule] += 1

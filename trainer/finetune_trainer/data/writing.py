@@ -16,10 +16,10 @@ from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
-from finetune_trainer.data.conversations import contents
 from finetune_trainer.data.prepared import DOMAIN, INDEX, NUMBER, REPORT, ROWS, SPLITS, PairSplit
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
+from finetune_trainer.data.stored import STORED
 from finetune_trainer.data.tokenizers import TextsByLanguage
 from finetune_trainer.data.words import count_words
 
@@ -63,10 +63,10 @@ def encode_splits(
 ) -> dict[str, int]:
     """Write the token columns of all splits of a source; returns training tokens by language.
 
-    Conversations have none: their tokens are a prompt template's, which is put around them when they are trained on.
+    Stored rows have none: a task puts them together when they are trained on.
     """
     tokens: dict[str, int] = {}
-    if source.type == "Instruction":
+    if source.type in STORED:
         return tokens
     for split in SPLITS:
         rows = PairSplit(folder / split)
@@ -105,9 +105,9 @@ def words_by_language(folder: Path, source: DataSource) -> dict[str, int]:
 
 
 def _texts(folder: Path, source: DataSource, language: str) -> Iterable[str]:
-    """What is written in a language in the training split of a source; of conversations what is said in them."""
+    """What is written in a language in the training split of a source; of stored rows what is said in them."""
     rows = PairSplit(folder / "train").text(language)
-    return contents(rows) if source.type == "Instruction" else rows
+    return STORED[source.type].contents(rows) if source.type in STORED else rows
 
 
 def training_texts(folder: Path, sources: Sequence[DataSource]) -> TextsByLanguage:
@@ -133,16 +133,31 @@ def write_index(
     staged: Sequence[StagedSource],
     sizes: Mapping[str, Mapping[str, int]],
     tokenizer: PreTrainedTokenizerFast,
+    labels: Mapping[str, Mapping[str, Mapping[str, int]]],
 ) -> None:
-    """Write what `PreparedData` opens; `sizes` are rows by source and split."""
+    """Write what `PreparedData` opens.
+
+    Args:
+        folder: of the artifact.
+        staged: the sources.
+        sizes: rows by source and split.
+        tokenizer: of the data; an encoder's ends a text with its separator.
+        labels: rows by source that has labels, split and label.
+    """
     sources = {
         s.source.name: {"languages": s.source.languages, "splits": sizes[s.source.name], "rowsRead": s.tally.read}
+        | (
+            {"labels": labels[s.source.name], "hasLabelSets": s.source.has_label_sets}
+            if s.source.name in labels
+            else {}
+        )
         for s in staged
     }
+    eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     index = {
-        "bosId": tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id,
-        "eosId": tokenizer.eos_token_id,
-        "padId": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        "bosId": tokenizer.bos_token_id if tokenizer.bos_token_id is not None else eos,
+        "eosId": eos,
+        "padId": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos,
         "vocabularySize": len(tokenizer),
         "sources": sources,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from finetune_api.registries import TASKS
 from finetune_api.report import ModelDescription
 from finetune_trainer.context import StageContext
 from finetune_trainer.errors import Preempted
@@ -17,7 +18,7 @@ from finetune_trainer.evaluation.assess import SystemOutputs, task_statistics
 from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.systems import load_system
 from finetune_trainer.models import ModelChoice
-from finetune_trainer.tasks import Predictions, Task, TestSet, find_task
+from finetune_trainer.tasks import Predictions, TestSet, find_task
 
 TaskKey = tuple[str, int]
 """Task name and shots."""
@@ -60,13 +61,13 @@ def answer_all(
     """
     context.progress.update(phase="Loading", message=choice.name)
     answers = SystemAnswers(ModelDescription(name=choice.name, path=choice.path))
-    for model_class in dict.fromkeys(find_task(test_set.task.type).model_class for test_set in test_sets):
+    for model_class in dict.fromkeys(TASKS[test_set.task.type].model_class for test_set in test_sets):
         system = load_system(context, choice, model_class, on_batch, adapter)
         parameters = sum(p.numel() for p in system.model.parameters())
         answers.description = answers.description.model_copy(update={"parameters": parameters})
         for test_set in test_sets:
             task = find_task(test_set.task.type)
-            if task.model_class != model_class:
+            if TASKS[test_set.task.type].model_class != model_class:
                 continue
             for key in task_keys(test_set):
                 started = time.monotonic()
@@ -76,8 +77,8 @@ def answer_all(
                 statistics = predictions.statistics
                 if statistics is None:
                     statistics = task_statistics(test_set, predictions.texts, context.ranks)
-                answers.outputs[key] = SystemOutputs(predictions.texts, statistics)
-        for question in questions if model_class == Task.model_class else ():
+                answers.outputs[key] = SystemOutputs(predictions.texts, statistics, predictions.candidates)
+        for question in questions if model_class == TASKS["Translation"].model_class else ():
             started = time.monotonic()
             answers.asked[question.name] = question.ask(system)
             answers.seconds += time.monotonic() - started
@@ -104,6 +105,16 @@ def repeat_answers(
         outputs = SystemOutputs(given.texts, task_statistics(test_set, given.texts, context.ranks))
         answers.outputs |= dict.fromkeys(task_keys(test_set), outputs)
     return answers
+
+
+def answer_without_model(context: StageContext, test_sets: Sequence[TestSet]) -> SystemAnswers:
+    """What can be said without a model, as the baseline of tasks that the model before adaptation has no head for."""
+    predictions = {t.task.name: find_task(t.task.type).answer_without_model(t) for t in test_sets}
+    return repeat_answers(context, ModelDescription(name=WITHOUT_MODEL, path=""), test_sets, predictions)
+
+
+WITHOUT_MODEL = "most frequent label"
+"""Name of that baseline."""
 
 
 def answering_progress(context: StageContext, count: int) -> Callable[[int], None]:

@@ -16,7 +16,7 @@ from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import Statistics, create_metric
-from finetune_trainer.tasks import TestSet, find_task
+from finetune_trainer.tasks import Candidate, TestSet, find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class SystemOutputs:
     texts: list[str]
     statistics: Mapping[str, Statistics]
     """By metric."""
+    candidates: list[list[Candidate]] | None = None
+    """Of each segment those that the text was chosen from, the best first; None where there was no choice."""
 
 
 def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> dict[str, Statistics]:
@@ -37,6 +39,9 @@ def task_statistics(test_set: TestSet, outputs: Sequence[str], ranks: Ranks) -> 
     statistics = {}
     for name in dict.fromkeys([*test_set.task.metrics, TASKS[test_set.task.type].segment_metric]):
         metric = create_metric(name, test_set.language)
+        if not metric.is_local:
+            statistics[name] = metric.statistics(outputs, test_set.references)
+            continue
         statistics[name] = np.array(
             ranks.map(
                 lambda share, metric=metric: (  # type: ignore[misc]
@@ -73,6 +78,7 @@ def assess(
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],
         lower_is_better=METRICS[shown_by].lower_is_better,
+        examples=task.prompt_examples(test_set, shots),
     )
     rivals = rivals or {}
     scores, against = score_systems(
@@ -88,7 +94,9 @@ def assess(
         direction=settings.direction,
         shots=shots,
         segments=len(test_set.sources),
+        decoding=settings.decoding.describe() if TASKS[settings.type].decodes else "",
         hypotheses=hypotheses_path,
+        candidates=_beside(hypotheses_path) if model.candidates is not None else "",
         scores=scores,
         rivals=[
             RivalReport(name=name, scores=against[name], diagnostics=task.diagnose(test_set, rival.texts))
@@ -105,10 +113,17 @@ def assess(
             )
             for kind, grouping in task.groupings(test_set, shots).items()
         },
+        classes=task.classes(test_set, model.texts),
+        confusion=task.confusion(test_set, model.texts),
         most_improved=highlights.most_improved,
         most_worsened=highlights.most_worsened,
         worst=highlights.worst,
     )
+
+
+def _beside(hypotheses_path: str) -> str:
+    """Where the candidates of these hypotheses are."""
+    return f"{hypotheses_path.removesuffix('.tsv')}.candidates.jsonl"
 
 
 def _asked(test_set: TestSet, outputs: SystemOutputs) -> dict[str, Statistics]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finetune_api.report import SegmentExample
+from finetune_api.report import PromptExample, SegmentExample
 from finetune_trainer.metrics import Metric, Statistics
 
 SHOWN = 20
@@ -42,8 +42,12 @@ def pick_highlights(
     baseline: Statistics | None,
     *,
     lower_is_better: bool = False,
+    examples: Sequence[list[PromptExample]] = (),
 ) -> Highlights:
-    """Choose by the metric of the segments' statistics (N, K); without a baseline only the worst."""
+    """Choose by the metric of the segments' statistics (N, K); without a baseline only the worst.
+
+    `examples` are those of each segment's prompt; empty where prompts have none.
+    """
     sign = -1.0 if lower_is_better else 1.0
     scores = _segment_scores(metric, statistics)
     before = np.zeros_like(scores) if baseline is None else _segment_scores(metric, baseline)
@@ -60,6 +64,7 @@ def pick_highlights(
             score=round(float(scores[row]), 2),
             baseline_score=round(float(before[row]), 2),
             lost=segments.lost(row, segments.hypotheses[row]),
+            examples=examples[row] if examples else [],
         )
 
     rising = np.argsort(gains, kind="stable")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finetune_api.decoding import Decoding
 from finetune_api.evaluate import Memorisation
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
@@ -87,10 +88,9 @@ class Targets:
         longest = max((len(ids) for ids in encode_texts(system.tokenizer, rests, " ")), default=0)
         end = system.tokenizer.eos_token_id
         stop_ids = frozenset() if end is None else frozenset([int(end)])
-        return [
-            one_line(text)
-            for text in system.answer(prompts, DecodingLimits(stop_ids, longest + _SPARE, system.context_length))
-        ]
+        limits = DecodingLimits(stop_ids, longest + _SPARE, system.context_length)
+        # The likeliest rest, whatever the tests are answered with: what was learnt by heart is likeliest.
+        return system.answer(prompts, limits, Decoding(), one_line).texts
 
     def continued(self, outputs: Sequence[str]) -> list[bool]:
         """Whether each output begins with the rest of its target, word by word."""

@@ -21,6 +21,7 @@ from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
+from finetune_trainer.evaluation.draws import DrawnTestSet, spread_over_draws
 from finetune_trainer.evaluation.gate import check_gate
 from finetune_trainer.evaluation.memorisation import Targets
 from finetune_trainer.evaluation.noises import NoisedTestSet
@@ -50,6 +51,8 @@ class Evaluated:
     """Other systems."""
     noised: Sequence[NoisedTestSet] = ()
     """Test sets that the model and its baseline answered besides."""
+    drawn: Sequence[DrawnTestSet] = ()
+    """Test sets with other draws of examples, likewise."""
     probes: Sequence[ProbeQuestion] = ()
     """Bias probes that they answered, too."""
     targets: Targets | None = None
@@ -61,6 +64,11 @@ class Evaluated:
     def questions(self) -> list[Question]:
         """What models were asked beside the tests."""
         return [*self.probes, *([] if self.targets is None else [self.targets])]
+
+    @property
+    def all_test_sets(self) -> list[TestSet]:
+        """With noised ones and other draws."""
+        return [*self.test_sets, *(n.test_set for n in self.noised), *(d.test_set for d in self.drawn)]
 
     @property
     def systems(self) -> list[SystemAnswers]:
@@ -127,11 +135,14 @@ def _task_report(
         for noised in evaluated.noised
         if noised.clean is test_set
     ]
-    return report.model_copy(update={"robustness": noised})
+    others = [tsv_paths(other.test_set.task.name, shots) for other in evaluated.drawn if other.first is test_set]
+    before = None if evaluated.baseline is None else evaluated.baseline.outputs
+    draws = spread_over_draws(test_set, shots, evaluated.drawn, evaluated.model.outputs, before, others)
+    return report.model_copy(update={"robustness": noised, "draws": draws})
 
 
 def _bias(evaluated: Evaluated, question: ProbeQuestion, tsv_path: str) -> BiasReport:
-    baseline = None if evaluated.baseline is None else evaluated.baseline.asked[question.name]
+    baseline = None if evaluated.baseline is None else evaluated.baseline.asked.get(question.name)
     return question.report(evaluated.model.asked[question.name], baseline, tsv_path)
 
 
@@ -144,7 +155,7 @@ def _memorisation(evaluated: Evaluated, tsv_path: TsvPath) -> MemorisationReport
         for key in task_keys(test_set):
             before = None if baseline is None else baseline.outputs[key].texts
             copied.append(targets.copied(test_set, key[1], model.outputs[key].texts, before))
-    before = None if baseline is None else baseline.asked[targets.name]
+    before = None if baseline is None else baseline.asked.get(targets.name)
     return targets.report(model.asked[targets.name], before, tsv_path(targets.name, 0), copied)
 
 

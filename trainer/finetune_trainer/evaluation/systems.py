@@ -11,8 +11,11 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from finetune_api.plan import Plan
+from finetune_api.pretrained import read_pretrained
+from finetune_api.registries import LANGUAGE_MODEL, TASKS
 from finetune_trainer.context import StageContext
 from finetune_trainer.models import (
+    Head,
     ModelChoice,
     Placement,
     check_fit,
@@ -34,7 +37,9 @@ class Comparison:
     model: ModelChoice
     baseline: ModelChoice | None
     note: str = ""
-    """Why there is no baseline."""
+    """Why there is no baseline, or not a model's."""
+    without_model: bool = False
+    """The baseline is what can be said without a model."""
 
 
 def choose_systems(plan: Plan, workspace: Path) -> Comparison:
@@ -48,7 +53,7 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
     if named is not None:
         return Comparison(newest, referenced_model(named, "spec.evaluate.baseline.model", workspace))
     if len(models) > 1:
-        return Comparison(newest, models[-2])
+        return _against_model_before(plan, newest, models[-2])
     is_trained = plan.spec.model.from_ is None
     why = (
         "the model was pre-trained from random weights and not adapted"
@@ -56,6 +61,19 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
         else "the model was not trained here"
     )
     return Comparison(newest, None, f"No baseline: {why}. Name one in spec.evaluate.baseline.model to compare with it.")
+
+
+def _against_model_before(plan: Plan, newest: ModelChoice, before: ModelChoice) -> Comparison:
+    """A body without a head has nothing to answer with: it would be a head of random numbers that is compared with."""
+    needed = TASKS[plan.spec.evaluate.tasks[0].type].model_class if plan.spec.evaluate else LANGUAGE_MODEL
+    found = read_pretrained(before.folder)
+    if needed == LANGUAGE_MODEL or (found is not None and found.head == needed):
+        return Comparison(newest, before)
+    note = (
+        "The baseline is no model: the one before adaptation has no head that could answer, so it is what the training "
+        "split says most often."
+    )
+    return Comparison(newest, None, note, without_model=True)
 
 
 def load_system(
@@ -74,7 +92,9 @@ def load_system(
     dtype = torch.bfloat16 if wants_bf16(plan.spec.parallelism.precision, device) else torch.float32
     tokenizer = load_tokenizer(choice.folder, choice.field)
     # An adapter is added in full precision, whatever the model answers in.
-    model = load_model(choice.folder, choice.field, model_class, Placement(torch.float32 if adapter else dtype, device))
+    model = load_model(
+        choice.folder, choice.field, Head(model_class), Placement(torch.float32 if adapter else dtype, device)
+    )
     if adapter is not None:
         model = _with_adapter(model, adapter).to(dtype)  # type: ignore[arg-type, unused-ignore]
     check_fit(model, tokenizer)

@@ -132,7 +132,7 @@ def _batches(texts: Iterator[str], size: int) -> Iterator[list[str]]:
 
 
 def _open(request: Request) -> Answer:
-    """Load the model and, for one shot, index the run's training pairs.
+    """Load the model and, for shots, index the run's training pairs.
 
     Raises:
         BadConfiguration: if one of them is not there, or they do not fit.
@@ -142,7 +142,7 @@ def _open(request: Request) -> Answer:
     spec = FineTuneJob.from_json_object(json.loads(request.job.read_text(encoding="utf-8"))).spec
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
     translator = Translator(_load_system(request, spec), prompts, request.direction, request.max_new_tokens)
-    examples = _examples(request, spec, prompts) if request.shots == 1 else None
+    examples = _examples(request, spec, prompts) if request.shots else None
     form = spec.data.clean.normalise
 
     def answer(texts: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -172,22 +172,23 @@ def _load_system(request: Request, spec: FineTuneJobSpec) -> System:
 
 def _examples(
     request: Request, spec: FineTuneJobSpec, prompts: Prompts
-) -> Callable[[Sequence[str]], list[tuple[str, str] | None]]:
+) -> Callable[[Sequence[str]], list[list[tuple[str, str]]]]:
+    from finetune_trainer.data.match_requests import example_source
     from finetune_trainer.data.prepared import PreparedData
-    from finetune_trainer.tasks.translation.test_set import ExampleIndex, example_pool
+    from finetune_trainer.tasks.translation.examples import ExampleIndex
 
     data = PreparedData.open(request.data.parent, request.data.name)
     languages = direction_languages(request.direction)
     wanted = spec.adapt.task.source if spec.adapt else None
     source = next((s for s in spec.data.sources if s.name == wanted), spec.data.sources[0])
-    pool = example_pool(spec, data, source, languages)
+    pool = example_source(spec, data, source, languages)
     if pool is None:
         raise BadConfiguration(
             "NoExamples", f"the run has no training pairs in {' and '.join(languages)} to take examples from",
             "Ask for --shots 0.",
         )  # fmt: skip
-    index = ExampleIndex(pool, prompts.retrieval)
-    return lambda texts: index.find(texts).pairs
+    index = ExampleIndex(data, *pool, prompts.retrieval)
+    return lambda texts: index.find(texts, request.shots)
 
 
 if __name__ == "__main__":

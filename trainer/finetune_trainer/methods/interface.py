@@ -17,19 +17,19 @@ from finetune_trainer.models import ModelChoice, Placement, Weights, load_model
 class Method(Protocol):
     """Which weights of a model are trained, and how the result becomes a whole model again. Stateless."""
 
-    def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
+    def check(self, adapt: Adapt, base: ModelChoice) -> None:
         """Refuse settings that do not fit the model, before anything else is done and without its weights.
 
         Raises:
             BadConfiguration: if they do not.
         """
 
-    def load(self, base: ModelChoice, model_class: str, placement: Placement) -> PreTrainedModel:
-        """The model to start from, where it is trained; a class of transformers adds the task's head.
+    def load(self, base: ModelChoice, placement: Placement) -> PreTrainedModel:
+        """The model to start from, with its head, where it is trained.
 
         Every rank calls it.
         """
-        return load_model(base.folder, base.field, model_class, placement)
+        return load_model(base.folder, base.field, base.head, placement)
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:
         """The module to train: parameters that are not trained do not ask for gradients.

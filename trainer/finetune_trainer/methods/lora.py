@@ -22,6 +22,7 @@ from finetune_trainer.methods.proof import TokenIds, check_merge, merge_differen
 from finetune_trainer.models import (
     ModelChoice,
     Weights,
+    head_modules,
     load_model,
     make_readable,
     model_outline,
@@ -36,6 +37,12 @@ ADAPTER = "adapter"
 _PISSA = "pissa_niter_16"
 """Singular components by 16 subspace iterations (Meng et al. 2024): exact ones of a large layer take minutes."""
 
+_TASK_TYPES = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+}
+"""What peft calls the heads of transformers, by the end of their classes' names."""
 _FIRST = "first_weights"
 """Attribute of a model whose adapter's first weights were taken out of the base: those weights, by name."""
 
@@ -43,10 +50,10 @@ _FIRST = "first_weights"
 class Lora(Method):
     """An update of low rank at each target; only the updates are trained. With trained magnitudes it is DoRA."""
 
-    def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
+    def check(self, adapt: Adapt, base: ModelChoice) -> None:
         """See Method: targets must be layers of the model."""
         if ALL_LINEAR not in adapt.lora.targets or adapt.lora.initialisation == "PiSSA":
-            outline = model_outline(base.folder, base.field, model_class)
+            outline = model_outline(base.folder, base.field, base.head)
             _targets(outline, adapt.lora.targets)
             check_rank(outline, adapt.lora)
 
@@ -69,7 +76,7 @@ class Lora(Method):
         """See Method: the merged model, as written, computes what base and adapter do."""
         super().prove(folder, base, rows)
         difference = merge_difference(
-            adapted_model(base, folder / ADAPTER), load_model(folder, f"{base.field}, merged"), rows
+            adapted_model(base, folder / ADAPTER), load_model(folder, f"{base.field}, merged", base.head), rows
         )
         check_merge(difference, saved_dtype(base.folder))
         return {"mergeDifference": difference}
@@ -78,7 +85,7 @@ class Lora(Method):
 def add_lora(
     model: PreTrainedModel, settings: LoraSettings, seed: int, base: str, *, magnitudes: bool = False
 ) -> PeftModel:
-    """`model` with an update of rank `settings.rank` at each target; only the updates are trained.
+    """`model` with an update of rank `settings.rank` at each target; only the updates, and a task's head, are trained.
 
     Nothing changes at first: B is zero, or what A and B are is taken from the frozen weights (PiSSA).
 
@@ -94,6 +101,7 @@ def add_lora(
     """
     targets = _targets(model, settings.targets)
     model.name_or_path = base
+    heads = list(head_modules(model))
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type, unused-ignore]
@@ -104,13 +112,18 @@ def add_lora(
         use_dora=magnitudes,
         init_lora_weights=_PISSA if settings.initialisation == "PiSSA" else True,  # type: ignore[arg-type, unused-ignore]
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type=next((kind for end, kind in _TASK_TYPES.items() if type(model).__name__.endswith(end)), "CAUSAL_LM"),
+        modules_to_save=heads or None,
+        exclude_modules=rf"({'|'.join(heads)})(\..+)?" if heads else None,
     )
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         adapted: PeftModel = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:  # a head is as narrow as the frozen weights that it was loaded with
+            parameter.data = parameter.data.float()
     if settings.initialisation == "PiSSA":
-        first = {name: value.detach().clone() for name, value in adapted.named_parameters() if value.requires_grad}
+        first = {name: value.detach().clone() for name, value in adapted.named_parameters() if "lora_" in name}
         object.__setattr__(adapted, _FIRST, first)  # past torch: no module, and no part of its state
     return adapted
 
@@ -213,11 +226,11 @@ def as_plain(model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Te
     first: dict[str, Tensor] | None = getattr(model, _FIRST, None)
     if first is None:
         return weights, config
-    plain = {
-        name: torch.cat([value, first[name].to(value)] if "lora_A" in name else [value, -first[name].to(value)],
-                        dim=0 if "lora_A" in name else 1)
-        for name, value in weights.items()
-    }  # fmt: skip
+    plain = weights | {
+        name: torch.cat([weights[name], own.to(weights[name]) * sign], dim)
+        for name, own in first.items()
+        for sign, dim in [(1, 0) if "lora_A" in name else (-1, 1)]
+    }
     doubled = copy.copy(config)
     doubled.r = 2 * config.r
     doubled.lora_alpha = config.lora_alpha * (2**0.5 if config.use_rslora else 2)  # type: ignore[assignment, unused-ignore]
@@ -228,4 +241,4 @@ def as_plain(model: PeftModel, weights: dict[str, Tensor]) -> tuple[dict[str, Te
 def adapted_model(base: ModelChoice, adapter: Path) -> PeftModel:
     """`base` with the adapter of folder `adapter` beside its weights; on the CPU, in float32."""
     with quiet():
-        return PeftModel.from_pretrained(load_model(base.folder, base.field), str(adapter))
+        return PeftModel.from_pretrained(load_model(base.folder, base.field, base.head), str(adapter))

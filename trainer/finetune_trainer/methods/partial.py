@@ -12,11 +12,11 @@ from transformers import PreTrainedModel
 from finetune_api.adapt import Adapt
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.methods.interface import Method
-from finetune_trainer.models import ModelChoice, Weights, model_outline, save_model, saved_dtype
+from finetune_trainer.models import ModelChoice, Weights, head_modules, model_outline, save_model, saved_dtype
 
 
 class _Partial(Method):
-    """All weights are frozen but those of `trained`."""
+    """All weights are frozen but those of `trained`, and of a task's head, which may be new."""
 
     def trained(self, model: PreTrainedModel, adapt: Adapt) -> Iterable[nn.Parameter]:
         """The weights to train.
@@ -26,13 +26,14 @@ class _Partial(Method):
         """
         raise NotImplementedError
 
-    def check(self, adapt: Adapt, base: ModelChoice, model_class: str) -> None:
+    def check(self, adapt: Adapt, base: ModelChoice) -> None:
         """See Method: the part must be there."""
-        list(self.trained(model_outline(base.folder, base.field, model_class), adapt))
+        list(self.trained(model_outline(base.folder, base.field, base.head), adapt))
 
     def wrap(self, model: PreTrainedModel, adapt: Adapt, base: ModelChoice) -> nn.Module:  # noqa: ARG002 - see Method
         """See Method."""
-        chosen = list(self.trained(model, adapt))
+        heads = head_modules(model).values()
+        chosen = [*self.trained(model, adapt), *(weight for head in heads for weight in head.parameters())]
         model.requires_grad_(requires_grad=False)
         for parameter in chosen:
             parameter.requires_grad = True
@@ -44,10 +45,12 @@ class _Partial(Method):
 
 
 class HeadOnly(_Partial):
-    """The output layer, where it has weights of its own."""
+    """The output layer, where it has weights of its own; of a model with a task's head, that head."""
 
     def trained(self, model: PreTrainedModel, adapt: Adapt) -> Iterable[nn.Parameter]:  # noqa: ARG002 - see _Partial
         """See _Partial."""
+        if head_modules(model):
+            return ()
         head = model.get_output_embeddings()
         if head is None or model.config.get_text_config().tie_word_embeddings:
             raise BadConfiguration(

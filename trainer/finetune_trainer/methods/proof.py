@@ -43,8 +43,8 @@ def check_changed(folder: Path, base: ModelChoice) -> None:
 def _differs(folder: Path, base: ModelChoice) -> bool:
     """Whether any weight does; reads no more of both than up to the first that does."""
     ours, theirs = _tensors(folder), _tensors(base.folder)
-    if not ours.keys() & theirs.keys():
-        state = load_model(base.folder, base.field).state_dict()
+    if not base.head.is_language_model or not ours.keys() & theirs.keys():  # a new head is in no file of the base
+        state = load_model(base.folder, base.field, base.head).state_dict()
         theirs = {name: partial(state.__getitem__, name) for name in state}
     for name in sorted(ours.keys() & theirs.keys()):
         mine, other = ours[name](), theirs[name]()
@@ -68,7 +68,7 @@ def merge_difference(adapted: nn.Module, merged: nn.Module, rows: Sequence[Token
     with torch.no_grad():
         for row in rows:
             tokens = torch.from_numpy(np.asarray(row, np.int64))[None]
-            expected, found = (model.eval()(input_ids=tokens, use_cache=False).logits for model in (adapted, merged))
+            expected, found = (model.eval()(input_ids=tokens).logits for model in (adapted, merged))
             differences.append(float((found - expected).norm() / expected.norm()))
     return max(differences, default=0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ class Metric(Protocol):
 
     Its row of METRICS says which tasks it fits and whether lower is better.
     """
+
+    is_local: ClassVar[bool] = True
+    """Whether the statistics of a segment depend on it alone, so that ranks may share the work."""
 
     def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
         """One row per segment."""

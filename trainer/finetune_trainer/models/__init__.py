@@ -1,6 +1,7 @@
 """Models: which there are, building, loading and saving them."""
 
 from finetune_trainer.models.folder import load_model, model_outline, save_model, saved_dtype
+from finetune_trainer.models.heads import Head, fit_to_model, head_modules, label_names
 from finetune_trainer.models.lineage import ModelChoice, models_of_job, newest_model, referenced_model
 from finetune_trainer.models.merging import quiet, write_merged
 from finetune_trainer.models.placement import ON_CPU, Placement, is_partitioned, place_weights
@@ -12,6 +13,7 @@ from finetune_trainer.models.tokenizers import check_fit, check_vocabulary, load
 
 __all__ = [
     "ON_CPU",
+    "Head",
     "ModelChoice",
     "Placement",
     "Weights",
@@ -19,7 +21,10 @@ __all__ = [
     "check_pretrained",
     "check_vocabulary",
     "context_length",
+    "fit_to_model",
+    "head_modules",
     "is_partitioned",
+    "label_names",
     "load_model",
     "load_tokenizer",
     "make_readable",

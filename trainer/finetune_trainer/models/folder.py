@@ -16,15 +16,14 @@ from transformers.core_model_loading import WeightConverter
 
 from finetune_api.memory import SHARD_BYTES
 from finetune_trainer.errors import BadConfiguration
+from finetune_trainer.models.heads import LANGUAGE_HEAD, Head, check_missing
 from finetune_trainer.models.placement import ON_CPU, Placement
 from finetune_trainer.models.shards import WHOLE, Weights, write_shards
 
 _CONFIG = "config.json"
 
 
-def load_model(
-    folder: Path, field: str, model_class: str = "AutoModelForCausalLM", placement: Placement = ON_CPU
-) -> PreTrainedModel:
+def load_model(folder: Path, field: str, head: Head = LANGUAGE_HEAD, placement: Placement = ON_CPU) -> PreTrainedModel:
     """A model, ready to be trained (no cache); collective if its weights are partitioned.
 
     Weights are read one at a time, each from the pages of its file to its place, which the host's memory never holds as
@@ -33,7 +32,7 @@ def load_model(
     Args:
         folder: as transformers saves it.
         field: where the manifest names it, for messages.
-        model_class: the class of transformers that adds the task's head.
+        head: what stands on its body; where the folder has no such head, a new one.
         placement: where the weights are to be, and in which type.
 
     Raises:
@@ -43,12 +42,15 @@ def load_model(
         # Partitioned weights find their device themselves; those on the CPU would count as offloaded.
         is_elsewhere = placement.zero is None and placement.device.type != "cpu"
         device_map = {"": placement.device} if is_elsewhere else None
-        with placement.partitioning():
-            model: PreTrainedModel = getattr(transformers, model_class).from_pretrained(
-                folder, dtype=placement.dtype, device_map=device_map, local_files_only=True
-            )
+        with placement.partitioning(), head.drawing():
+            model: PreTrainedModel
+            model, found = getattr(transformers, head.model_class).from_pretrained(
+                folder, dtype=placement.dtype, device_map=device_map, local_files_only=True, output_loading_info=True,
+                **head.settings,
+            )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _not_readable(folder, field, model_class, error) from error
+        raise _not_readable(folder, field, head, error) from error
+    check_missing(model, head, found["missing_keys"], f"{field}: {folder}")
     model.config.use_cache = False
     logging.getLogger("transformers.modeling_utils").addFilter(_is_news)
     return model
@@ -59,25 +61,25 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "We strongly recommend passing in an `attention_mask`" not in record.getMessage()
 
 
-def model_outline(folder: Path, field: str, model_class: str = "AutoModelForCausalLM") -> PreTrainedModel:
+def model_outline(folder: Path, field: str, head: Head = LANGUAGE_HEAD) -> PreTrainedModel:
     """A model without weights, on the meta device: its layers can be named, at a second for 7B parameters.
 
     Raises:
         BadConfiguration: if config.json is not of a model that can be built.
     """
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **head.settings)
         with torch.device("meta"):
-            model: PreTrainedModel = getattr(transformers, model_class).from_config(config)
+            model: PreTrainedModel = getattr(transformers, head.model_class).from_config(config)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _not_readable(folder, field, model_class, error) from error
+        raise _not_readable(folder, field, head, error) from error
     return model
 
 
-def _not_readable(folder: Path, field: str, model_class: str, error: Exception) -> BadConfiguration:
+def _not_readable(folder: Path, field: str, head: Head, error: Exception) -> BadConfiguration:
     return BadConfiguration(
         "ModelNotReadable",
-        f"{field}: {folder} cannot be loaded by {model_class}: {(str(error).strip().splitlines() or ['?'])[0]}",
+        f"{field}: {folder} cannot be loaded by {head.model_class}: {(str(error).strip().splitlines() or ['?'])[0]}",
         "Give the folder of a model as transformers saves it: config.json and the safetensors files.",
     )
 

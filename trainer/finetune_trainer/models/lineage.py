@@ -11,6 +11,7 @@ from finetune_api.plan import Plan
 from finetune_api.stages import PIPELINE, model_stages
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models.gguf import gguf_folder
+from finetune_trainer.models.heads import LANGUAGE_HEAD, Head
 from finetune_trainer.workspace.storage import local_path, model_folder
 
 
@@ -26,6 +27,8 @@ class ModelChoice:
     """On this machine."""
     field: str
     """Where the manifest names it."""
+    head: Head = LANGUAGE_HEAD
+    """That it is loaded with."""
 
 
 def models_of_job(plan: Plan, workspace: Path) -> list[ModelChoice]:

@@ -30,7 +30,8 @@ def write_merged(folder: Path, base: ModelChoice, adapter: PeftConfig, weights: 
     """Write `base` with an adapter added to it, with its own names and types of weights.
 
     peft's own layers add each update, in float32; all other weights are copied. A base whose files have other weights
-    than the model in memory, because transformers takes them apart as it reads them, is merged as a whole instead.
+    than the model in memory, because transformers takes them apart as it reads them, or because it has a head of its
+    task, is merged as a whole instead.
 
     Args:
         folder: of the new model.
@@ -38,11 +39,11 @@ def write_merged(folder: Path, base: ModelChoice, adapter: PeftConfig, weights: 
         adapter: peft's settings of the adapter.
         weights: of the adapter, by their names in the adapted model, in full shape.
     """
-    outline = _adapted(model_outline(base.folder, base.field), adapter)
+    outline = _adapted(model_outline(base.folder, base.field, base.head), adapter)
     layers = _layers(outline, weights)
     prefix = f"{outline.get_base_model().base_model_prefix}."
     found = {name: layer for name in _names(base.folder) if (layer := _layer_of(name, layers, prefix))}
-    if len(found) < len(layers):
+    if len(found) < len(layers) or not base.head.is_language_model:
         _merge_in_memory(folder, base, adapter, weights)
         return
     for name in _SETTINGS:
@@ -102,7 +103,7 @@ def _merge(layer: BaseTunerLayer, weight: Tensor) -> Tensor:
 
 
 def _merge_in_memory(folder: Path, base: ModelChoice, adapter: PeftConfig, weights: Mapping[str, Tensor]) -> None:
-    model = _adapted(load_model(base.folder, base.field), adapter)
+    model = _adapted(load_model(base.folder, base.field, base.head), adapter)
     _layers(model, weights)
     merged = model.merge_and_unload()
     shared = dict(merged.named_parameters(remove_duplicate=False)).keys() - dict(merged.named_parameters()).keys()

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from finetune_trainer.models.bf16_attention import attend_by_products, suits_products
+
 Runs = Sequence[tuple[int, int]]
 """Segments of a flattened batch, in its order: (how many, tokens of each)."""
 
@@ -197,6 +199,8 @@ def _attend_run(query: Tensor, key: Tensor, value: Tensor, form: _Form) -> Tenso
     window = min(form.window or length, length)
     if form.softcap:
         return _softcapped(query, key, value, window, form, form.softcap)
+    if window == length and not form.dropout and suits_products(query):
+        return attend_by_products(query, key, value, form.scaling)
     if window == length:
         return functional.scaled_dot_product_attention(
             query, key, value, dropout_p=form.dropout, is_causal=True, scale=form.scaling, enable_gqa=True

@@ -54,11 +54,12 @@ def load_tokenizer(folder: Path, field: str) -> PreTrainedTokenizerFast:
             f"{field}: the tokenizer of {folder} cannot be loaded: {type(error).__name__}: {reason}",
             "Save the tokenizer again as transformers does.",
         ) from None
-    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.eos_token_id is None:
+    ends = (getattr(tokenizer, name, None) for name in ("eos_token_id", "sep_token_id"))
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or all(end is None for end in ends):
         raise BadConfiguration(
             "TokenizerNotUsable",
-            f"{field}: the tokenizer of {folder} is not a fast one with an end-of-text token",
-            "Save it as tokenizer.json, with eos_token in tokenizer_config.json.",
+            f"{field}: the tokenizer of {folder} is not a fast one with a token that ends a text",
+            "Save it as tokenizer.json, with eos_token (of encoders sep_token) in tokenizer_config.json.",
         )
     return tokenizer
 

@@ -89,6 +89,8 @@ class Objective(Protocol):
 
     name: ClassVar[str]
     """Its row in `finetune_api.registries.OBJECTIVES`."""
+    is_padded: ClassVar[bool] = False
+    """Whether its batches are rows of one example each, filled up, in which every token sees every other one."""
 
     def arms(self, settings: ObjectiveSettings, source: DataSource, field: str) -> Sequence[Arm]:
         """The arms that one entry of pretrain.objectives stands for; they share its weight.

@@ -1,4 +1,4 @@
-"""Pairs of texts as prompts: an input and the answer to it, with or without a solved example in front."""
+"""Pairs of texts as prompts: an input and the answer to it, with or without solved examples in front."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ class PairTokens:
         """Tokens of both sides of `rows`."""
         return _lengths(self.sources, rows), _lengths(self.targets, rows)
 
+    def whole_lengths(self, rows: Rows) -> Rows:
+        """Tokens of both sides together, in the shape of `rows`; 0 of NO_MATCH."""
+        flat = np.maximum(rows, 0).ravel()
+        sources, targets = self.lengths(flat)
+        return np.where(rows >= 0, (sources + targets).reshape(rows.shape), 0)
+
 
 def _lengths(texts: TokenTexts, rows: Rows) -> Rows:
     if not len(rows) or not len(texts):
@@ -72,18 +78,20 @@ class PairExamples:
             split: the pairs.
             rows: (examples,) which pairs.
             pool: the pairs that `matches` name.
-            matches: (examples,) pair of the pool in front of each, or NO_MATCH.
+            matches: (examples, most) pairs of the pool in front of each, the most similar first, then NO_MATCH.
             loss_on: which tokens carry loss.
         """
         self._prompt, self._split, self._rows = prompt, split, rows
         self._pool = split if pool is None else pool
-        self._matches = np.full(len(rows), NO_MATCH, np.int64) if matches is None else matches
+        self._matches = np.empty((len(rows), 0), np.int64) if matches is None else matches
+        self._shots = (self._matches >= 0).sum(axis=1)
         self._loss_on = loss_on
         sources, targets = split.lengths(rows)
-        self._lengths = prompt.length(sources, targets)
-        shot = np.flatnonzero(self._matches >= 0)
-        example = sum(self._pool.lengths(self._matches[shot]))
-        self._lengths[shot] = prompt.length(sources[shot], targets[shot], np.asarray(example, np.int64))
+        self._lengths = np.zeros(len(rows), np.int64)
+        for shots in np.unique(self._shots).tolist():
+            which = np.flatnonzero(self._shots == shots)
+            tokens = self._pool.whole_lengths(self._matches[which, :shots]).sum(axis=1)
+            self._lengths[which] = prompt.length(sources[which], targets[which], tokens, shots)
         end = len(prompt.target(np.empty(0, np.int32)))
         # The very first token has nothing before it that could predict it.
         self._loss_units = targets + end if loss_on == "Target" else self._lengths - 1
@@ -102,8 +110,9 @@ class PairExamples:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Example:
-        row, match = int(self._rows[index]), int(self._matches[index])
-        shot = None if match < 0 else (self._pool.sources[match], self._pool.targets[match])
-        prompt = self._prompt.prompt(self._split.sources[row], shot)
+        row, pool = int(self._rows[index]), self._pool
+        nearest_last = self._matches[index, : self._shots[index]][::-1].tolist()
+        examples = [(pool.sources[match], pool.targets[match]) for match in nearest_last]
+        prompt = self._prompt.prompt(self._split.sources[row], examples)
         target = self._prompt.target(self._split.targets[row])
         return Example(np.concatenate((prompt, target)), len(prompt) if self._loss_on == "Target" else 0)

@@ -32,7 +32,7 @@ from finetune_trainer.pod.logs import set_up_logs
 from finetune_trainer.pod.rank import Assignment
 from finetune_trainer.pod.results import failed_result, write_report
 from finetune_trainer.pod.reuse import finished_result, look_ahead, reused_result
-from finetune_trainer.stages import StageTable, require_stage
+from finetune_trainer.stages import StageTable, lacks_matches, require_stage
 
 _log = logging.getLogger("finetune_trainer")
 
@@ -120,7 +120,6 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     started = time.monotonic()
     started_at = datetime.now(UTC)
     set_defaults()
-    keep_freed_memory()
     set_up_logs()
     threading.excepthook = _log_thread_error
     parsed = parse_arguments(arguments)
@@ -128,15 +127,21 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     try:
         plan = load_plan(parsed.plan, parsed.stage)
         attempt = plan.attempt
+        if plan.spec.parallelism.precision != "BF16":
+            keep_freed_memory()
         require_stage(plan.stage, table)
         share_cores(plan.nodes, plan.processes_per_node)
         workspace = open_workspace(parsed.workspace or Path(plan.workspace))
         found = adopted_result(plan, workspace, table)
-        if isinstance(found, StageResult):
-            result = found
+        done = found if isinstance(found, StageResult) else None
+        if done is not None and not (done.artifact and lacks_matches(plan, workspace, done.artifact, table)):
+            result = done
             _log.info("%s is done already: %s", plan.stage, result.message or result.artifact or "")
         else:
-            if found is not None:
+            if done is not None and done.artifact is not None:
+                _log.info("%s is done already, but for fuzzy matches: %s", plan.stage, done.message)
+                plan = plan.model_copy(update={"inputs": {plan.stage: done.artifact}})
+            elif found is not None:
                 _log.info("%s runs anew: %s", plan.stage, found)
             assignment = Assignment(plan, workspace, table, started)
             if "RANK" in os.environ:
@@ -144,7 +149,10 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
                 run_rank(assignment)
                 return int(ExitCode.DONE)
             result = run_pod(assignment)
-            if found is not None and plan.later is not None:
+            if done is not None and result.exit_code == ExitCode.DONE:
+                result = _with_matches(done, result)
+                write_report(workspace, plan, result)
+            elif isinstance(found, str) and plan.later is not None:
                 result = result.model_copy(update={"runs_anew": {plan.stage: found}})
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         failure = explain(error)
@@ -153,6 +161,18 @@ def main(arguments: Sequence[str] | None = None, table: StageTable = PIPELINE) -
     leave_result(result)
     sys.stdout.flush()
     return result.exit_code
+
+
+def _with_matches(done: StageResult, matched: StageResult) -> StageResult:
+    """The result of data that were made before, and of the fuzzy matches that were found for them now."""
+    update = {
+        "summary": done.summary | matched.summary,
+        "message": f"{done.message} · fuzzy matches found anew"[:512],
+        "productive_seconds": matched.productive_seconds,
+        "started_at": matched.started_at,
+        "completed_at": matched.completed_at,
+    }
+    return done.model_copy(update=update)
 
 
 def _log_thread_error(hook: threading.ExceptHookArgs) -> None:

@@ -1,12 +1,13 @@
 r"""The translation prompt of Moslem et al. 2023 (arXiv 2312.12740), composed of token segments.
 
-Zero-shot is `English: {source}\nSpanish:`, one-shot puts `English: {match}\nSpanish: {its translation}\n` in front;
+Zero-shot is `English: {source}\nSpanish:`; each example puts `English: {match}\nSpanish: {its translation}\n` in front;
 the target follows as ` {target}` and ends with the end-of-sequence token. Texts come as tokens of " " + text without
 special tokens, as prepared data holds them, so that training and decoding put the same tokens together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +17,7 @@ from finetune_api.adapt import Prompts
 from finetune_api.language_names import language_name
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.prompts.interface import Lengths, Prompt, TokenIds
+from finetune_trainer.prompts.interface import ExampleIds, Lengths, Prompt, TokenIds
 from finetune_trainer.prompts.segments import encode_inside, leading_ids, newline_ids
 
 
@@ -44,20 +45,19 @@ class AdaptiveMtPrompt(Prompt):
         self._again = encode_inside(tokenizer, f"\n{source}:")
         self._end = np.array([tokenizer.eos_token_id], np.int32)
 
-    def prompt(self, source: TokenIds, example: tuple[TokenIds, TokenIds] | None = None) -> TokenIds:
-        """Tokens up to where the translation of `source` begins; `example` is a source and its translation."""
-        if example is None:
-            return self._join(self._source, source, self._target)
-        return self._join(self._source, example[0], self._target, example[1], self._again, source, self._target)
+    def prompt(self, source: TokenIds, examples: Sequence[ExampleIds] = ()) -> TokenIds:
+        """Tokens up to where the translation of `source` begins; an example is a source and its translation."""
+        solved = (part for pair in examples for part in (pair[0], self._target, pair[1], self._again))
+        return self._join(self._source, *solved, source, self._target)
 
     def target(self, target: TokenIds) -> TokenIds:
         """Tokens that the model has to produce: the translation and the end of the sequence."""
         return self._join(target, self._end)
 
-    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
-        """Tokens of prompt and target together, from the lengths of the texts; `example`: source plus translation."""
+    def length(self, source: Lengths, target: Lengths, examples: Lengths | int = 0, shots: int = 0) -> Lengths:
+        """Tokens of prompt and target together; see Prompt."""
         length = len(self._source) + source + len(self._target) + target + len(self._end)
-        return length if example is None else length + example + len(self._target) + len(self._again)
+        return length + examples + shots * (len(self._target) + len(self._again))
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:

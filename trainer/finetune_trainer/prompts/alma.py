@@ -14,8 +14,8 @@ _PAIR = (
 
 
 class AlmaPrompt(ComposedPrompt):
-    """`Translate this from German into English:`; an example stands in front in the same form."""
+    """`Translate this from German into English:`; examples stand in front in the same form."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str, _: Prompts | None = None) -> None:
         """See ComposedPrompt."""
-        super().__init__(tokenizer, *parts_of_text("{examples}" + _PAIR, _PAIR + "\n", direction))
+        super().__init__(tokenizer, parts_of_text("{examples}" + _PAIR, _PAIR + "\n", direction))

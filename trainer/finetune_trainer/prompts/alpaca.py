@@ -29,7 +29,7 @@ class _InstructionPrompt(ComposedPrompt):
     def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str, _: Prompts | None = None) -> None:
         """See ComposedPrompt."""
         super().__init__(
-            tokenizer, *parts_of_text(f"{self.begin}{{examples}}{self.pair}", f"{self.pair}\n\n", direction)
+            tokenizer, parts_of_text(f"{self.begin}{{examples}}{self.pair}", f"{self.pair}\n\n", direction)
         )
 
 

@@ -11,11 +11,10 @@ from finetune_trainer.prompts.chat_template import BEGINS_OTHERWISE, ChatTemplat
 from finetune_trainer.prompts.composed import ComposedPrompt, Parts, Slot
 
 Message = dict[str, str]
-_MARKS = {slot: mark(index) for index, slot in enumerate(Slot)}
 
 
 class ChatPrompt(ComposedPrompt):
-    """Turns of user and assistant; an example is a turn of each in front."""
+    """Turns of user and assistant; each example is a turn of both in front."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, direction: str, _: Prompts | None = None) -> None:
         """Take the template apart by rendering marks with it.
@@ -25,27 +24,39 @@ class ChatPrompt(ComposedPrompt):
         """
         source, target = (language_name(code) for code in direction_languages(direction))
 
-        def turns(asked: Slot, answered: Slot) -> list[Message]:
-            request = f"Translate the following text from {source} to {target}.\n{_MARKS[asked]}"
-            return [{"role": "user", "content": request}, {"role": "assistant", "content": _MARKS[answered]}]
+        def turns(example: int | None = None) -> list[Message]:
+            asked, answered = (_mark(slot) for slot in (Slot("source", example), Slot("target", example)))
+            request = f"Translate the following text from {source} to {target}.\n{asked}"
+            return [{"role": "user", "content": request}, {"role": "assistant", "content": answered}]
 
         template = ChatTemplate(
             tokenizer,
             "another template, such as AdaptiveMT or ALMA",
             "Use another template, such as AdaptiveMT or ALMA, or write one with template: Custom.",
         )
-        last = turns(Slot.SOURCE, Slot.TARGET)
-        plain, end = _parts(template, last)
-        whole = _parts(template, [*turns(Slot.EXAMPLE_SOURCE, Slot.EXAMPLE_TARGET), *last])[0]
-        super().__init__(tokenizer, plain, whole, begin=[], end=_end_ids(tokenizer, end), stops_at_newline=False)
+
+        def parts(shots: int) -> tuple[Parts, str]:
+            return _parts(template, [turn for example in (*range(shots), None) for turn in turns(example)], shots)
+
+        end = _end_ids(tokenizer, parts(0)[1])
+        super().__init__(tokenizer, lambda shots: parts(shots)[0], begin=[], end=end, stops_at_newline=False)
 
     def answer(self, text: str) -> str:
         """All that the assistant says; lines are joined by who reads it."""
         return text
 
 
-def _parts(template: ChatTemplate, messages: list[Message]) -> tuple[Parts, str]:
+def _mark(slot: Slot) -> str:
+    """What stands for a text while the template is rendered."""
+    place = 0 if slot.example is None else 1 + slot.example
+    return mark(2 * place + (slot.side == "target"))
+
+
+def _parts(template: ChatTemplate, messages: list[Message], shots: int) -> tuple[Parts, str]:
     """What the template puts around the marks, and after the last of them."""
+    marks = {
+        slot: _mark(slot) for place in (*range(shots), None) for slot in (Slot("source", place), Slot("target", place))
+    }
     conversation = template.render(messages, generate=False)
     asked = template.render(messages[:-1], generate=True)
     given = conversation.partition(messages[-1]["content"])[0]
@@ -53,10 +64,10 @@ def _parts(template: ChatTemplate, messages: list[Message]) -> tuple[Parts, str]
         raise template.unusable(BEGINS_OTHERWISE)
     parts: list[str | Slot] = []
     rest = conversation
-    while marks := [(rest.index(mark), slot) for slot, mark in _MARKS.items() if mark in rest]:
-        place, slot = min(marks, key=lambda found: found[0])
+    while found := [(rest.index(text), slot) for slot, text in marks.items() if text in rest]:
+        place, slot = min(found, key=lambda first: first[0])
         parts += [rest[:place], slot]
-        rest = rest[place + len(_MARKS[slot]) :]
+        rest = rest[place + len(marks[slot]) :]
     if sum(isinstance(part, Slot) for part in parts) != len(messages):
         raise template.unusable("it does not show each message once, as it is")
     return parts, rest

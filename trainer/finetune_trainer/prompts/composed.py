@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.language_names import language_name
 from finetune_api.language_tags import direction_languages
-from finetune_api.prompt_text import EXAMPLES, SOURCE, TARGET, parse_pieces, with_languages
+from finetune_api.prompt_text import EXAMPLES, SOURCE, TARGET, Pieces, parse_pieces, with_languages
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.prompts.interface import Lengths, Prompt, TokenIds
+from finetune_trainer.prompts.interface import ExampleIds, Lengths, Prompt, TokenIds
 from finetune_trainer.prompts.segments import encode_inside, leading_ids, newline_ids
 
 
-class Slot(Enum):
+@dataclass(frozen=True, slots=True)
+class Slot:
     """Where a text stands."""
 
-    SOURCE = "source"
-    TARGET = "target"
-    EXAMPLE_SOURCE = "source of the example"
-    EXAMPLE_TARGET = "target of the example"
+    side: Literal["source", "target"]
+    example: int | None = None
+    """Which of the examples, in their order; None: what is to be answered."""
 
 
 Parts = Sequence[str | Slot]
-_SOURCES = (Slot.SOURCE, Slot.EXAMPLE_SOURCE)
+PartsOf = Callable[[int], Parts]
+"""Fixed texts and places of a prompt with so many examples; the last is the place of the target."""
 
 
 class ComposedPrompt(Prompt):
@@ -36,8 +38,7 @@ class ComposedPrompt(Prompt):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        plain: Parts,
-        with_example: Parts,
+        parts: PartsOf,
         *,
         begin: Sequence[int] | None = None,
         end: Sequence[int] | None = None,
@@ -47,8 +48,7 @@ class ComposedPrompt(Prompt):
 
         Args:
             tokenizer: of the model.
-            plain: fixed texts and places, the last of which is TARGET.
-            with_example: the same with an example.
+            parts: fixed texts and places, by number of examples.
             begin: tokens before the first; default: what the tokenizer puts there.
             end: tokens that end an answer; default: end of sequence.
             stops_at_newline: whether a line break ends an answer, too.
@@ -64,30 +64,38 @@ class ComposedPrompt(Prompt):
             )
         self._tokenizer = tokenizer
         self._stops_at_newline = stops_at_newline
-        self.source_lead = _lead(plain, Slot.SOURCE)
-        self.target_lead = _lead(plain, Slot.TARGET)
-        first = leading_ids(tokenizer) if begin is None else list(begin)
-        self._plain, self._with_example = (_encoded(tokenizer, parts, first) for parts in (plain, with_example))
+        plain = parts(0)
+        self.source_lead = _lead(plain, Slot("source"))
+        self.target_lead = _lead(plain, Slot("target"))
+        self._parts = parts
+        self._begin = leading_ids(tokenizer) if begin is None else list(begin)
+        self._encoded = {shots: self._encode(shots) for shots in (0, 1)}  # what cannot be used is refused at once
         self._end = np.array([tokenizer.eos_token_id] if end is None else list(end), np.int32)
 
-    def prompt(self, source: TokenIds, example: tuple[TokenIds, TokenIds] | None = None) -> TokenIds:
+    def _encode(self, shots: int) -> list[TokenIds | Slot]:
+        return _encoded(self._tokenizer, self._parts(shots), self._begin)
+
+    def _with(self, shots: int) -> list[TokenIds | Slot]:
+        """Fixed texts and places of a prompt with so many examples."""
+        if shots not in self._encoded:
+            self._encoded[shots] = self._encode(shots)
+        return self._encoded[shots]
+
+    def prompt(self, source: TokenIds, examples: Sequence[ExampleIds] = ()) -> TokenIds:
         """See Prompt."""
-        texts = {Slot.SOURCE: source}
-        if example is not None:
-            texts |= {Slot.EXAMPLE_SOURCE: example[0], Slot.EXAMPLE_TARGET: example[1]}
-        parts = self._plain if example is None else self._with_example
-        return _join(*(texts[part] if isinstance(part, Slot) else part for part in parts))
+        texts = {Slot("source"): source}
+        for place, (asked, answered) in enumerate(examples):
+            texts |= {Slot("source", place): asked, Slot("target", place): answered}
+        return _join(*(texts[part] if isinstance(part, Slot) else part for part in self._with(len(examples))))
 
     def target(self, target: TokenIds) -> TokenIds:
         """See Prompt."""
         return _join(target, self._end)
 
-    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
+    def length(self, source: Lengths, target: Lengths, examples: Lengths | int = 0, shots: int = 0) -> Lengths:
         """See Prompt."""
-        parts = self._plain if example is None else self._with_example
-        fixed = sum(len(part) for part in parts if not isinstance(part, Slot))
-        length = fixed + source + target + len(self._end)
-        return length if example is None else length + example
+        fixed = sum(len(part) for part in self._with(shots) if not isinstance(part, Slot))
+        return fixed + source + target + len(self._end) + examples
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -96,8 +104,8 @@ class ComposedPrompt(Prompt):
         return frozenset(ends | newline_ids(self._tokenizer)) if self._stops_at_newline else frozenset(ends)
 
 
-def parts_of_text(text: str, example: str | None, direction: str) -> tuple[Parts, Parts]:
-    """Parts of a text with placeholders (`finetune_api.prompt_text`), without and with an example.
+def parts_of_text(text: str, example: str | None, direction: str) -> PartsOf:
+    """Parts of a text with placeholders (`finetune_api.prompt_text`), by number of examples.
 
     Raises:
         ValueError: if the text cannot be parsed.
@@ -106,15 +114,21 @@ def parts_of_text(text: str, example: str | None, direction: str) -> tuple[Parts
     source, target = (language_name(code) for code in direction_languages(direction))
     names = {"source_language": source, "target_language": target}
     of_text, of_example = (with_languages(parse_pieces(value), names) for value in (text, example or ""))
-    slots = {SOURCE: Slot.SOURCE, TARGET: Slot.TARGET}
-    example_slots = {SOURCE: Slot.EXAMPLE_SOURCE, TARGET: Slot.EXAMPLE_TARGET}
-    block = [part for literal, name in of_example for part in (literal, example_slots.get(name or ""))]
-    plain: list[str | Slot | None] = []
-    whole: list[str | Slot | None] = []
-    for literal, name in of_text:
-        plain += [literal, slots.get(name or "")]
-        whole += [literal, *(block if name == EXAMPLES else [slots.get(name or "")])]
-    return _merged(plain), _merged(whole)
+
+    def parts(shots: int) -> Parts:
+        block = [part for place in range(shots) for part in _places(of_example, place)]
+        found: list[str | Slot | None] = []
+        for literal, name in of_text:
+            found += [literal, *block] if name == EXAMPLES else _places([(literal, name)])
+        return _merged(found)
+
+    return parts
+
+
+def _places(pieces: Pieces, example: int | None = None) -> list[str | Slot | None]:
+    """Literals, each before the place that its placeholder stands for."""
+    slots = {SOURCE: Slot("source", example), TARGET: Slot("target", example)}
+    return [part for literal, name in pieces for part in (literal, slots.get(name or ""))]
 
 
 def _merged(parts: Sequence[str | Slot | None]) -> Parts:

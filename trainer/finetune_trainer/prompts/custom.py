@@ -20,4 +20,4 @@ class CustomPrompt(ComposedPrompt):
         """
         if settings.text is None:
             raise BadConfiguration("NoPromptText", "spec.adapt.prompts.text: Custom needs it", "Give the text.")
-        super().__init__(tokenizer, *parts_of_text(settings.text, settings.example, direction))
+        super().__init__(tokenizer, parts_of_text(settings.text, settings.example, direction))

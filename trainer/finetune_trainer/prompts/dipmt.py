@@ -33,7 +33,7 @@ class DipmtPrompt(ComposedPrompt):
             BadConfiguration: also if there is no dictionary.
             BadData: if it cannot be used.
         """
-        super().__init__(tokenizer, *parts_of_text("{examples}" + _PAIR, _PAIR + "\n", direction))
+        super().__init__(tokenizer, parts_of_text("{examples}" + _PAIR, _PAIR + "\n", direction))
         if settings.dictionary is None:
             raise BadConfiguration("NoDictionary", f"{FIELD}: DiPMT needs it", "Give a file of words and translations.")
         self._dictionary = open_dictionary(settings.dictionary.uri, FIELD)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 TokenIds = npt.NDArray[np.int32]
+ExampleIds = tuple[TokenIds, TokenIds]
+"""An input and its answer."""
 Lengths = npt.NDArray[np.int64]
 
 
@@ -33,16 +36,23 @@ class Prompt(Protocol):
         """The answer in what a model has produced: its first line."""
         return text.partition("\n")[0]
 
-    def prompt(self, source: TokenIds, example: tuple[TokenIds, TokenIds] | None = None) -> TokenIds:
-        """Tokens up to where the answer to `source` begins; `example` is an input and its answer."""
+    def prompt(self, source: TokenIds, examples: Sequence[ExampleIds] = ()) -> TokenIds:
+        """Tokens up to where the answer to `source` begins, after the examples in their order."""
         ...
 
     def target(self, target: TokenIds) -> TokenIds:
         """Tokens that the model has to produce: the answer and its end."""
         ...
 
-    def length(self, source: Lengths, target: Lengths, example: Lengths | None = None) -> Lengths:
-        """Tokens of prompt and target together, from the lengths of the texts; `example`: input plus answer."""
+    def length(self, source: Lengths, target: Lengths, examples: Lengths | int = 0, shots: int = 0) -> Lengths:
+        """Tokens of prompt and target together, from the lengths of the texts.
+
+        Args:
+            source: tokens of each source.
+            target: tokens of each target.
+            examples: tokens of all examples of each prompt, inputs plus answers.
+            shots: how many examples each prompt has.
+        """
         ...
 
     @property

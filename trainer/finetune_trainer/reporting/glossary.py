@@ -11,6 +11,7 @@ _SEGMENT = "One item of the test: a source and its reference, often a sentence."
 _REFERENCE = "The answer that the test holds; others may be as right."
 _ZERO_SHOT = "The prompt holds the source alone."
 _ONE_SHOT = "The prompt holds a solved example before the source: the training pair that is most like it."
+_K_SHOT = "The prompt holds so many solved examples before the source: the training pairs most like it, nearest last."
 _INTERVAL = """The middle 95 % of the scores of many tests drawn anew from the same segments: how much a score depends
 on which segments were chosen. It knows nothing of another training with another seed."""
 _BASELINE = "What the model is compared with: the model before its last training, or what the manifest names."
@@ -34,6 +35,7 @@ def terms(report: EvaluationReport, *, has_curves: bool) -> list[Term]:
         *((metric, METRICS[metric].meaning) for metric in metrics if metric in METRICS and METRICS[metric].meaning),
         *_shown("Zero-shot", _ZERO_SHOT, 0 in shots),
         *_shown("One-shot", _ONE_SHOT, 1 in shots),
+        *((f"{count}-shot", _K_SHOT) for count in sorted(shots - {0, 1})),
         ("95 % interval", _INTERVAL),
         *_shown("Baseline", _BASELINE, report.baseline is not None),
         *_shown("p", _P, compared),

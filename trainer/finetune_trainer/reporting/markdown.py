@@ -11,8 +11,10 @@ from finetune_trainer.reporting.sections import (
     Table,
     bias_table,
     bucket_tables,
+    class_tables,
     cost_table,
     diagnostics_table,
+    draws_table,
     finding_lines,
     memorisation_table,
     repeat_commands,
@@ -56,6 +58,7 @@ def render_markdown(report: EvaluationReport) -> str:
 
 def _task(task: TaskReport) -> list[str]:
     blocks = [f"## {task.name}, {shots_name(task.shots)}: {task.segments:,} segments"]
+    blocks += [f"Decoding: {task.decoding}."] if task.decoding else []
     header = [
         "Metric",
         "Baseline",
@@ -72,8 +75,10 @@ def _task(task: TaskReport) -> list[str]:
     blocks += [] if against is None else ["### Against rivals", _table(against)]
     noised = robustness_table([task])
     blocks += [] if noised is None else ["### With noised sources", _table(noised)]
+    drawn = draws_table([task])
+    blocks += [] if drawn is None else ["### Over draws of the examples: mean ± standard deviation", _table(drawn)]
     blocks += [_table(diagnostics_table(task))] if task.diagnostics else []
-    for title, table in bucket_tables(task):
+    for title, table in [*class_tables(task), *bucket_tables(task)]:
         blocks += [f"### {title}", _table(table)]
     for title, examples in (("Most improved", task.most_improved), ("Most worsened", task.most_worsened)):
         if examples:
@@ -82,6 +87,7 @@ def _task(task: TaskReport) -> list[str]:
                 "\n".join(_example(example, TASKS[task.type].segment_metric) for example in examples[:_EXAMPLES]),
             ]
     blocks.append(f"All segments: `{task.hypotheses}`")
+    blocks += [f"All that answers were chosen from: `{task.candidates}`"] if task.candidates else []
     return blocks
 
 
@@ -106,6 +112,7 @@ def _example(example: SegmentExample, metric: str) -> str:
         f"  - reference: {escape(example.reference)}",
         f"  - baseline: {escape(example.baseline) or '(empty)'}",
         f"  - model: {escape(example.hypothesis) or '(empty)'}",
+        *(f"  - example: {escape(shown.source)} → {escape(shown.target)}" for shown in example.examples),
     ]
     if example.lost:
         lines.append(f"  - terms lost: {escape('; '.join(example.lost))}")

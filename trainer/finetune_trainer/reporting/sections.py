@@ -31,6 +31,8 @@ class Table:
 
 
 _MOST_ITEMS = 8
+MOST_CLASSES = 25
+"""Rows of a table on a page."""
 _TESTS = {
     "PairedBootstrap": "paired bootstrap (Koehn 2004)",
     "ApproximateRandomisation": "approximate randomisation (Riezler and Maxwell 2005)",
@@ -155,6 +157,31 @@ def _share(value: float | None) -> str:
     return "–" if value is None else percent(value)
 
 
+def draws_table(tasks: Sequence[TaskReport]) -> Table | None:
+    """What scores vary by when examples are drawn anew; None where no examples are."""
+    drawn = [(task, task.draws) for task in tasks if task.draws is not None]
+    if not drawn:
+        return None
+    compared = any(draws.baseline_mean is not None for _, draws in drawn)
+    header = ["Prompt", "Draws", "Metric", *(["Baseline"] if compared else []), "Model", "Model, draw by draw"]
+    rows = [
+        [
+            shots_name(task.shots),
+            str(len(draws.scores)),
+            draws.metric,
+            *([_spread(draws.baseline_mean, draws.baseline_deviation, draws.metric)] if compared else []),
+            _spread(draws.mean, draws.deviation, draws.metric),
+            ", ".join(score_cell(score, draws.metric) for score in draws.scores),
+        ]
+        for task, draws in drawn
+    ]
+    return Table(header, rows)
+
+
+def _spread(mean: float | None, deviation: float | None, metric: str) -> str:
+    return "–" if mean is None else f"{score_cell(mean, metric)} ± {score_cell(deviation, metric)}"
+
+
 def rival_lines(report: EvaluationReport) -> list[str]:
     """What each rival is: `paste: the target of the most similar training pair`."""
     return [f"{rival.name}: {_rival(rival)}" for rival in report.rivals]
@@ -189,6 +216,29 @@ def _diagnostic(name: str, values: Mapping[str, float]) -> str:
     row, value = DIAGNOSTICS[name], values[name]
     mark = "" if row.is_expected(value) else f" {WARNING_MARK}" if row.is_usable(value) else f" {UNUSABLE_MARK}"
     return f"{row.show(value)}{mark}"
+
+
+def class_tables(task: TaskReport) -> list[tuple[str, Table]]:
+    """Title and rows of figures by class, and of which label is taken for which."""
+    if not task.classes:
+        return []
+    rows = [
+        [
+            c.name,
+            f"{c.support:,}",
+            f"{c.predicted:,}",
+            *(f"{100 * value:.1f}" for value in (c.precision, c.recall, c.f1)),
+        ]
+        for c in task.classes[:MOST_CLASSES]
+    ]
+    left = len(task.classes) - len(rows)
+    rows += [[f"{left} more in report.json", *[""] * 5]] if left else []
+    tables = [("By class", Table(["Class", "In the test", "Said", "Precision", "Recall", "F1"], rows))]
+    matrix = task.confusion
+    if matrix is not None and len(matrix.labels) <= MOST_CLASSES:
+        counts = [[label, *map(str, row)] for label, row in zip(matrix.labels, matrix.counts, strict=True)]
+        tables.append(("Confusion: rows are what texts are, columns what is said", Table(["", *matrix.labels], counts)))
+    return tables
 
 
 def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:

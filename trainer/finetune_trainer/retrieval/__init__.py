@@ -1,4 +1,4 @@
-"""Fuzzy matches from the training split, for one-shot prompts."""
+"""Fuzzy matches from the training split, for prompts with examples."""
 
 from finetune_trainer.retrieval.index import FuzzyIndex, Matches
 

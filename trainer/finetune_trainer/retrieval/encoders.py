@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.common import UriReference
+from finetune_api.encoder import OTHER_ENCODER, encoder_problem
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.workspace.storage import model_folder
 
 Vectors = npt.NDArray[np.float32]
 _LONGEST = 512
+_REMEDY = f"{OTHER_ENCODER[0].upper()}{OTHER_ENCODER[1:]}."
 
 
 class Encoder(Protocol):
@@ -43,6 +45,9 @@ class TransformerEncoder:
         from transformers import AutoModel, AutoTokenizer
 
         folder = model_folder(reference.uri, f"{field}.uri")
+        other = encoder_problem(folder, f"{field}.uri")
+        if other is not None:
+            raise BadConfiguration(other.reason, f"{other.field}: {other.message}", "Correct the manifest.")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -50,12 +55,16 @@ class TransformerEncoder:
             raise BadConfiguration(
                 "EncoderNotReadable",
                 f"{field}: {folder} cannot be loaded as an encoder: {str(error).strip().splitlines()[0]}",
-                "Give a folder as transformers saves it, with its tokenizer; or remove encoder for character n-grams.",
+                _REMEDY,
             ) from error
         self._model.eval().requires_grad_(requires_grad=False)
         if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+            raise BadConfiguration(
+                "EncoderNotReadable", f"{field}: the tokenizer of {folder} has no padding token", _REMEDY
+            )
         self._tokenizer.padding_side = "right"
+        limits = (self._tokenizer.model_max_length, getattr(self._model.config, "max_position_embeddings", None))
+        self._longest = min(_LONGEST, *(limit for limit in limits if limit))
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.to(self._device)
         self.dimension = int(self._model.config.hidden_size)
@@ -73,7 +82,7 @@ class TransformerEncoder:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             inputs = self._tokenizer(
-                [texts[i] for i in rows], padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt"
+                [texts[i] for i in rows], padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
             ).to(self._device)
             with torch.inference_mode():
                 hidden = self._model(

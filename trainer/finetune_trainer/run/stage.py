@@ -68,7 +68,7 @@ def train_stage(context: StageContext, recipe: TrainingRecipe, artifact: str, in
     """
     plan, settings, workspace = context.plan, recipe.settings, context.workspace
     context.progress.update(phase="Loading")
-    layout = make_layout(_batch(settings.batch, recipe.model), context.ranks, plan.micro_batch_divisor, settings.pad)
+    layout = make_layout(_batch(settings.batch, recipe), context.ranks, plan.micro_batch_divisor, settings.pad)
     layout = replace(layout, micro_batch=recipe.choice.micro_batch)
     checkpoint_activations(recipe.model, recipe.choice.kept)
     settings = replace(settings, training=recipe.choice.training)
@@ -124,8 +124,11 @@ def _fuse(context: StageContext, recipe: TrainingRecipe, layout: Layout, setting
             _log.info("%s", found)
 
 
-def _batch(batch: Batch, model: nn.Module) -> Batch:
+def _batch(batch: Batch, recipe: TrainingRecipe) -> Batch:
     """The batch, without packing if examples could not be kept apart in a row of it."""
+    model = recipe.model
+    if any(arm.objective.is_padded for arm in recipe.arms.values()):
+        return batch.model_copy(update={"packing": False})
     if use_segment_attention(model) or not batch.packing:
         return batch
     _log.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_api.plan import Plan
 from finetune_api.stages import PIPELINE, Stage, StageDescription
@@ -11,6 +12,9 @@ from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.registry import Registry
 from finetune_trainer.workspace.artifacts import stage_digests
+
+if TYPE_CHECKING:
+    from finetune_trainer.data.prepared import PreparedData
 
 StageFunction = Callable[[StageContext], StageOutcome]
 StageTable = Mapping[Stage, StageDescription]
@@ -58,7 +62,39 @@ def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> 
         return source_digests(plan)
     digests = stage_digests(plan, workspace)
     if "adapt" in stage.parts:
-        digests |= dictionary_digests(plan, "adapt")
+        digests |= dictionary_digests(plan, "adapt") | _match_digests(plan, workspace, of_tests=False)
     if stage.produces == "report":
         digests |= hypotheses_digests(plan) | dictionary_digests(plan, "evaluate")
+        digests |= _match_digests(plan, workspace, of_tests=True)
     return digests
+
+
+def open_data(plan: Plan, workspace: Path) -> PreparedData:
+    """The data that the plan's stage reads.
+
+    Raises:
+        BadConfiguration: if they are not there.
+    """
+    from finetune_trainer.data.prepared import PreparedData
+
+    return PreparedData.open(workspace, plan.inputs.get("prepare", ""), plan.folder)
+
+
+def lacks_matches(plan: Plan, workspace: Path, artifact: str, table: StageTable = PIPELINE) -> bool:
+    """Whether data that were made before have no table of some fuzzy matches that the plan's spec asks for."""
+    from finetune_trainer.data.match_tables import missing_requests
+
+    if table[plan.stage].produces != "data":
+        return False
+    data = open_data(plan.model_copy(update={"inputs": {"prepare": artifact}}), workspace)
+    return bool(missing_requests(plan.spec, data))
+
+
+def _match_digests(plan: Plan, workspace: Path, *, of_tests: bool) -> dict[str, str]:
+    """Digest of each table of fuzzy matches that adapt or evaluate reads; what is missing is left to who reads it."""
+    from finetune_trainer.data.match_tables import table_digests
+
+    try:
+        return table_digests(plan.spec, open_data(plan, workspace), of_tests=of_tests)
+    except BadConfiguration:
+        return {}

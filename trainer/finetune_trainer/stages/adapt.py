@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from finetune_api.adapt import Adapt
-from finetune_api.registries import METHODS
+from finetune_api.registries import METHODS, TASKS
 from finetune_api.steps import FEW_STEPS, expected_steps, few_steps
 from finetune_api.training import Curriculum
 from finetune_api.transformer import shape_of_model
 from finetune_trainer.batching import ArmExamples
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.methods import find_method
-from finetune_trainer.models import Weights, check_fit, check_vocabulary, context_length, newest_model, place_weights
+from finetune_trainer.models import (
+    Weights,
+    check_fit,
+    check_vocabulary,
+    context_length,
+    fit_to_model,
+    newest_model,
+    place_weights,
+)
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.run.micro_batch import check_host_memory, fit_batch, training_shape
 from finetune_trainer.run.schedule import Budget
 from finetune_trainer.run.settings import TrainOutcome, TrainSettings
 from finetune_trainer.run.stage import TrainingRecipe, train_stage
-from finetune_trainer.stages import artifact_path, input_digests
+from finetune_trainer.stages import artifact_path, input_digests, open_data
 from finetune_trainer.tasks import TrainingData, find_task
 
 _log = logging.getLogger(__name__)
@@ -39,9 +47,11 @@ def run(context: StageContext) -> StageOutcome:
         raise BadConfiguration("NoAdaptBlock", "the spec has no adapt block", "Add spec.adapt.")
     method, task = find_method(adapt.method), find_task(adapt.task.type)
     base = newest_model(plan, context.workspace)
+    if not TASKS[adapt.task.type].generates:  # what a head sees as a whole shares no row
+        adapt = adapt.model_copy(update={"batch": adapt.batch.model_copy(update={"packing": False})})
     adapt = adapt.model_copy(update={"batch": adapt.batch.fit(context_length(base.folder))})
     context.progress.update(phase="Loading")
-    data = PreparedData.open(context.workspace, plan.inputs["prepare"])
+    data = open_data(plan, context.workspace)
     tokenizer = data.tokenizer()
     is_adapter = METHODS[adapt.method].adapter
     shape = shape_of_model(base.folder)
@@ -49,12 +59,13 @@ def run(context: StageContext) -> StageOutcome:
     training = training_shape(context, shape, adapt)
     choice = fit_batch(context, adapt.batch, training)
     placement = place_weights(plan.spec.parallelism, context.ranks.size, context.device, adapter=is_adapter)
-    model = method.load(base, task.model_class, placement)
+    base = replace(base, head=fit_to_model(task.head(adapt, data), base.folder, base.field))
+    model = method.load(base, placement)
     check_fit(model, tokenizer, adapt.batch.tokens_per_row)
     check_vocabulary(base.folder, base.field, tokenizer)
 
     context.progress.update(phase="Reading")
-    examples = task.training_data(adapt, data, context.ranks)
+    examples = task.training_data(adapt, data, context.ranks, base.head)
     steps = expected_steps(adapt, int(examples.train.lengths.sum()), len(examples.train))
     if steps < FEW_STEPS:
         context.progress.update(message=few_steps(steps))

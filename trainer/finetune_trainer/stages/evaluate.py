@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
 
 from finetune_api import labels
 from finetune_api.evaluation_summary import summarise
 from finetune_api.progress import read_history
 from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
-from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.evaluation.answers import SystemAnswers, answer_all, answering_progress, count_answers, task_keys
+from finetune_trainer.evaluation.answers import (
+    SystemAnswers,
+    answer_all,
+    answer_without_model,
+    answering_progress,
+    count_answers,
+    task_keys,
+)
+from finetune_trainer.evaluation.draws import drawn_test_sets
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
 from finetune_trainer.evaluation.memorisation import open_targets
 from finetune_trainer.evaluation.noises import noised_test_sets
@@ -24,9 +32,9 @@ from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
 from finetune_trainer.models import ModelChoice
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
-from finetune_trainer.reporting.tsv import TSV_COLUMNS
+from finetune_trainer.reporting.tsv import TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
-from finetune_trainer.stages import artifact_path, input_digests
+from finetune_trainer.stages import artifact_path, input_digests, open_data
 from finetune_trainer.tasks import find_task
 from finetune_trainer.workspace.artifacts import write_artifact
 
@@ -44,12 +52,13 @@ def run(context: StageContext) -> StageOutcome:
     refuse_empty_requirements(settings.gate)
     systems = choose_systems(plan, context.workspace)
     context.progress.update(phase="Reading")
-    data = PreparedData.open(context.workspace, plan.inputs["prepare"])
+    data = open_data(plan, context.workspace)
     test_sets = [find_task(task.type).test_set(plan.spec, data, i) for i, task in enumerate(settings.tasks)]
 
     rivals = open_rivals(context, settings.rivals or (), test_sets)
     noised = noised_test_sets(test_sets, settings.significance.seed)
-    answered = [*test_sets, *(variant.test_set for variant in noised)]
+    drawn = drawn_test_sets(test_sets)
+    answered = [*test_sets, *(v.test_set for v in noised), *(v.test_set for v in drawn)]
 
     probes = open_probes(settings.bias, test_sets)
 
@@ -64,6 +73,8 @@ def run(context: StageContext) -> StageOutcome:
         return answer_all(context, choice, answered, on_batch, questions=questions)
 
     baseline = None if systems.baseline is None else answer(systems.baseline)
+    if systems.without_model:
+        baseline = answer_without_model(context, answered)
     model = answer(systems.model)
     evaluated = Evaluated(
         test_sets,
@@ -72,6 +83,7 @@ def run(context: StageContext) -> StageOutcome:
         [systems.note] if systems.note else [],
         [rival.answer(on_batch) for rival in rivals],
         noised,
+        drawn,
         probes,
         targets,
         decoded,
@@ -109,21 +121,31 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
         if (path := workspace / artifact / HISTORY).is_file()
     }
     columns: dict[str, dict[str, list[str]]] = {}
-    for test_set in (*evaluated.test_sets, *(noised.test_set for noised in evaluated.noised)):
+    for test_set in evaluated.all_test_sets:
         for key in task_keys(test_set):
             texts = evaluated.model.outputs[key].texts
             before = [""] * len(texts) if evaluated.baseline is None else evaluated.baseline.outputs[key].texts
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
             given = (test_set.sources, test_set.references, texts, before)
-            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others
+            examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
+            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
     for question in evaluated.questions:
         columns[tsv_name(question.name, 0)] = question.columns(
             evaluated.model.asked[question.name],
-            None if evaluated.baseline is None else evaluated.baseline.asked[question.name],
+            None if evaluated.baseline is None else evaluated.baseline.asked.get(question.name),
         )
+    candidates = {
+        PurePosixPath(task.candidates).name: {
+            system.description.name: [[asdict(one) for one in found] for found in system.outputs[key].candidates or ()]
+            for system in evaluated.systems
+            if (key := (task.name, task.shots)) in system.outputs and system.outputs[key].candidates
+        }
+        for task in report.tasks
+        if task.candidates
+    }
     # The folder is shared with other files of the job; the manifest lists those of the report.
     with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
-        write_report(folder, report, histories, columns)
+        write_report(folder, report, histories, columns, candidates)
 
 
 def _publish(context: StageContext) -> None:

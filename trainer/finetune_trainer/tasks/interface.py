@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
+from finetune_api.decoding import Decoding
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.pretrained import positions_of
+from finetune_api.report import ClassReport, Confusion, PromptExample
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.decoding import DecodingLimits, TokenIds, greedy_decode
+from finetune_trainer.decoding import DecodingLimits, TokenIds, create_search, decode
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.metrics import Statistics
+from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
+from finetune_trainer.objectives.padded import PaddedRow, padded_inputs
 
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""
+_BATCH_TOKENS = 8192
+"""Of rows that go through a model with a head at once, padding included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,24 @@ class TestSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of several answers to a prompt."""
+
+    text: str
+    utility: float
+    """By which one was chosen; more is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a system answers to prompts, in their order."""
+
+    texts: list[str]
+    candidates: list[list[Candidate]] | None = None
+    """Of each prompt those that the text was chosen from, the best first; None where there was no choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions:
     """What a model made of a test set."""
 
@@ -64,6 +91,8 @@ class Predictions:
     """What the figures do not show: prompts that were shortened, outputs that found no room."""
     statistics: Mapping[str, Statistics] | None = None
     """By metric, (segments, K), of a task whose metrics are not computed from texts."""
+    candidates: list[list[Candidate]] | None = None
+    """As in Answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +110,78 @@ class System:
     @property
     def context_length(self) -> int:
         """Tokens of the longest sequence that the model takes."""
-        return int(getattr(self.model.config, "max_position_embeddings", None) or _UNLIMITED)
+        return positions_of(self.model.config.to_dict()) or _UNLIMITED
 
-    def answer(self, prompts: Sequence[TokenIds], limits: DecodingLimits) -> list[str]:
-        """The likeliest answer to each prompt, token by token, as text without special tokens, in their order.
+    def answer(
+        self, prompts: Sequence[TokenIds], limits: DecodingLimits, decoding: Decoding, finish: Callable[[str], str]
+    ) -> Answers:
+        """The answer to each prompt, as the task's decoding searches for it.
 
         A collective: every rank decodes its share and has all answers afterwards.
+
+        Args:
+            prompts: at least one token each.
+            limits: when an answer ends.
+            decoding: of the task.
+            finish: makes the answer of a decoded text, without special tokens: its first line, say.
         """
+        search = create_search(decoding)
         by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
-        decoded = self.ranks.map(
-            lambda share: greedy_decode(self.model, share, limits, self.batch_size, self.on_batch),
-            [prompts[i] for i in by_length],
-        )
+
+        def share(mine: list[TokenIds]) -> list[list[Candidate] | str]:
+            found: list[list[Candidate] | str] = []
+            for outputs in decode(self.model, mine, limits, search, self.batch_size, self.on_batch):
+                texts = [finish(self._text(output)) for output in outputs]
+                utilities = search.utilities(texts)
+                found.append(texts[0] if utilities is None else _ranked(texts, utilities))
+            return found
+
+        answers = self.ranks.map(share, [prompts[i] for i in by_length])
         texts = [""] * len(prompts)
-        for row, output in zip(by_length, decoded, strict=True):
-            texts[row] = str(
-                self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            )
-        return texts
+        candidates: list[list[Candidate]] = [[] for _ in prompts]
+        for row, answer in zip(by_length, answers, strict=True):
+            if isinstance(answer, str):
+                texts[row] = answer
+            else:
+                texts[row], candidates[row] = answer[0].text, answer
+        return Answers(texts, candidates if any(candidates) else None)
+
+    def _text(self, output: TokenIds) -> str:
+        return str(self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _ranked(texts: Sequence[str], utilities: Sequence[float]) -> list[Candidate]:
+    """The best first; of equals the one that was drawn first."""
+    candidates = [Candidate(text, utility) for text, utility in zip(texts, utilities, strict=True)]
+    return sorted(candidates, key=lambda candidate: -candidate.utility)
+
+    def run_head(self, rows: Sequence[PaddedRow], pick: Callable[[Any], Tensor]) -> list[npt.NDArray[np.float32]]:
+        """What a head says of each row, in their order.
+
+        A collective: every rank takes its share and has all of it afterwards.
+
+        Args:
+            rows: each at most as long as the model's context.
+            pick: what is wanted of a model's output, (rows, ...).
+        """
+        by_length = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
+        found = self.ranks.map(lambda share: self._run_share(share, pick), [rows[i] for i in by_length])
+        ordered = dict(zip(by_length, found, strict=True))
+        return [ordered[place] for place in range(len(rows))]
+
+    @torch.inference_mode()
+    def _run_share(self, rows: Sequence[PaddedRow], pick: Callable[[Any], Tensor]) -> list[npt.NDArray[np.float32]]:
+        """Rows by falling length: the first of each batch is its longest."""
+        pad = self.model.config.pad_token_id or 0
+        outputs: list[npt.NDArray[np.float32]] = []
+        while len(outputs) < len(rows):
+            fitting = max(1, _BATCH_TOKENS // len(rows[len(outputs)].tokens))
+            batch = rows[len(outputs) : len(outputs) + min(fitting, self.batch_size or fitting)]
+            inputs = {name: value.to(self.model.device) for name, value in padded_inputs(batch, pad).items()}
+            outputs.extend(pick(self.model(**inputs)).float().cpu().numpy())
+            if self.on_batch is not None:
+                self.on_batch(len(batch))
+        return outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +201,12 @@ TestSetT = TypeVar("TestSetT", bound=TestSet)
 class Task(Protocol, Generic[TestSetT]):
     """One task type; its row of TASKS names it and the diagnostics it counts. Stateless."""
 
-    model_class: ClassVar[str] = "AutoModelForCausalLM"
-    """The class of transformers that adds the task's head."""
+    def head(self, adapt: Adapt, data: PreparedData) -> Head:
+        """The head that a model is trained with; of a causal language model it is its own."""
+        return Head()
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
-        """Training and validation examples of spec.adapt; collective.
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:
+        """Training and validation examples of spec.adapt for a model with `head`; collective.
 
         Raises:
             BadConfiguration: if the source does not hold what the task needs.
@@ -143,6 +227,14 @@ class Task(Protocol, Generic[TestSetT]):
         """The system's answers; collective: every rank does its share and has all of them afterwards."""
         ...
 
+    def answer_without_model(self, test_set: TestSetT) -> Predictions:
+        """What can be said without a model: the baseline where the one before adaptation has no head to answer with.
+
+        Raises:
+            TypeError: of a task that every language model can try.
+        """
+        raise TypeError(f"a {test_set.task.type} task is answered by language models")
+
     def nearest_answers(self, test_set: TestSetT) -> list[str | None]:
         """Of each segment, what the training pair most like it has as its answer; None where there is none.
 
@@ -151,6 +243,14 @@ class Task(Protocol, Generic[TestSetT]):
         """
         raise NotImplementedError
 
+    def redrawn(self, test_set: TestSetT, draw: int) -> TestSetT:
+        """The same test with other random examples in its prompts; `draw` is counted from 1, which it has at first."""
+        return test_set
+
+    def prompt_examples(self, test_set: TestSetT, shots: int) -> list[list[PromptExample]]:
+        """The examples that each segment's prompt should have, the most similar first; empty where none has any."""
+        return []
+
     def diagnose(self, test_set: TestSetT, outputs: Sequence[str]) -> dict[str, float]:
         """Ways to fail, by name of diagnostic."""
         return {}
@@ -158,6 +258,14 @@ class Task(Protocol, Generic[TestSetT]):
     def lost(self, test_set: TestSetT, row: int, output: str) -> list[str]:
         """What the output of one segment lacks that somebody laid down, for people."""
         return []
+
+    def classes(self, test_set: TestSetT, outputs: Sequence[str]) -> list[ClassReport]:
+        """Figures by class, of a task that tells classes apart."""
+        return []
+
+    def confusion(self, test_set: TestSetT, outputs: Sequence[str]) -> Confusion | None:
+        """Which label is taken for which, of texts that have one each."""
+        return None
 
     def groupings(self, test_set: TestSetT, shots: int) -> dict[str, Grouping]:
         """Parts of the test set that are scored by themselves, by kind: length, similarity."""

@@ -14,6 +14,7 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.models import Head
 from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
 
 METRIC = "BitsPerByte"
@@ -27,7 +28,7 @@ Cost = tuple[float, int]
 class LanguageModellingTask(Task[TestSet]):
     """Texts of a Text source, each by itself; for evaluation only."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task.
 
         Raises:

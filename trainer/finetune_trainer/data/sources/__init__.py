@@ -11,7 +11,13 @@ from finetune_trainer.data.rows import Malformed, Row
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.registry import Registry
 
-_HELD = {"Parallel": "pairs", "Text": "texts", "Instruction": "conversations"}
+_HELD = {
+    "Parallel": "pairs",
+    "Text": "texts",
+    "Instruction": "conversations",
+    "Labelled": "texts with labels",
+    "CoNLL": "tagged words",
+}
 Reader = Callable[[DataSource], Iterator[Row | Malformed]]
 
 readers: Registry[Reader] = Registry(__name__, "format", SOURCE_FORMATS)
@@ -36,7 +42,8 @@ def _require_fit(source: DataSource, format_: str) -> None:
     """Refuse a format that cannot hold what the source's type needs."""
     holds = SOURCE_FORMATS[format_].holds
     if source.type not in holds:
-        what = " and ".join(_HELD[kind] for kind in holds)
+        *first, last = (_HELD[kind] for kind in holds)
+        what = f"{', '.join(first)} and {last}" if first else last
         raise BadConfiguration(
             "FormatDoesNotFit",
             f"source '{source.name}': format {format_} holds {what}, but type is {source.type}",

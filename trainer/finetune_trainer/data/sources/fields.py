@@ -7,8 +7,9 @@ from typing import Any
 
 from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language, matching_codes
-from finetune_trainer.data.conversations import row_of_conversation
+from finetune_trainer.data.labelled import column_names
 from finetune_trainer.data.rows import Malformed, Row
+from finetune_trainer.data.stored import STORED
 from finetune_trainer.errors import BadConfiguration
 
 MAX_NAMES = 20
@@ -18,8 +19,11 @@ MAX_NAMES = 20
 def field_names(source: DataSource, present: Collection[str]) -> tuple[str, ...]:
     """Name of the column or key of each language: as given, else the language code, else `text`.
 
-    A column that is named by another code of the language, as `en` for `eng_Latn`, is taken where none has its own.
+    Of Labelled sources they are those of texts and labels. A column that is named by another code of the language, as
+    `en` for `eng_Latn`, is taken where none has its own.
     """
+    if source.type == "Labelled":
+        return column_names(source)
     columns = source.columns
     if source.type != "Parallel":
         return ((columns.text if columns else None) or "text",)
@@ -58,14 +62,14 @@ def require_names(source: DataSource, file: str, names: Collection[str], present
         raise BadConfiguration(
             "ColumnNotFound",
             f"source '{source.name}': {file} has no column {', '.join(missing)}; it has {', '.join(present)}",
-            "Say in columns which column holds which language.",
+            "Say in columns which column holds what.",
         )
 
 
 def row_of_record(source: DataSource, record: Mapping[str, Any], file: str, line: int) -> Row | Malformed:
     """The row in a record; `translation: {en: …, es: …}`, as in many hub data sets, is looked into."""
-    if source.type == "Instruction":
-        return row_of_conversation(record, file, line)
+    if source.type in STORED:
+        return STORED[source.type].of_record(source, record, file, line)
     nested = record.get("translation")
     values = nested if isinstance(nested, Mapping) else record
     found = [_text(values, name, file, line) for name in field_names(source, values)]

@@ -20,7 +20,7 @@ from finetune_trainer.data.lines import one_line
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.answers import SystemAnswers, repeat_answers
 from finetune_trainer.evaluation.rivals.interface import OnBatch, OpenRival
-from finetune_trainer.models import ModelChoice, Placement, load_model, referenced_model
+from finetune_trainer.models import Head, ModelChoice, Placement, load_model, referenced_model
 from finetune_trainer.tasks import Predictions, TestSet
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 
@@ -55,7 +55,7 @@ def open_encoder_decoder(context: StageContext, rival: Rival, field: str, test_s
     def answer(on_batch: OnBatch) -> SystemAnswers:
         context.progress.update(phase="Loading", message=rival.name)
         placement = Placement(device=context.device)
-        model: Any = load_model(choice.folder, choice.field, "AutoModelForSeq2SeqLM", placement)
+        model: Any = load_model(choice.folder, choice.field, Head("AutoModelForSeq2SeqLM"), placement)
         model.eval()
         parameters = sum(p.numel() for p in model.parameters())
         began = time.monotonic()

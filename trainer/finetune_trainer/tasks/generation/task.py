@@ -16,6 +16,7 @@ from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.decoding import DecodingLimits
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.models import Head
 from finetune_trainer.prompts.conversations import create_conversations
 from finetune_trainer.tasks.generation.training import training_data
 from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
@@ -33,7 +34,7 @@ class GenerationTestSet(TestSet):
 class GenerationTask(Task[GenerationTestSet]):
     """Conversations of an Instruction source."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
         return training_data(adapt, data)
 
@@ -63,7 +64,7 @@ class GenerationTask(Task[GenerationTestSet]):
         )
 
     def predict(self, system: System, test_set: GenerationTestSet, shots: int) -> Predictions:  # noqa: ARG002 - see Task
-        """See Task: the likeliest answer, token by token; its line breaks become blanks, as those of references."""
+        """See Task: line breaks of an answer become blanks, as those of references."""
         conversations = create_conversations(test_set.template, system.tokenizer)
         prompts = conversations.ask(test_set.conversations)
         limits = DecodingLimits(
@@ -71,9 +72,10 @@ class GenerationTask(Task[GenerationTestSet]):
             max_new_tokens=test_set.task.max_new_tokens,
             context_length=system.context_length,
         )
-        texts = [one_line(text) for text in system.answer(prompts, limits)]
+        answers = system.answer(prompts, limits, test_set.task.decoding, one_line)
         full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
-        return Predictions(texts, [f"{full} prompts filled the context; their output is empty."] if full else [])
+        notes = [f"{full} prompts filled the context; their output is empty."] if full else []
+        return Predictions(answers.texts, notes, candidates=answers.candidates)
 
     def diagnose(self, test_set: GenerationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""

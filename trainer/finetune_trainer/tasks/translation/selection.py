@@ -1,4 +1,4 @@
-"""Which training examples there are: with and without a fuzzy match in front."""
+"""Which training examples there are: with and without fuzzy matches in front."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ class Selection:
     rows: Rows
     """Segment of each example."""
     matches: Rows
-    """Training segment in front of it; NO_MATCH for zero-shot."""
+    """(examples, most): training segments in front of each, the most similar first; NO_MATCH after the last."""
     without_match: int
-    """One-shot examples that were wanted, but there is no match."""
+    """Segments with fewer matches than the largest entry of `shots`."""
     shortened: int
-    """One-shot examples that are too long for a row, but fit without the match."""
+    """Segments that are too long for a row with all their matches: the farthest were left out."""
     too_long: int
-    """Examples left out: too long for a row even without a match."""
+    """Segments left out: too long for a row even without a match."""
+
+    @property
+    def shots(self) -> Rows:
+        """How many matches are in front of each example."""
+        return np.asarray((self.matches >= 0).sum(axis=1), np.int64)
 
 
 def select_examples(
@@ -36,32 +41,42 @@ def select_examples(
     shots: Sequence[int],
     longest: int,
 ) -> Selection:
-    """One example per row and entry of `shots` (0 and 1), none longer than `longest` tokens; nothing is cut.
+    """One example per row and entry of `shots`, none longer than `longest` tokens; nothing is cut.
 
-    A one-shot example that is too long, or has no match, becomes a zero-shot one, unless the segment has one already.
+    What is too long, or has fewer matches, has as many as there are and fit, unless the segment has such an example
+    already.
 
     Args:
         prompt: puts them together.
         split: the segments.
         pool: the training segments that `matches` name.
         rows: segments to use.
-        matches: the match of each of `rows`, or NO_MATCH.
+        matches: (rows, most) matches of each of `rows`, the most similar first, NO_MATCH after the last.
         shots: kinds of prompts that are wanted.
         longest: tokens of a row.
     """
-    sources, targets = split.lengths(rows)
-    zero_fits = prompt.length(sources, targets) <= longest
-    matched = matches >= 0
-    match_sources, match_targets = pool.lengths(np.where(matched, matches, 0))
-    one_fits = matched & (prompt.length(sources, targets, match_sources + match_targets) <= longest)
-    one_shot = np.flatnonzero(one_fits) if 1 in shots else np.empty(0, np.int64)
-    wants_zero = np.ones(len(rows), bool) if 0 in shots else ~one_fits
-    zero_shot = np.flatnonzero(zero_fits & wants_zero)
-    wants_one = 1 in shots
+    found = np.minimum((matches >= 0).sum(axis=1), max(shots))
+    fitting = _fitting_shots(prompt, split.lengths(rows), pool.whole_lengths(matches), found, longest)
+    chosen, used = [], np.full(len(rows), -1, np.int64)
+    for wanted in sorted(set(shots)):
+        has = np.minimum(fitting, wanted)
+        new = np.flatnonzero(has > used)
+        used = np.maximum(used, has)
+        chosen.append((rows[new], np.where(np.arange(matches.shape[1]) < has[new, None], matches[new], NO_MATCH)))
+    fits = fitting >= 0
     return Selection(
-        rows=np.concatenate((rows[zero_shot], rows[one_shot])),
-        matches=np.concatenate((np.full(len(zero_shot), NO_MATCH, np.int64), matches[one_shot])),
-        without_match=int((~matched & zero_fits).sum()) if wants_one else 0,
-        shortened=int((matched & ~one_fits & zero_fits).sum()) if wants_one else 0,
-        too_long=int((~zero_fits).sum()),
+        rows=np.concatenate([part for part, _ in chosen]),
+        matches=np.concatenate([part for _, part in chosen]),
+        without_match=int((fits & (found < max(shots))).sum()),
+        shortened=int((fits & (fitting < found)).sum()),
+        too_long=int((~fits).sum()),
     )
+
+
+def _fitting_shots(prompt: Prompt, texts: tuple[Rows, Rows], match_lengths: Rows, found: Rows, longest: int) -> Rows:
+    """The most matches, of those `found`, with which each segment fits into a row; -1 if it does not without any."""
+    fitting = np.full(len(found), -1, np.int64)
+    for shots in range(int(found.max(initial=0)) + 1):
+        length = prompt.length(*texts, match_lengths[:, :shots].sum(axis=1), shots)
+        fitting[(length <= longest) & (found >= shots)] = shots
+    return fitting

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from finetune_api.adapt import Adapt, Retrieval
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.report import PromptExample
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.units import CHARACTERS, unit_of
 from finetune_trainer.distributed import Ranks
+from finetune_trainer.models import Head
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
+from finetune_trainer.tasks.translation.examples import Pair
 from finetune_trainer.tasks.translation.kept import FEWEST, lost_shares
 from finetune_trainer.tasks.translation.predict import translate
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set
@@ -46,9 +50,9 @@ def by_domain(domains: Sequence[str]) -> Grouping:
 class TranslationTask(Task[TranslationTestSet]):
     """Sentences of a Parallel source, in one direction."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
+    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
-        return training_data(adapt, data, ranks)
+        return training_data(adapt, data)
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
         """See Task."""
@@ -60,8 +64,29 @@ class TranslationTask(Task[TranslationTestSet]):
 
     def nearest_answers(self, test_set: TranslationTestSet) -> list[str | None]:
         """See Task: the target of each fuzzy match."""
-        pairs = [None] * len(test_set.sources) if test_set.examples is None else test_set.examples.pairs
-        return [None if pair is None else pair[1] for pair in pairs]
+        found = test_set.matches or test_set.examples
+        if found is None:
+            return [None] * len(test_set.sources)
+        return [pairs[0][1] if pairs else None for pairs in found.pairs]
+
+    def redrawn(self, test_set: TranslationTestSet, draw: int) -> TranslationTestSet:
+        """See Task."""
+        return test_set if test_set.redraw is None else replace(test_set, examples=test_set.redraw(draw))
+
+    def prompt_examples(self, test_set: TranslationTestSet, shots: int) -> list[list[PromptExample]]:
+        """See Task."""
+        if shots == 0 or test_set.examples is None:
+            return []
+        cosines = test_set.examples.similarity
+
+        def example(row: int, place: int, pair: Pair) -> PromptExample:
+            similarity = None if cosines is None else round(float(cosines[row, place]), 4)
+            return PromptExample(source=pair[0], target=pair[1], similarity=similarity)
+
+        return [
+            [example(row, place, pair) for place, pair in enumerate(pairs[:shots])]
+            for row, pairs in enumerate(test_set.examples.pairs)
+        ]
 
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
@@ -75,14 +100,14 @@ class TranslationTask(Task[TranslationTestSet]):
         return [] if test_set.terms is None else [str(term) for term in test_set.terms.lost(row, output)]
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
-        """See Task: by length of the source, by cosine of the source and that of the prompt's example, by domain."""
+        """See Task: by length of the source, by cosine of the source and that of the nearest example, by domain."""
         unit = unit_of(test_set.source_language)
         lengths = np.array([len(unit.split(source)) for source in test_set.sources], np.float64)
         names = [f"{a}–{b - 1} {unit.name}" for a, b in pairwise(unit.edges)] + [f"{unit.edges[-1]}+ {unit.name}"]
         groupings = {"length": Grouping(lengths, unit.edges, names)}
-        if shots == 1 and test_set.examples is not None:
+        if shots and test_set.examples is not None and test_set.examples.similarity is not None:
             names = [f"{a:.1f}–{b:.1f}" for a, b in pairwise((*SIMILARITY_EDGES, 1.0))]
-            groupings["similarity"] = Grouping(test_set.examples.similarity, SIMILARITY_EDGES, names)
+            groupings["similarity"] = Grouping(test_set.examples.similarity[:, 0], SIMILARITY_EDGES, names)
         if test_set.domains is not None:
             groupings["domain"] = by_domain(test_set.domains)
         return groupings
@@ -108,7 +133,7 @@ class TranslationTask(Task[TranslationTestSet]):
                 f"source and reference; below {FEWEST} lost terms are not counted."
             )
         retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
-        if retrieval.side == "Target" and test_set.examples is not None:
+        if retrieval.side == "Target" and test_set.examples is not None and test_set.redraw is None:
             notes.append(
                 "Examples were found by their source side: the target side of a test segment is its reference."
             )

@@ -1,39 +1,30 @@
-"""The segments of a task, and for one-shot prompts their fuzzy matches in the training split."""
+"""The segments of a task, and for prompts with examples their fuzzy matches in the training split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from finetune_api.adapt import Prompts, Retrieval
-from finetune_api.data import DataSource
-from finetune_api.evaluate import Evaluate, EvaluationTask
+from finetune_api.adapt import Prompts
+from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_tags import direction_languages
-from finetune_api.languages import canonical_language, same_language
 from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
+from finetune_trainer.data.match_requests import example_source, pasting_rival, test_request
+from finetune_trainer.data.match_tables import open_table
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TestSet
+from finetune_trainer.tasks.translation.examples import Examples, draw_examples, example_pairs
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
 from finetune_trainer.tasks.translation.terms import AskedTerms, Terms
 from finetune_trainer.workspace.dictionaries import open_dictionary
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """The best match of every test segment."""
-
-    pairs: list[tuple[str, str] | None]
-    """A source and its translation; None where no match is allowed."""
-    similarity: npt.NDArray[np.float32]
-    """Cosine of the two sources; 0 where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +39,11 @@ class TranslationTestSet(TestSet):
     prompts: Prompts = field(default_factory=Prompts)
     """What the template needs beside its name."""
     examples: Examples | None
-    """Where the task has a shot count of 1, or a rival that pastes them."""
+    """Where the task has shots, or a rival that pastes fuzzy matches."""
+    matches: Examples | None = None
+    """What such a rival pastes, where the examples are random ones."""
+    redraw: Callable[[int], Examples] | None = None
+    """Other random examples by number of draw, where examples are random."""
     domains: Sequence[str] | None = None
     """What each segment is about, where the source says so."""
     terms: AskedTerms | None = None
@@ -85,19 +80,17 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         )
     rows = fixed_sample(split.keys, task.max_segments)
     sources, references = (_lines(split.text(language), rows) for language in languages)
-    pool = example_pool(spec, data, source, languages)
-    learn_from = [split.text(language) for language in languages] if pool is None else pool
+    pool = example_source(spec, data, source, (languages[0], languages[1]))
+    _refuse_without_pool(spec, task, pool, languages, f"{field}.shots")
+    trained, columns = (split, languages) if pool is None else (data.pairs(pool[0], "train"), pool[1])
     prompts = spec.adapt.prompts if spec.adapt else Prompts()
-    examples = None
-    wants = _wants_examples(spec.evaluate, task, field)
-    if wants:
-        if pool is None:
-            raise BadConfiguration(
-                "NoExamples",
-                f"{wants}, but no Train source holds {' and '.join(languages)} to take examples from",
-                "add a Parallel source with role: Train in these languages, or do without (shots: [0], no FuzzyMatch)",
-            )
-        examples = ExampleIndex(pool, prompts.retrieval).find(sources)
+    request = test_request(spec, data, index)
+    matches, redraw = None, None
+    if request is not None and pool is not None:
+        found, similarity = open_table(request, data, prompts.retrieval).of(rows, request.count)
+        matches = Examples(example_pairs(data, *pool, found), similarity)
+    if task.number_of_draws > 1 and pool is not None:
+        redraw = partial(draw_examples, data, *pool, split.keys[rows], max(task.shots))
     return TranslationTestSet(
         task=task,
         direction=direction,
@@ -107,8 +100,10 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         prompts=prompts,
         sources=sources,
         references=references,
-        profile=learn_profile(*(texts[:LEARN_FROM] for texts in learn_from)),
-        examples=examples,
+        profile=learn_profile(*(trained.text(column)[:LEARN_FROM] for column in columns)),
+        examples=matches if redraw is None else redraw(1),
+        matches=None if redraw is None else matches,
+        redraw=redraw,
         alignments=alignments_of(task, data),
         domains=None if split.domains is None else _lines(split.domains, rows),
         terms=_asked_terms(task, field, languages, sources, references),
@@ -124,65 +119,17 @@ def _asked_terms(
     return AskedTerms(terms, [terms.asked(*pair) for pair in zip(sources, references, strict=True)])
 
 
-def _wants_examples(evaluate: Evaluate, task: EvaluationTask, field: str) -> str:
-    """What asks for fuzzy matches of the test segments; empty if nothing does."""
-    if 1 in task.shots:
-        return f"{field}.shots has 1"
-    rivals = enumerate(evaluate.rivals or ())
-    return next((f"spec.evaluate.rivals[{i}] is FuzzyMatch" for i, r in rivals if r.kind == "FuzzyMatch"), "")
+def _refuse_without_pool(
+    spec: FineTuneJobSpec, task: EvaluationTask, pool: object, languages: Sequence[str], field: str
+) -> None:
+    wants = f"{field} has {max(task.shots)}" if any(task.shots) else pasting_rival(spec)
+    if pool is None and wants:
+        raise BadConfiguration(
+            "NoExamples",
+            f"{wants}, but no Train source holds {' and '.join(languages)} to take examples from",
+            "add a Parallel source with role: Train in these languages, or do without (shots: [0], no FuzzyMatch)",
+        )
 
 
 def _lines(texts: Sequence[str], rows: npt.NDArray[np.int64]) -> list[str]:
     return [one_line(texts[int(row)]) for row in rows]
-
-
-def example_pool(
-    spec: FineTuneJobSpec, data: PreparedData, source: DataSource, languages: tuple[str, str]
-) -> Sequence[Sequence[str]] | None:
-    """Both sides of the training split to take examples from.
-
-    That of the task's source, else of adapt's, else of the first in just these languages, else of the first that can
-    mean them.
-    """
-    adapted = spec.adapt.task.source if spec.adapt else None
-    wanted = {canonical_language(language) for language in languages}
-    fitting = [
-        (s, columns)
-        for s in spec.data.sources
-        if s.role == "Train" and s.type == "Parallel" and (columns := _columns(s, languages)) is not None
-    ]
-    fitting.sort(
-        key=lambda fit: (
-            fit[0].name != source.name,
-            fit[0].name != adapted,
-            set(map(canonical_language, fit[0].languages)) != wanted,
-        )
-    )
-    splits = ((data.pairs(s.name, "train"), columns) for s, columns in fitting)
-    return next(([split.text(column) for column in columns] for split, columns in splits if len(split) > 0), None)
-
-
-def _columns(source: DataSource, languages: tuple[str, str]) -> tuple[str, str] | None:
-    """What a source calls the two languages; None if it does not have both."""
-    first, second = source.languages
-    orders = [columns for columns in ((first, second), (second, first)) if all(map(same_language, columns, languages))]
-    return next(iter(sorted(orders, key=lambda columns: columns != languages)), None)
-
-
-class ExampleIndex:
-    """Finds the pair of the training split to put before a source.
-
-    Always by the source side: who has the target side to compare already has the reference.
-    """
-
-    def __init__(self, pool: Sequence[Sequence[str]], retrieval: Retrieval) -> None:
-        """`pool` is both sides of the training split, source first."""
-        self._pool = pool
-        self._index = FuzzyIndex.build(pool[0], retrieval)
-
-    def find(self, sources: Sequence[str]) -> Examples:
-        """The best match of each source."""
-        matches = self._index.search(sources, exclude_self=False)
-        first, second = self._pool
-        pairs = [(one_line(first[row]), one_line(second[row])) if row >= 0 else None for row in matches.rows.tolist()]
-        return Examples(pairs, np.asarray(matches.similarity, np.float32))

@@ -9,22 +9,18 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Adapt
+from finetune_api.figures import shots_name
 from finetune_api.language_tags import direction_languages
 from finetune_trainer.data.lines import one_line
+from finetune_trainer.data.match_requests import VALIDATION_SEGMENTS, training_requests
+from finetune_trainer.data.match_tables import open_table
 from finetune_trainer.data.prepared import PairSplit, PreparedData
 from finetune_trainer.data.sampling import shuffled_rows
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.objectives.pairs import NO_MATCH, PairExamples, PairTokens
+from finetune_trainer.objectives.pairs import PairExamples, PairTokens
 from finetune_trainer.prompts import create_prompt, encode_texts
-from finetune_trainer.retrieval import FuzzyIndex
 from finetune_trainer.tasks.interface import TrainingData
-from finetune_trainer.tasks.translation.matches import find_matches
 from finetune_trainer.tasks.translation.selection import Selection, select_examples
-
-ZERO_SHOT, ONE_SHOT = "zero-shot", "one-shot"
-VALIDATION_SEGMENTS = 2000
-"""Segments of the validation split that are looked at, at most."""
 
 
 class EncodedTexts:
@@ -43,31 +39,23 @@ class EncodedTexts:
 
 
 class _Builder:
-    def __init__(self, adapt: Adapt, data: PreparedData, ranks: Ranks) -> None:
+    def __init__(self, adapt: Adapt, data: PreparedData) -> None:
         self.adapt = adapt
-        self.ranks = ranks
+        self.data = data
         self.languages = direction_languages(adapt.task.direction or "")
         self.tokenizer = data.tokenizer()
         self.prompt = create_prompt(adapt.prompts.template, self.tokenizer, adapt.task.direction or "", adapt.prompts)
         self.encoded: dict[int, PairTokens] = {}
         self.pool = data.pairs(adapt.task.source, "train")
         self.validation = data.pairs(adapt.task.source, "validation")
-        self.index: FuzzyIndex | None = None
-        if 1 in adapt.prompts.shots and len(self.pool) > 1:
-            self.index = FuzzyIndex.build(self.pool.text(self.compared), adapt.prompts.retrieval)
-
-    @property
-    def compared(self) -> str:
-        return self.languages[0 if self.adapt.prompts.retrieval.side == "Source" else 1]
+        self.requests = {request.split: request for request in training_requests(adapt)}
 
     def select(self, split: PairSplit, rows: NDArray[np.int64]) -> tuple[Selection, float]:
         """The examples of `rows`, and the mean similarity of their matches."""
-        matches, similarity = np.full(len(rows), NO_MATCH, np.int64), np.zeros(len(rows), np.float32)
-        if self.index is not None:
-            found = find_matches(
-                self.index, split.text(self.compared), rows, self.ranks, are_indexed=split is self.pool
-            )
-            matches, similarity = found.rows, found.similarity
+        matches, similarity = np.empty((len(rows), 0), np.int64), np.empty((len(rows), 0), np.float32)
+        request = self.requests.get("train" if split is self.pool else "validation")
+        if request is not None:
+            matches, similarity = open_table(request, self.data, self.adapt.prompts.retrieval).of(rows, request.count)
         selection = select_examples(
             self.prompt, self.tokens(split), self.tokens(self.pool), rows, matches, self.adapt.prompts.shots,
             self.adapt.batch.tokens_per_row,
@@ -97,20 +85,19 @@ class _Builder:
         return self.encoded[id(split)]
 
 
-def training_data(adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingData:
-    """Training and validation examples; fuzzy matches come from the training split only. Collective.
+def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
+    """Training and validation examples; fuzzy matches come from the training split only.
 
     Raises:
         BadConfiguration: if the source does not have the task's languages.
         BadData: if there is nothing to train on.
     """
     _check_languages(adapt, data)
-    builder = _Builder(adapt, data, ranks)
+    builder = _Builder(adapt, data)
     rows = shuffled_rows(builder.pool.keys, adapt.task.max_examples, adapt.seed)
     selection, similarity = builder.select(builder.pool, rows)
     if not len(selection.rows):
         raise BadData("NoExamples", *_why_nothing(adapt, len(builder.pool), selection))
-    one_shot = int((selection.matches >= 0).sum())
     return TrainingData(
         name=adapt.task.direction or "",
         objective="CausalLM",
@@ -119,7 +106,7 @@ def training_data(adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingDat
         counts={
             "segments": len(rows),
             "examples": len(selection.rows),
-            "examples.oneShot": one_shot,
+            **_counts_by_shots(selection),
             "examples.withoutMatch": selection.without_match,
             "examples.shortened": selection.shortened,
             "examples.tooLong": selection.too_long,
@@ -131,10 +118,17 @@ def training_data(adapt: Adapt, data: PreparedData, ranks: Ranks) -> TrainingDat
 def _validation(builder: _Builder) -> dict[str, PairExamples]:
     rows = shuffled_rows(builder.validation.keys, VALIDATION_SEGMENTS, builder.adapt.seed)
     selection, _ = builder.select(builder.validation, rows)
-    matched = selection.matches >= 0
-    sets = {name: builder.examples(builder.validation, selection, kept)
-            for name, kept in ((ZERO_SHOT, ~matched), (ONE_SHOT, matched))}  # fmt: skip
-    return {name: examples for name, examples in sets.items() if len(examples)}
+    shots = selection.shots
+    return {
+        shots_name(count): builder.examples(builder.validation, selection, shots == count)
+        for count in np.unique(shots).tolist()
+    }
+
+
+def _counts_by_shots(selection: Selection) -> dict[str, int]:
+    """How many examples have one match in front, two, ...; those without are the rest."""
+    counts = {count: int((selection.shots == count).sum()) for count in range(1, selection.matches.shape[1] + 1)}
+    return {f"examples.{'one' if count == 1 else count}Shot": number for count, number in counts.items()}
 
 
 def _check_languages(adapt: Adapt, data: PreparedData) -> None:
