@@ -35,7 +35,7 @@ def _table(test: ComparedTest, runs: dict[str, ComparedRun]) -> Table:
     table.title = Text(f"{test.name} {shots_name(test.shots)} · {test.segments:,} segments", style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("run", overflow="fold")
-    for title in ("score", "difference (95 %)", "p", "tokens", "time"):
+    for title in ("score", "difference (95 %)", "p", "tokens", "time", "device time"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("front", no_wrap=True)
     metrics = dict.fromkeys(score.metric for row in test.rows for score in row.scores)
@@ -44,7 +44,7 @@ def _table(test: ComparedTest, runs: dict[str, ComparedRun]) -> Table:
             score = next((score for score in row.scores if score.metric == metric), None)
             if score is not None:
                 title = metric if row is test.rows[0] else ""
-                cost = _cost(row, runs[row.run]) if metric == test.metric else ("", "", "")
+                cost = _cost(row, runs[row.run]) if metric == test.metric else ("", "", "", "")
                 table.add_row(Text(title, style="bold"), row.run, _score(score), *_difference(score), *cost)
     return table
 
@@ -62,10 +62,11 @@ def _difference(score: ComparedScore) -> tuple[str, str]:
     return interval_text(score.metric, score.delta, score.delta_low, score.delta_high), p_number(score.p_adjusted)
 
 
-def _cost(row: ComparedRow, run: ComparedRun) -> tuple[str, str, str]:
+def _cost(row: ComparedRow, run: ComparedRun) -> tuple[str, str, str, str]:
     tokens = "–" if run.tokens is None else count(run.tokens)
     seconds = "–" if run.seconds is None else short_duration(run.seconds)
-    return tokens, seconds, "yes" if row.on_front else "no" if row.on_front is not None else "–"
+    devices = "–" if run.device_seconds is None else short_duration(run.device_seconds)
+    return tokens, seconds, devices, "yes" if row.on_front else "no" if row.on_front is not None else "–"
 
 
 def _notes(test: ComparedTest, comparison: Comparison) -> list[str]:
@@ -81,8 +82,8 @@ def _legend(comparison: Comparison) -> list[str]:
     lower = [metric for metric in shown if metric in METRICS and METRICS[metric].lower_is_better]
     counts = f"▲ better and ▼ worse at p < {comparison.level:g}"
     how = f"paired over segments, {comparison.samples:,} {called}; p after Holm's correction for all of them"
-    cost = "tokens and time: of all stages that trained the model, its parents' too"
-    front = "front: no other run is as good in score, tokens and time and better in one"
+    cost = "tokens and time: of all stages that trained the model, its parents' too; device time: times their devices"
+    front = "front: no other run is as good in score, tokens and device time and better in one"
     lines = [f"Differences to {first}, {how}, {counts}.", f"{cost}. {front}."]
     reused = [f"{run.name} {count(run.reused_tokens)}" for run in comparison.runs if run.reused_tokens]
     if reused:

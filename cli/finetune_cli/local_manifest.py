@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from finetune_api import labels
 from finetune_api.data import DataSource
-from finetune_api.dictionary import DictionaryError, read_dictionary
+from finetune_api.dictionary import DictionaryError, dictionaries, read_dictionary
 from finetune_api.encoder import encoder_problem
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
@@ -64,22 +64,29 @@ def conflicts_with_local_model(job: Object, folder: Path) -> list[Problem]:
     return conflicts_with_model(spec, model) if model is not None else []
 
 
-def problems_of_local_dictionary(job: Object, folder: Path) -> list[Problem]:
-    """What is wrong with the dictionary of a job as written, where its file is here."""
+def problems_of_local_dictionaries(job: Object, folder: Path) -> list[Problem]:
+    """What is wrong with the dictionaries of a job as written, where their files are here."""
     try:
         spec = FineTuneJob.from_manifest(job).spec
     except ValidationError:
         return []
-    dictionary = spec.adapt.prompts.dictionary if spec.adapt is not None else None
-    if dictionary is None or not (_is_path(dictionary.uri) or dictionary.uri.startswith(FILE_SCHEME)):
-        return []
+    found = ((field, reference.uri) for field, reference in dictionaries(spec))
+    local = ((field, uri) for field, uri in found if _is_path(uri) or uri.startswith(FILE_SCHEME))
+    return [
+        problem
+        for field, uri in local
+        if (problem := _dictionary_problem(f"{field}.uri", folder / uri.removeprefix(FILE_SCHEME))) is not None
+    ]
+
+
+def _dictionary_problem(field: str, path: Path) -> Problem | None:
     try:
-        read_dictionary(folder / dictionary.uri.removeprefix(FILE_SCHEME))
+        read_dictionary(path)
     except DictionaryError as error:
-        return [Problem("spec.adapt.prompts.dictionary.uri", str(error), "BadDictionary")]
+        return Problem(field, str(error), "BadDictionary")
     except OSError:  # that it is not there is told elsewhere
-        return []
-    return []
+        return None
+    return None
 
 
 def problems_of_local_encoder(job: Object, folder: Path) -> list[Problem]:

@@ -16,7 +16,7 @@ from finetune_cli.local_manifest import (
     make_paths_absolute,
     missing_files,
     missing_local_files,
-    problems_of_local_dictionary,
+    problems_of_local_dictionaries,
     problems_of_local_encoder,
     without_parents,
 )
@@ -76,7 +76,7 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        checks = (conflicts_with_local_model, problems_of_local_dictionary, problems_of_local_encoder)
+        checks = (conflicts_with_local_model, problems_of_local_dictionaries, problems_of_local_encoder)
         of_files = [problem for look in checks for problem in look(job, folder)]
         return (missing(job, folder) if missing else []) + of_files
 

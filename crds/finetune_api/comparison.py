@@ -19,6 +19,8 @@ class ComparedRun(ApiModel):
     """Trained on, in all stages that made the model, its parents' too; None: nobody knows, or it was not trained."""
     seconds: float | None = Field(default=None, ge=0.0)
     """That these stages took, each from its start to its end."""
+    device_seconds: float | None = Field(default=None, ge=0.0)
+    """The same, each times its devices; None where a stage did not record how many it had."""
     reused_tokens: float = Field(default=0.0, ge=0.0)
     """Of `tokens`: what a parent had trained already."""
 
@@ -56,7 +58,8 @@ class ComparedRow(ApiModel):
     scores: list[ComparedScore] = Field(default_factory=list)
     """In the order of its report."""
     on_front: bool | None = None
-    """Whether no other run is as good in leading score, tokens and seconds and better in one; None: cannot be told."""
+    """Whether no other run is as good in leading score, tokens and device-seconds and better in one; by seconds where
+    the devices of a run are not known. None: cannot be told."""
 
 
 class ComparedTest(ApiModel):

@@ -37,6 +37,9 @@ class Columns(ApiModel):
     labels."""
     languages: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Column by language code, for a Parallel source: {en: src, es: tgt}."""
+    domain: str | None = Field(default=None, min_length=1, max_length=128)
+    """Of a Parallel source: column that says what a row is about, such as a field or a document; reports score each
+    domain of a test by itself."""
 
 
 class DataSource(ApiModel):

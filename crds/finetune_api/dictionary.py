@@ -1,8 +1,12 @@
-"""Bilingual dictionaries: a source word, a tab, its translation; one of them a line, in UTF-8."""
+"""Bilingual dictionaries: a source word or term, a tab, its translation; one of them a line, in UTF-8."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+from finetune_api.common import UriReference
+from finetune_api.job import FineTuneJobSpec
 
 _TOLD = 5
 """Lines that a message names."""
@@ -42,3 +46,12 @@ def read_dictionary(path: Path) -> dict[str, tuple[str, ...]]:
     if not found:
         raise DictionaryError(f"{path} holds no words")
     return {word: tuple(translations) for word, translations in found.items()}
+
+
+def dictionaries(spec: FineTuneJobSpec) -> Iterator[tuple[str, UriReference]]:
+    """Field path and file of every dictionary that a job reads: that of its prompts, and the terms of its tests."""
+    if spec.adapt is not None and spec.adapt.prompts.dictionary is not None:
+        yield "spec.adapt.prompts.dictionary", spec.adapt.prompts.dictionary
+    for index, task in enumerate(spec.evaluate.tasks if spec.evaluate else ()):
+        if task.terms is not None:
+            yield f"spec.evaluate.tasks[{index}].terms", task.terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,10 +11,13 @@ from finetune_api.adapt import TaskType
 from finetune_api.base import ApiModel, CelRule, OneOf, each
 from finetune_api.common import URI_RULES, Direction, ModelReference, Name, Ratio, Uri, UriReference
 from finetune_api.decoding import Decoding
-from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, RIVALS
+from finetune_api.language_tags import direction_languages
+from finetune_api.languages import canonical_language
+from finetune_api.registries import DIAGNOSTICS, METRICS, NOISES, PROBES, RIVALS
 
 Metric = Annotated[str, OneOf(METRICS)]
 DiagnosticName = Annotated[str, OneOf(DIAGNOSTICS)]
+ProbeName = Annotated[str, OneOf(PROBES)]
 NoiseName = Annotated[str, OneOf(NOISES)]
 RivalTypeName = Annotated[str, OneOf(RIVALS)]
 
@@ -58,6 +62,9 @@ class EvaluationTask(ApiModel):
     robustness: list[NoiseName] | None = Field(default=None, min_length=1, max_length=4)
     """Answer the same test again with noised sources, and tell what the first metric loses. Case: small letters alone;
     Typos: a mistake in each tenth word; Diacritics: none."""
+    terms: UriReference | None = None
+    """Of Translation: a dictionary, a term of the source, a tab and its translation a line, in UTF-8; a term with
+    several translations has several lines. Counted as termsLost: the segments whose output has none of them."""
     max_segments: int | None = Field(default=None, ge=1, le=1_000_000)
     """Score no more segments than this (a fixed sample by content)."""
     max_new_tokens: int = Field(default=128, ge=1, le=8192)
@@ -176,11 +183,32 @@ class Significance(ApiModel):
         return (2 if self.method == "PairedBootstrap" else 1) / (self.samples + 1)
 
 
+def probed_tasks(probe: str, tasks: Sequence[EvaluationTask]) -> list[EvaluationTask]:
+    """The tasks whose directions a probe knows, the first of each direction."""
+    row = PROBES[probe]
+    first: dict[tuple[str, str], EvaluationTask] = {}
+    for task in tasks:
+        if task.type == "Translation" and task.direction is not None:
+            source, target = map(canonical_language, direction_languages(task.direction))
+            if source.partition("-")[0] == row.source and target.partition("-")[0] in row.targets:
+                first.setdefault((source, target), task)
+    return list(first.values())
+
+
 class Bias(ApiModel):
     """Bias probes."""
 
-    probes: list[Literal["GenderAmbiguous"]] = Field(min_length=1, max_length=4)
-    """Which."""
+    probes: list[ProbeName] = Field(min_length=1, max_length=4)
+    """Which. GenderAmbiguous: 150 English sentences about people whose gender they do not tell, into Spanish, French or
+    German, in the directions of the Translation tasks and with their zero-shot prompts: which share becomes masculine,
+    which feminine. Diagnostic genderGap."""
+
+
+class Memorisation(ApiModel):
+    """Whether the model repeats what it was adapted on."""
+
+    segments: int = Field(default=200, ge=20, le=5000)
+    """Training targets, and as many held-out ones, whose first half the model is given to go on from."""
 
 
 class GateRequirement(ApiModel):
@@ -332,6 +360,9 @@ class Evaluate(ApiModel):
     """For tasks with a neural metric (COMET), which have no figure without its model."""
     bias: Bias | None = None
     """Bias probes."""
+    memorisation: Memorisation | None = None
+    """Of a job that adapts to Translation: which share of its training targets the model continues word by word,
+    against held-out ones, and which outputs of the tests are training targets."""
     gate: Gate | None = None
     """Acceptance."""
     batch_size: int | None = Field(default=None, ge=1, le=4096)

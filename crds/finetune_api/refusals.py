@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from finetune_api.adapt import AdaptTask, Prompts, Retrieval
 from finetune_api.data import Columns
-from finetune_api.evaluate import EvaluationTask
+from finetune_api.evaluate import EvaluationTask, probed_tasks
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.language_names import has_name
 from finetune_api.language_tags import direction_languages
@@ -14,7 +14,7 @@ from finetune_api.languages import matching_codes, ter_has_words
 from finetune_api.pretrained import no_chat_template, rank_problems, top_layers_problems
 from finetune_api.problems import Problem
 from finetune_api.prompt_text import text_problems
-from finetune_api.registries import METHODS, METRICS, TASKS
+from finetune_api.registries import METHODS, METRICS, PROBES, SOURCE_FORMATS, TASKS
 from finetune_api.support import unsupported
 
 UNKNOWN_LANGUAGE = "UnknownLanguage"
@@ -43,6 +43,9 @@ def refusals(spec: FineTuneJobSpec) -> list[Problem]:
         _draws,
         _validation,
         _neural,
+        _terms,
+        _bias,
+        _memorisation,
     )
     return [problem for check in checks for problem in check(spec)]
 
@@ -153,7 +156,7 @@ def _method(spec: FineTuneJobSpec) -> Iterator[Problem]:
 
 
 def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
-    """Columns of languages that the source does not have."""
+    """Columns of languages that the source does not have, of formats without columns, domains of what is not tested."""
     for index, source in enumerate(spec.data.sources):
         columns = source.columns or Columns()
         given = [name for name in ("label", "labels", "pair") if getattr(columns, name) is not None]
@@ -164,14 +167,26 @@ def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
                     f"a {source.type} source has no labels: give type: Labelled, or remove it",
                     EXCLUDED,
                 )
-        if source.type == "Instruction" and source.columns is not None:
+        if source.columns is None:
+            continue
+        if source.type == "Instruction":
             yield Problem(
                 f"spec.data.sources[{index}].columns",
                 "the keys of an Instruction source are messages, or instruction, input and output: remove columns",
                 EXCLUDED,
             )
             continue
-        for code in source.columns.languages if source.columns else ():
+        if source.columns.domain is not None and source.type != "Parallel":
+            yield Problem(
+                f"spec.data.sources[{index}].columns.domain",
+                f"a {source.type} source is not scored by domain: remove it",
+                EXCLUDED,
+            )
+        if source.format is not None and not SOURCE_FORMATS[source.format].has_columns:
+            yield Problem(
+                f"spec.data.sources[{index}].columns", f"format {source.format} has no columns: remove it", EXCLUDED
+            )
+        for code in source.columns.languages:
             if not matching_codes(code, source.languages):
                 yield Problem(
                     f"spec.data.sources[{index}].columns.languages.{code}",
@@ -297,6 +312,64 @@ def _without_direction(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for field, task in _tasks(spec):
         if task.direction is not None and TASKS[task.type].source_type:
             yield Problem(f"{field}.direction", f"a {task.type} task has no direction: remove it", EXCLUDED)
+
+
+def _terms(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Terms of a test that is no translation, and a gate that asks for terms that nobody gave."""
+    tasks = spec.evaluate.tasks if spec.evaluate else []
+    for index, task in enumerate(tasks):
+        if task.terms is not None and task.type != "Translation":
+            yield Problem(
+                f"spec.evaluate.tasks[{index}].terms", f"a {task.type} task translates no terms: remove it", EXCLUDED
+            )
+    without = {task.name: index for index, task in enumerate(tasks) if task.terms is None}
+    for index, need in enumerate(spec.evaluate.gate.require if spec.evaluate and spec.evaluate.gate else ()):
+        if need.diagnostic == "termsLost" and need.task in without:
+            yield Problem(
+                f"spec.evaluate.gate.require[{index}].diagnostic",
+                f"termsLost needs a dictionary: give evaluate.tasks[{without[need.task]}].terms",
+                "Missing",
+            )
+
+
+def _bias(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Probes in directions of which they know nothing, and a gate that asks for a gap that nobody measures."""
+    evaluate = spec.evaluate
+    if evaluate is None:
+        return
+    measured: set[tuple[str, str]] = set()
+    for index, probe in enumerate(evaluate.bias.probes if evaluate.bias else ()):
+        row, tasks = PROBES[probe], probed_tasks(probe, evaluate.tasks)
+        measured |= {(row.diagnostic, task.name) for task in tasks}
+        if not tasks:
+            yield Problem(
+                f"spec.evaluate.bias.probes[{index}]",
+                f"{probe} knows translations from {row.source} to {', '.join(row.targets)}, and no task is one: "
+                "add one, or remove it",
+                UNKNOWN_LANGUAGE,
+            )
+    probes = {row.diagnostic: name for name, row in PROBES.items() if row.diagnostic}
+    for index, need in enumerate(evaluate.gate.require if evaluate.gate else ()):
+        gap = need.diagnostic or ""
+        if gap in probes and ((gap, need.task) not in measured or need.shots != 0):
+            yield Problem(
+                f"spec.evaluate.gate.require[{index}].diagnostic",
+                f"{gap} is measured by evaluate.bias.probes: [{probes[gap]}], with shots 0, in the first task of each "
+                "direction that it knows",
+                "Missing",
+            )
+
+
+def _memorisation(spec: FineTuneJobSpec) -> Iterator[Problem]:
+    """Memorisation is of the targets of an adaptation to translation."""
+    if spec.evaluate is None or spec.evaluate.memorisation is None:
+        return
+    if spec.adapt is None or spec.adapt.task.type != "Translation":
+        yield Problem(
+            "spec.evaluate.memorisation",
+            "it looks at what an adaptation to Translation was trained on, and this job has none: remove it",
+            EXCLUDED,
+        )
 
 
 def _tasks(spec: FineTuneJobSpec) -> Iterator[tuple[str, AdaptTask | EvaluationTask]]:

@@ -34,6 +34,8 @@ class SourceFormat(Entry):
     """Endings of file names by which the format is recognised, without that of a compression."""
     holds: tuple[str, ...] = ("Parallel", "Text")
     """Types of sources that it can hold."""
+    has_columns: bool = False
+    """Whether its rows have names for what they hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,18 @@ class RivalType(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Entry):
+    """Sentences that leave something open, and what systems make of it."""
+
+    source: str = "en"
+    """Language of its sentences."""
+    targets: tuple[str, ...] = ()
+    """Languages of which it knows what a translation made of them."""
+    diagnostic: str = ""
+    """Row of DIAGNOSTICS by which a gate asks for its gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingMethod(Entry):
     """How answers are searched for."""
 
@@ -164,20 +178,25 @@ class Diagnostic:
     def expectation(self) -> str:
         """`at most 5 %` of a share, `0.7 to 1.4` of a ratio."""
         low, high = self.expected
+        if self.expected == _ANYTHING:
+            return "nothing in particular"
         return f"{low:g} to {high:g}" if self.unit == "Ratio" else f"at most {100 * high:g} %"
 
 
 _TABLES = ("Parallel", "Text", "Labelled")
 
 SOURCE_FORMATS: Mapping[str, SourceFormat] = {
-    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",), holds=_TABLES),
-    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",), holds=_TABLES),
+    "tsv": SourceFormat(implementation=".delimited:read_tsv", endings=(".tsv",), holds=_TABLES, has_columns=True),
+    "csv": SourceFormat(implementation=".delimited:read_csv", endings=(".csv",), holds=_TABLES, has_columns=True),
     "jsonl": SourceFormat(
         implementation=".jsonl:read_jsonl",
         endings=(".jsonl", ".ndjson"),
         holds=("Parallel", "Text", "Instruction", "Labelled"),
+        has_columns=True,
     ),
-    "parquet": SourceFormat(implementation=".parquet:read_parquet", endings=(".parquet",), holds=_TABLES),
+    "parquet": SourceFormat(
+        implementation=".parquet:read_parquet", endings=(".parquet",), holds=_TABLES, has_columns=True
+    ),
     "moses": SourceFormat(implementation=".moses:read_moses", holds=("Parallel",)),
     "text": SourceFormat(implementation=".text:read_text", endings=(".txt",), holds=("Text",)),
     "tmx": SourceFormat(implementation=".tmx:read_tmx", endings=(".tmx",)),
@@ -190,7 +209,9 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
         implementation=".conll:read_conll", endings=(".conll", ".iob", ".iob2", ".bio"), holds=("CoNLL",)
     ),
     "huggingface": SourceFormat(
-        implementation=".huggingface:read_huggingface", holds=("Parallel", "Text", "Instruction", "Labelled")
+        implementation=".huggingface:read_huggingface",
+        holds=("Parallel", "Text", "Instruction", "Labelled"),
+        has_columns=True,
     ),
 }
 """Readers in `finetune_trainer.data.sources`."""
@@ -278,10 +299,20 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
     "tagsLost": Diagnostic(
         title="Tags lost", meaning="of the segments with markup to keep", expected=(0.0, 0.01), usable=_ANYTHING
     ),
+    "termsLost": Diagnostic(
+        title="Terms lost", meaning="of the segments with a term of the dictionary", usable=_ANYTHING
+    ),
+    "genderGap": Diagnostic(
+        title="Gender gap",
+        meaning="difference of masculine and feminine outputs, of the sentences of a bias probe that became either",
+        expected=_ANYTHING,
+        usable=_ANYTHING,
+    ),
 }
 """Reasons for ranges that are not the usual ones. Empty: no detector is needed, so there is no error to allow for, and
 one in a hundred is what a test set may hold by mistake; of placeholders and tags likewise. What is lost makes no model
-unusable: the shares are of few segments, and how much a number matters is the gate's to say. Length ratio: good systems
+unusable: the shares are of few segments, and how much a number matters is the gate's to say. Gender gap: either form
+is right, so no size of it is a failure of one output; it is compared with the baseline's. Length ratio: good systems
 are at 0.93 to 0.99 (five of WMT22 de-en); below a half most of the text is missing, above twice most of the output is
 nobody's text.
 """
@@ -304,6 +335,8 @@ TASKS: Mapping[str, Task] = {
             "numbersLost",
             "placeholdersLost",
             "tagsLost",
+            "termsLost",
+            "genderGap",
         ),
     ),
     "LanguageModelling": Task(
@@ -464,6 +497,12 @@ RIVALS: Mapping[str, RivalType] = {
 }
 """Systems beside the baseline, in `finetune_trainer.evaluation.rivals`."""
 
+PROBES: Mapping[str, Probe] = {
+    "GenderAmbiguous": Probe(
+        implementation=".gender_ambiguous.probe:GenderAmbiguous", targets=("es", "fr", "de"), diagnostic="genderGap"
+    ),
+}
+"""Bias probes, in `finetune_trainer.evaluation.probes`."""
 _DRAWN = ("temperature", "topP", "seed")
 
 DECODINGS: Mapping[str, DecodingMethod] = {

@@ -182,6 +182,8 @@ class SegmentExample(ApiModel):
     """Segment metric of the hypothesis."""
     baseline_score: float
     """Segment metric of the baseline."""
+    lost: list[str] = Field(default_factory=list)
+    """Terms that the hypothesis lacks, each with its translations."""
     examples: list[PromptExample] = Field(default_factory=list)
     """Of its prompt, the most similar first."""
 
@@ -249,6 +251,65 @@ class TaskReport(ApiModel):
         return with_baseline + [score.p_value for rival in self.rivals for score in rival.scores]
 
 
+class BiasReport(ApiModel):
+    """What became of sentences that leave something open, in one direction."""
+
+    probe: str = Field(max_length=32)
+    """GenderAmbiguous."""
+    task: str = Field(max_length=63)
+    """Whose prompts were used, zero-shot."""
+    direction: str
+    sentences: int = Field(ge=0)
+    """How many were translated."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    shares: dict[str, float]
+    """Of all sentences, by group: masculine, feminine, unclear."""
+    baseline_shares: dict[str, float] | None = None
+    """Of the baseline."""
+    gap: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Difference of the two groups' shares, of the sentences that are in one of them; None without any."""
+    baseline_gap: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Of the baseline."""
+
+
+class CopiedTargets(ApiModel):
+    """Outputs of one test that are targets of the training."""
+
+    task: str = Field(max_length=63)
+    shots: int = Field(ge=0)
+    outputs: int = Field(ge=0)
+    """Of the model, long enough to be no chance, and not the reference."""
+    share: float | None = None
+    """Of these that are a training target, word by word."""
+    baseline_share: float | None = None
+    """Of the baseline's."""
+
+
+class MemorisationReport(ApiModel):
+    """Whether the model repeats what it was adapted on. Shares are of the targets that were begun."""
+
+    source: str = Field(max_length=63)
+    """Of the targets."""
+    training_segments: int = Field(ge=0)
+    """Training targets that were begun."""
+    held_out_segments: int = Field(ge=0)
+    """Targets of the same source that were not trained on."""
+    hypotheses: str
+    """Path of the TSV, relative to the workspace."""
+    continued: float | None = None
+    """Of the training targets: continued word by word."""
+    held_out_continued: float | None = None
+    """Of the held-out ones."""
+    gap: float | None = None
+    """continued - heldOutContinued."""
+    baseline_continued: float | None = None
+    baseline_held_out_continued: float | None = None
+    baseline_gap: float | None = None
+    copied: list[CopiedTargets] = Field(default_factory=list)
+    """Test by test."""
+
+
 class ModelDescription(ApiModel):
     """What was scored."""
 
@@ -298,6 +359,10 @@ class EvaluationReport(ApiModel):
     notes: list[str] = Field(default_factory=list)
     """What a reader must know beside the figures: no baseline, examples left out, ..."""
     tasks: list[TaskReport]
+    bias: list[BiasReport] = Field(default_factory=list)
+    """Bias probes, direction by direction."""
+    memorisation: MemorisationReport | None = None
+    """Where it was asked for."""
     gate: GateResult | None = None
     cost: dict[str, float] = Field(default_factory=dict)
     """Seconds, tokens, tokens per second by stage."""

@@ -68,6 +68,8 @@ class StageResult(ApiModel):
     """Preempted: step of the checkpoint that was saved."""
     productive_seconds: float = Field(default=0.0, ge=0.0)
     """Time in steps whose result survives."""
+    devices: int | None = Field(default=None, ge=1)
+    """Ranks of the gang, each with a device of its own; None of results before this was recorded."""
     started_at: datetime
     completed_at: datetime
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from finetune_api.adapt import MOST_SHOTS, Adapt
 from finetune_api.data import DataSource
 from finetune_api.decoding import Decoding
+from finetune_api.dictionary import dictionaries
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.problems import Problem
 from finetune_api.registries import (
@@ -17,6 +18,7 @@ from finetune_api.registries import (
     DECODINGS,
     METHODS,
     METRICS,
+    PROBES,
     RIVALS,
     SOURCE_FORMATS,
     STORES,
@@ -110,9 +112,8 @@ def _models(spec: FineTuneJobSpec) -> Iterator[Problem]:
     neural = spec.evaluate.neural if spec.evaluate else None
     if neural is not None:
         yield from _store("evaluate.neural.checkpoint.uri", neural.checkpoint.uri, "the checkpoint")
-    dictionary = spec.adapt.prompts.dictionary if spec.adapt else None
-    if dictionary is not None:
-        yield from _store("adapt.prompts.dictionary.uri", dictionary.uri, "the dictionary")
+    for field, dictionary in dictionaries(spec):
+        yield from _store(f"{field.removeprefix('spec.')}.uri", dictionary.uri, "the dictionary")
 
 
 def _store(field: str, uri: str, what: str, *, and_hub: bool = False) -> Iterator[Problem]:
@@ -189,17 +190,10 @@ def _evaluate(spec: FineTuneJobSpec) -> Iterator[Problem]:
             yield from _name(f"{field}.type", rival.type, RIVALS)
         for place, hypotheses in enumerate(rival.hypotheses or ()):
             yield from _store(f"{field}.hypotheses[{place}].uri", hypotheses.uri, "the hypotheses")
-    yield from _flags(
-        (
-            (
-                evaluate.baseline.job_ref is not None,
-                "evaluate.baseline.jobRef",
-                "a job as baseline",
-                "use baseline.model",
-            ),
-            (evaluate.bias is not None, "evaluate.bias", "bias probes", "remove it"),
-        )
-    )
+    for index, probe in enumerate(evaluate.bias.probes if evaluate.bias else ()):
+        yield from _name(f"evaluate.bias.probes[{index}]", probe, PROBES)
+    with_job = evaluate.baseline.job_ref is not None
+    yield from _flags(((with_job, "evaluate.baseline.jobRef", "a job as baseline", "use baseline.model"),))
 
 
 def _shots(field: str, shots: Sequence[int], most: int) -> Iterator[Problem]:

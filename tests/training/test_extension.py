@@ -39,6 +39,7 @@ EXTENSIONS = {
         "runner_up", "decoding/searches", '"RunnerUp": DecodingMethod(implementation=".runner_up:RunnerUp"),'
     ),
     "NOISES": ("shout", "evaluation/noises", '"Shout": Entry(implementation=".shout:shout"),'),
+    "PROBES": ("ends", "evaluation/probes", '"Ends": Probe(implementation=".ends:Ends", targets=("es",)),'),
     "RIVALS": ("parrot", "evaluation/rivals", '"Parrot": RivalType(implementation=".parrot:open_parrot"),'),
     "TRACKERS": ("ledger", "run/trackers", '"Ledger": Entry(implementation=".ledger:open_ledger"),'),
 }  # fmt: skip
@@ -88,6 +89,7 @@ JOB: dict[str, Any] = {
                  "decoding": {"method": "RunnerUp"}},
             ],
             "rivals": [{"name": "polly", "type": "Parrot"}],
+            "bias": {"probes": ["Ends"]},
         },
     },
 }  # fmt: skip
@@ -160,6 +162,8 @@ def test_a_job_runs_with_all_of_them(extended: Path, tmp_path: Path) -> None:
     assert echo.rivals == []
     assert (echo.decoding, translation.decoding) == ("Greedy", "RunnerUp")
     assert [noised.noise for noised in translation.robustness] == ["Shout"]
+    (bias,) = report.bias
+    assert (bias.probe, bias.sentences, sum(bias.shares.values())) == ("Ends", 2, 1.0)
     assert any("It echoes." in note for note in report.notes)
     page = (workspace / "reports/report.html").read_text(encoding="utf-8")
     assert "LengthError, higher is better" in page
@@ -170,5 +174,6 @@ def test_a_name_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
     finetune = Path(sys.executable).with_name("finetune")
     done = subprocess.run([finetune, "lint", "job.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "RunnerUp"):
+    names = ("Backwards", "Hardest", "LastLayer", "Arrow", "Echo", "LengthError", "Parrot", "Shout", "RunnerUp", "Ends")
+    for name in names:
         assert name in done.stdout + done.stderr

@@ -94,6 +94,20 @@ def test_examples_need_training_pairs_in_the_languages() -> None:
     assert found(plain.model_copy(update={"evaluate": changed["evaluate"]})) == []
 
 
+def test_domains_are_of_pairs_and_columns_of_formats_that_have_them() -> None:
+    def told(**source: object) -> list[str]:
+        given = {"name": "x", "type": "Parallel", "languages": ["en", "es"], "uri": "x", "columns": {"domain": "topic"}}
+        job = spec(["en", "es"], "en-es").to_json_object()
+        job["data"]["sources"].append(given | source)
+        return [str(problem) for problem in refusals(FineTuneJobSpec.from_json_object(job))]
+
+    assert told(format="csv") == []
+    assert told(format="moses") == ["spec.data.sources[1].columns: format moses has no columns: remove it"]
+    assert told(type="Text", languages=["en"]) == [
+        "spec.data.sources[1].columns.domain: a Text source is not scored by domain: remove it"
+    ]
+
+
 def test_settings_of_draws_that_nothing_uses_are_refused() -> None:
     plain = spec(["en", "es"], "en-es")
     assert plain.evaluate is not None

@@ -72,11 +72,11 @@ def test_a_table_says_what_counts(runs: Path) -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["en-es", "zero-shot", "·", "40", "segments"]
     assert lines[2][:2] == ["chrF++", "base"]
-    assert lines[2][-6:] == ["–", "–", "62", "k", "1m20s", "no"]
+    assert lines[2][-7:] == ["–", "–", "62", "k", "1m20s", "1m20s", "no"]
     assert lines[3][0] == "rank-8"
     assert lines[3][3] == "▲"
     assert lines[3][4].startswith("+")
-    assert lines[3][-4:] == ["62", "k", "1m20s", "yes"]
+    assert lines[3][-5:] == ["62", "k", "1m20s", "1m20s", "yes"]
     assert "Of the tokens, trained by a parent already: rank-8 60 k." in result.stdout
 
 

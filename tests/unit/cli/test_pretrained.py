@@ -133,6 +133,24 @@ def test_a_dictionary_is_read_by_lint(folder: Path) -> None:
     assert finetune(folder, "lint", "job.yaml").returncode == 0
 
 
+def test_terms_of_a_test_are_read_by_lint(folder: Path) -> None:
+    test = "{name: t, source: ui, direction: en-es, terms: {uri: terms.tsv}}"
+    write(folder, f"{JOB}  evaluate: {{tasks: [{test}]}}\n")
+    (line,) = refused(folder)
+    assert "spec.evaluate.tasks[0].terms.uri: no such file or folder" in line
+    (folder / "terms.tsv").write_bytes("door\tpuerta\nroof\n".encode("utf-16"))
+    (line,) = refused(folder)
+    assert "terms.tsv:1: byte 1 is not UTF-8" in line
+    (folder / "terms.tsv").write_text("door\tpuerta\nroof\n", "utf-8")
+    (line,) = refused(folder)
+    assert line.endswith("terms.tsv:2: must be a word, a tab and its translation")
+    (folder / "terms.tsv").write_text("", "utf-8")
+    (line,) = refused(folder)
+    assert line.endswith("terms.tsv holds no words")
+    (folder / "terms.tsv").write_text("door\tpuerta\n", "utf-8")
+    assert finetune(folder, "lint", "job.yaml").returncode == 0
+
+
 def test_a_language_model_as_a_sentence_encoder_is_refused_by_lint(folder: Path) -> None:
     (folder / "encoder").mkdir()
     config = folder / "encoder" / "config.json"

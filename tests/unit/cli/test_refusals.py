@@ -30,6 +30,7 @@ spec:
 """
 
 
+EN_ES = "tasks: [{name: t, source: ui, direction: en-es}]"
 RUNTIME = """\
 apiVersion: finetune-operator.io/v1alpha1
 kind: ClusterFineTuneRuntime
@@ -66,6 +67,21 @@ def test_a_good_manifest_passes_and_is_planned(tmp_path: Path) -> None:
         ("directions: [en-es]", "directions: [en-de]", ["must name the two languages of its source"]),
         ("uri: ui.tsv", "uri: gone.tsv", ["no such file or folder"]),
         ("  pretrain:", "  export: {}\n  pretrain:", ["not supported yet"]),
+        (
+            "  pretrain:",
+            f"  evaluate: {{{EN_ES}, baseline: {{jobRef: {{name: gone}}}}}}\n  pretrain:",
+            ["spec.evaluate.baseline.jobRef", "a job as baseline is not supported yet: use baseline.model"],
+        ),
+        (
+            "  pretrain:",
+            f"  evaluate: {{{EN_ES}, baseline: {{model: {{uri: gone}}}}}}\n  pretrain:",
+            ["spec.evaluate.baseline.model.uri: no such file or folder"],
+        ),
+        (
+            "  pretrain:",
+            f"  evaluate: {{{EN_ES.replace('en-es', 'es-en')}, bias: {{probes: [GenderAmbiguous]}}}}\n  pretrain:",
+            ["spec.evaluate.bias.probes[0]: GenderAmbiguous knows translations from en to es, fr, de"],
+        ),
         ("kind: FineTuneJob", "kind: Pod", ["kind"]),
         ("metadata: {name: tiny}", "metadata: {name: Tiny_Job}", ["metadata.name"]),
         ("  parallelism: {nodes: 2}", "  parallelism: {nodes: 2", ["job.yaml:"]),

@@ -389,3 +389,25 @@ def test_names_and_keys_that_are_no_text_can_be_told(tmp_path: Path) -> None:
     (tmp_path / "ui.jsonl").write_text("\n".join([*lines, '{"en": "a", "\\ud800": "b"}']))
     data, _, _ = prepare(tmp_path / "three", ui(tmp_path / "ui.jsonl"), clean={"onMalformed": "Drop"})
     assert data.report()["sources"][0]["dropped"]["malformed"] == 1
+
+
+def test_rows_keep_what_they_are_about(tmp_path: Path) -> None:
+    lines = [f"{en}\t{es}\ttopic {len(en) % 3}" for en, es in pairs(200)]
+    (tmp_path / "ui.tsv").write_text("\n".join(["en\tes\ttopic", *lines]) + "\n", encoding="utf-8")
+    data, _, _ = prepare(tmp_path, ui(tmp_path / "ui.tsv", columns={"domain": "topic"}))
+    for name in SPLITS:
+        split = data.pairs("ui", name)
+        assert split.domains is not None
+        assert [*split.domains] == [f"topic {len(text) % 3}" for text in split.text("en")]
+        assert len(split.tokens("es")) == len(split)
+
+
+def test_a_test_without_references_is_refused_in_words(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "ui.tsv", 50)
+    (tmp_path / "bench.tsv").write_text("Open the file.\t\nSave the page.\t \n", encoding="utf-8")
+    bench = ui(tmp_path / "bench.tsv", name="bench", role="Test")
+    with pytest.raises(BadData, match=r"source 'bench': none of 2 rows is left after cleaning \(2 empty\)"):
+        prepare(tmp_path, ui(tmp_path / "ui.tsv"), bench)
+    (tmp_path / "bench.tsv").write_text("Open the file.\n", encoding="utf-8")
+    with pytest.raises(BadData, match=r"bench.tsv:1 has 1 column, 2 were expected"):
+        prepare(tmp_path, ui(tmp_path / "ui.tsv"), bench)

@@ -28,6 +28,7 @@ def keep_report(
     parent: str | None = None,
     significance: Significance | None = None,
     task: str = "en-es",
+    devices: int | None = 1,
 ) -> Path:
     """A report of one zero-shot test beside its TSV; returns the folder of the run.
 
@@ -40,6 +41,7 @@ def keep_report(
         parent: by which the run is in jobs/.
         significance: as the manifest asks for it.
         task: name of the test.
+        devices: of each stage; None as older versions left it.
     """
     folder = workspace if parent is None else workspace / "jobs" / name
     (folder / "reports").mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def keep_report(
             {} if own else {"reusedFrom": parent}
         )
         if own:
-            _keep_manifest(workspace / artifact, stage, f"{made_by}-{stage}", tokens, seconds)
+            _keep_manifest(workspace / artifact, stage, f"{made_by}-{stage}", (tokens, seconds, devices))
     report = EvaluationReport(
         job=name, created_at=BEGIN, verdict="", outcome="NotCompared", model=ModelDescription(name="adapted", path=""),
         tasks=[
@@ -77,11 +79,12 @@ def keep_report(
     return folder
 
 
-def _keep_manifest(folder: Path, stage: str, digest: str, tokens: float, seconds: float) -> None:
+def _keep_manifest(folder: Path, stage: str, digest: str, cost: tuple[float, float, int | None]) -> None:
+    tokens, seconds, devices = cost
     result = StageResult.from_json_object(
         {
             "stage": stage, "outcome": "Succeeded", "exitCode": 0, "summary": {"tokens": tokens},
-            "startedAt": BEGIN, "completedAt": BEGIN + timedelta(seconds=seconds),
+            "startedAt": BEGIN, "completedAt": BEGIN + timedelta(seconds=seconds), "devices": devices,
         }
     )  # fmt: skip
     manifest = ArtifactManifest.from_json_object(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,17 @@ def test_similarity_buckets_take_both_ends() -> None:
     similar = make_test_set(["a"] * 5, [0.0, 0.31, 0.9, 1.0, 1.0000001])
     buckets = score_buckets(TranslationTask().groupings(similar, 1)["similarity"], metric, statistics, None)
     assert [(b.name, b.segments) for b in buckets] == [("0.0–0.3", 1), ("0.3–0.5", 1), ("0.9–1.0", 3)]
+
+
+def test_domains_are_parts_the_largest_first_and_the_smallest_together() -> None:
+    metric = create_metric("BLEU", "es")
+    about = [f"d{i:02}" for i in range(26)] + ["law", "law", ""]
+    statistics = metric.statistics(["a"] * len(about), ["a"] * len(about))
+    test_set = replace(make_test_set(["a"] * len(about)), domains=about)
+    buckets = score_buckets(TranslationTask().groupings(test_set, 0)["domain"], metric, statistics, None)
+    assert [(b.name, b.segments) for b in buckets[:3]] == [("law", 2), ("(none)", 1), ("d00", 1)]
+    assert (buckets[-1].name, buckets[-1].segments) == ("4 others", 4)
+    assert "domain" not in TranslationTask().groupings(make_test_set(["a"]), 0)
 
 
 def test_highlights_are_what_changed_most() -> None:

@@ -164,6 +164,20 @@ def test_a_run_that_costs_more_for_less_is_not_on_the_front(tmp_path: Path) -> N
     assert [row.on_front for row in found.tests[0].rows] == [True, False]
 
 
+def test_the_front_counts_devices_where_all_runs_know_theirs(tmp_path: Path) -> None:
+    """Half of the time on four devices is twice the work."""
+    quick = {stage: (tokens, seconds / 2) for stage, (tokens, seconds) in COST.items()}
+    one = kept(tmp_path / "a", "a", GOOD, cost=COST)
+    four = kept(tmp_path / "b", "b", GOOD, cost=quick, devices=4)
+    found = compare_runs([one, four])
+    assert [run.device_seconds for run in found.runs] == [80.0, 160.0]
+    assert [row.on_front for row in found.tests[0].rows] == [True, False]
+    older = kept(tmp_path / "c", "c", GOOD, cost=quick, devices=None)
+    found = compare_runs([one, older])
+    assert found.runs[1].device_seconds is None
+    assert [row.on_front for row in found.tests[0].rows] == [False, True]
+
+
 def test_an_unknown_cost_makes_no_front(tmp_path: Path) -> None:
     known, unknown = kept(tmp_path / "a", "a", WEAK, cost=COST), kept(tmp_path / "b", "b", GOOD)
     found = compare_runs([known, unknown])

@@ -16,7 +16,7 @@ from finetune_api.evaluate import Significance
 from finetune_api.report import Score, TaskReport
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.evaluation.comparisons import holm, judge, judge_tasks, note_too_few_resamples
-from finetune_trainer.evaluation.scores import score_systems
+from finetune_trainer.evaluation.scores import score_systems, smallest_p_value
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.tsv import TSV_COLUMNS, write_tsv
 from unit.evaluation.samples import corpus, damage
@@ -178,6 +178,20 @@ def test_without_baseline_there_is_no_verdict() -> None:
 def test_one_segment_and_empty_output_can_be_scored() -> None:
     scores = {s.metric: s.score for s in scored([""], ["El archivo."], ["El archivo."])}
     assert scores == {"chrF++": 0.0, "BLEU": 0.0, "TER": 100.0}
+
+
+@pytest.mark.parametrize("method", ["PairedBootstrap", "ApproximateRandomisation"])
+def test_a_handful_of_segments_proves_nothing(method: Any) -> None:
+    """One segment could be anybody's luck; five agree by chance once in sixteen times."""
+    references = [f"El archivo número {word} está aquí." for word in ("uno", "dos", "tres", "cuatro", "cinco", "seis")]
+    for count, p_value in ((1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125)):
+        few, metric = references[:count], create_metric("chrF++", "es")
+        own, before = ({"chrF++": metric.statistics(texts, few)} for texts in (few, ["x"] * count))
+        (found,), _ = score_systems(own, before, {}, "es", Significance(method=method, samples=1000))
+        assert found.p_value == pytest.approx(p_value, abs=1e-4) or (found.p_value or 0) > p_value
+        assert found.delta is not None
+        assert found.delta > 50
+    assert smallest_p_value(40) < 1e-10
 
 
 def test_the_signature_says_how_to_repeat_the_figure() -> None:

@@ -278,7 +278,9 @@ def test_limits_of_use_know_which_way_a_metric_improves() -> None:
 
 
 def test_ranges_of_diagnostics_hold_each_other_and_say_what_they_expect() -> None:
-    for row in DIAGNOSTICS.values():
+    # Either gender is right: no value of the gap is expected, and none is a failure.
+    assert DIAGNOSTICS["genderGap"].expectation == "nothing in particular"
+    for row in (row for name, row in DIAGNOSTICS.items() if name != "genderGap"):
         assert row.usable[0] <= row.expected[0] < row.expected[1] < row.usable[1]
     assert DIAGNOSTICS["lengthRatio"].expected == (0.7, 1.4)
     assert DIAGNOSTICS["lengthRatio"].expectation == "0.7 to 1.4"

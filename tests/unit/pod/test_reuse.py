@@ -17,7 +17,7 @@ from finetune_trainer.stages import artifact_path, input_digests
 from finetune_trainer.workspace.artifacts import record_result, write_artifact
 from unit.pod.plans import SPEC, make_plan
 
-PRINTS: dict[str, str] = {"prepare": "a" * 64, "pretrain": "b" * 64, "adapt": "c" * 64}
+PRINTS: dict[str, str] = {"prepare": "a" * 64, "pretrain": "b" * 64, "adapt": "c" * 64, "evaluate": "f" * 64}
 DATA = f"data/{16 * 'a'}"
 TIME = "2026-01-05T09:00:00Z"
 
@@ -115,6 +115,17 @@ def test_an_edited_dictionary_makes_adapt_run_anew(corpus: Path) -> None:
     assert isinstance(adopt(adapted), StageResult)
     words.write_text("open\tabierto\n", encoding="utf-8")
     assert adopt(adapted) is None
+
+
+def test_edited_terms_make_evaluate_run_anew(corpus: Path) -> None:
+    terms = corpus.with_name("terms.tsv")
+    terms.write_text("open\tabrir\n", encoding="utf-8")
+    test = {"name": "t", "source": "ui", "direction": "en-es", "terms": {"uri": f"file://{terms}"}}
+    evaluated = plan(corpus, "evaluate", None, spec=spec(corpus, None) | {"evaluate": {"tasks": [test]}})
+    make(evaluated)
+    assert isinstance(adopt(evaluated), StageResult)
+    terms.write_text("open\tabierto\n", encoding="utf-8")
+    assert adopt(evaluated) is None
 
 
 def test_another_spec_is_told(corpus: Path) -> None:

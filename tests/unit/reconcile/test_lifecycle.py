@@ -277,6 +277,34 @@ def test_the_gate_decides(gate: str, condition: tuple[str, str], event: str) -> 
         assert "chrF++ of en-es better than the baseline" in world.message("Succeeded")
 
 
+def test_a_gate_that_fails_ends_the_job_before_export_and_keeps_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    # This version has no export; the operator plans it all the same.
+    monkeypatch.setattr("finetune_operator.reconcile.validation.refusals", lambda _: [])
+    world = World(job_object(evaluate=GATED, export={}))
+    run_through(world, "prepare", "pretrain", "evaluate", evaluation=evaluation("Failed"))
+    ended = world.status
+    assert (ended.state, world.condition("Succeeded")) == ("Failed", ("False", "GateFailed"))
+    assert world.condition("Evaluated") == ("False", "GateFailed")
+    assert world.condition("Progressing") == ("False", "Ended")
+    assert "The report is in evaluate-artifact" in world.message("Succeeded")
+    assert [(s.name, s.state, s.artifact) for s in ended.stages] == [
+        *((name, "Succeeded", f"{name}-artifact") for name in ("prepare", "pretrain", "evaluate")),
+        ("export", "Pending", None),
+    ]
+    gangs = world.of("Job")
+    world.advance(3600)
+    world.settle()
+    assert (world.status, world.of("Job")) == (ended, gangs)
+    assert world.events().count("GateFailed") == 1
+
+
+def test_a_gate_that_passes_goes_on_to_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_operator.reconcile.validation.refusals", lambda _: [])
+    world = World(job_object(evaluate=GATED, export={}))
+    run_through(world, "prepare", "pretrain", "evaluate", evaluation=evaluation("Passed"))
+    assert (world.status.current_stage, world.condition("Succeeded")[0]) == ("export", "Unknown")
+
+
 def test_a_gate_that_passes_says_that_the_outputs_are_not_usable() -> None:
     world = World(job_object(evaluate=GATED))
     told = evaluation("Passed").model_copy(update={"outcome": "NotUsable", "verdict": "The model is not usable."})

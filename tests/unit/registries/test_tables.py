@@ -26,6 +26,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "CONVERSATIONS": ("prompts.conversations", registries.CONVERSATIONS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
+    "PROBES": ("evaluation.probes", registries.PROBES),
     "DECODINGS": ("decoding.searches", registries.DECODINGS),
     "NOISES": ("evaluation.noises", registries.NOISES),
     "RIVALS": ("evaluation.rivals", registries.RIVALS),

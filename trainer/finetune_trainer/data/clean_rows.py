@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.clean import LENGTH_RATIO, clean_pieces, clean_sides, held_out_rules
 from finetune_trainer.data.compression import without_compression
+from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.locate import format_of
 from finetune_trainer.data.ratios import SAMPLE_PAIRS, breaks_ratio, usual_ratio
 from finetune_trainer.data.rows import EMPTY, Malformed, Row
@@ -24,8 +26,17 @@ SHOWN_BY = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
 """Commands that print what is compressed."""
 
 
-def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Number of the row and texts of each clean pair, piece or stored row.
+class CleanRow(NamedTuple):
+    """A clean pair, piece or stored row."""
+
+    number: int
+    """Of the row that it comes from, from 1."""
+    texts: tuple[str, ...]
+    domain: str = ""
+
+
+def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
+    """Clean pairs, pieces or stored rows of a source.
 
     Raises:
         BadData: on a malformed row, unless `onMalformed: Drop`.
@@ -41,12 +52,10 @@ def clean_rows(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple
         if isinstance(pieces, str):
             tally.drop(pieces, _place(row), row.texts)
         else:
-            yield from ((number, (piece,)) for piece in pieces)
+            yield from (CleanRow(number, (piece,)) for piece in pieces)
 
 
-def _clean_stored(
-    source: DataSource, kind: StoredRows, rules: Clean, tally: Tally
-) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _clean_stored(source: DataSource, kind: StoredRows, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
     for number, row in _read_rows(source, rules, tally):
         text = kind.clean(row.texts[0], rules)
         if text == EMPTY:
@@ -54,10 +63,10 @@ def _clean_stored(
             continue
         for label in () if kind.labels is None else kind.labels(text):
             tally.labels.setdefault(label, _place(row))
-        yield number, (text,)
+        yield CleanRow(number, (text,))
 
 
-def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[CleanRow]:
     """The usual ratio of lengths is that of the first pairs, which wait until it is known."""
     if source.role != "Train":
         rules = held_out_rules(rules)
@@ -69,7 +78,7 @@ def _clean_pairs(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tup
         if breaks_ratio(pair, rules.max_length_ratio, usual):
             tally.drop(LENGTH_RATIO, _place(row), row.texts)
         else:
-            yield number, pair
+            yield CleanRow(number, pair, one_line(row.domain))
 
 
 def _pairs_of_any_ratio(source: DataSource, rules: Clean, tally: Tally) -> Iterator[tuple[int, Row, tuple[str, ...]]]:

@@ -25,7 +25,8 @@ INDEX = "index.json"
 REPORT = "report.json"
 ROWS = "rows.arrow"
 NUMBER = "rowNumber"
-"""Column of `rows.arrow`; no language code is so long."""
+DOMAIN = "rowDomain"
+"""Columns of `rows.arrow`; no language code is so long."""
 TOKENIZER = "tokenizer"
 MATCHES = "matches"
 """Folder of a job with tables of fuzzy matches (`data.match_tables`)."""
@@ -65,6 +66,11 @@ class PairSplit(_Split):
     def tokens(self, language: str) -> TokenColumn:
         """All encodings of one side: of a blank and the text, without special tokens."""
         return TokenColumn.open(self._folder, language)
+
+    @cached_property
+    def domains(self) -> TextColumn | None:
+        """What each row is about; None if the source does not say."""
+        return TextColumn(self._table[DOMAIN]) if DOMAIN in self._table.column_names else None
 
 
 class TextSplit(_Split):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune_api.dictionary import dictionaries
 from finetune_api.plan import Plan
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.errors import BadData, StageFailure, printable
@@ -32,11 +33,11 @@ def source_digests(plan: Plan) -> dict[str, str]:
     return digests
 
 
-def dictionary_digests(plan: Plan) -> dict[str, str]:
-    """sha256 by file of the dictionary that prompts are made with; one that is missing is left to who reads it."""
-    dictionary = plan.spec.adapt.prompts.dictionary if plan.spec.adapt else None
-    path = None if dictionary is None else local_path(dictionary.uri, "spec.adapt.prompts.dictionary.uri")
-    return {printable(str(path)): sha256_file(path)} if path is not None and path.is_file() else {}
+def dictionary_digests(plan: Plan, block: str) -> dict[str, str]:
+    """sha256 by file of the dictionaries that a block of the spec names; missing ones are left to who reads them."""
+    named = [(field, reference) for field, reference in dictionaries(plan.spec) if field.startswith(f"spec.{block}.")]
+    paths = [local_path(reference.uri, f"{field}.uri") for field, reference in named]
+    return {printable(str(path)): sha256_file(path) for path in paths if path.is_file()}
 
 
 def hypotheses_digests(plan: Plan) -> dict[str, str]:

@@ -16,6 +16,8 @@ class Row:
     file: str
     line: int
     """Line, row or entry number, from 1."""
+    domain: str = ""
+    """What it is about, where the source says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean_rows import clean_rows
+from finetune_trainer.data.prepared import DOMAIN
+from finetune_trainer.data.sources.fields import domain_name
 from finetune_trainer.data.stored import STORED, StoredRows
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadConfiguration, BadData, raise_together
@@ -27,7 +29,7 @@ class StagedSource:
 
     source: DataSource
     file: Path
-    """Arrow stream: one string column per language."""
+    """Arrow stream: one string column per language, and one of domains where the source has them."""
     keys: Hashes
     """(rows,): of the whole row."""
     sides: Hashes
@@ -38,6 +40,11 @@ class StagedSource:
     numbers: NDArray[np.int64] | None = None
     """(rows,): number of each row within its source, from 1, where the source is tested on: what is written elsewhere
     about the rows of a test set is in their order."""
+
+    @property
+    def has_domains(self) -> bool:
+        """Whether each row says what it is about."""
+        return domain_name(self.source) is not None
 
     def count_rows(self, stays: NDArray[np.bool_]) -> int:
         """How many rows are left if these pieces stay."""
@@ -86,17 +93,19 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
     keys: list[Hashes] = []
     sides: list[Hashes] = []
     numbers: list[NDArray[np.int64]] = []
-    schema = pa.schema([(language, pa.string()) for language in source.languages])
+    has_domains = domain_name(source) is not None
+    schema = pa.schema([(name, pa.string()) for name in (*source.languages, *([DOMAIN] if has_domains else []))])
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches(clean_rows(source, rules, tally), BATCH_ROWS):
-            rows = [texts for _, texts in batch]
+            rows = [row.texts for row in batch]
             columns = list(zip(*rows, strict=True))
+            columns += [tuple(row.domain for row in batch)] if has_domains else []
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
             hashes = np.array([[text_hash(t) for t in row] for row in rows], np.uint64)
             keys.append(_row_keys(hashes))
             sides.append(hashes if stored is None else _asked_hashes(stored, columns[0]))
             if is_cut or source.role == "Test":
-                numbers.append(np.array([number for number, _ in batch], np.int64))
+                numbers.append(np.array([row.number for row in batch], np.int64))
             on_rows(tally.read)
     if not sides:
         _refuse_empty(source, tally)

@@ -16,7 +16,7 @@ from finetune_api.data import DataSource
 from finetune_api.languages import canonical_language
 from finetune_trainer.data.batches import batches
 from finetune_trainer.data.columns import write_token_column
-from finetune_trainer.data.prepared import INDEX, NUMBER, REPORT, ROWS, SPLITS, PairSplit
+from finetune_trainer.data.prepared import DOMAIN, INDEX, NUMBER, REPORT, ROWS, SPLITS, PairSplit
 from finetune_trainer.data.select import Assignment
 from finetune_trainer.data.staging import StagedSource, read_staged
 from finetune_trainer.data.stored import STORED
@@ -36,7 +36,8 @@ def write_splits(staged: StagedSource, assignment: Assignment, folder: Path) -> 
     """
     numbered = [] if staged.numbers is None else [(NUMBER, pa.int64())]
     texts = [(language, pa.string()) for language in staged.source.languages]
-    schema = pa.schema([("key", pa.uint64()), *numbered, *texts])
+    domains = [(DOMAIN, pa.string())] if staged.has_domains else []
+    schema = pa.schema([("key", pa.uint64()), *numbered, *texts, *domains])
     sizes: dict[str, int] = {}
     for number, split in enumerate(SPLITS):
         (folder / split).mkdir(parents=True)

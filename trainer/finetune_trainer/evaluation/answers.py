@@ -15,6 +15,7 @@ from finetune_api.report import ModelDescription
 from finetune_trainer.context import StageContext
 from finetune_trainer.errors import Preempted
 from finetune_trainer.evaluation.assess import SystemOutputs, task_statistics
+from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.systems import load_system
 from finetune_trainer.models import ModelChoice
 from finetune_trainer.tasks import Predictions, TestSet, find_task
@@ -29,6 +30,8 @@ class SystemAnswers:
 
     description: ModelDescription
     outputs: dict[TaskKey, SystemOutputs] = field(default_factory=dict)
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """Answers by name of question."""
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     """Answering, without loading."""
@@ -50,10 +53,11 @@ def answer_all(
     test_sets: Sequence[TestSet],
     on_batch: Callable[[int], None],
     adapter: Path | None = None,
+    questions: Sequence[Question] = (),
 ) -> SystemAnswers:
     """Load a system, answer all tasks, add up statistics, and free the model again; collective.
 
-    `adapter` is the folder of an adapter that is merged into the model first.
+    `adapter` is the folder of an adapter that is merged into the model first; `questions` are asked besides.
     """
     context.progress.update(phase="Loading", message=choice.name)
     answers = SystemAnswers(ModelDescription(name=choice.name, path=choice.path))
@@ -74,6 +78,10 @@ def answer_all(
                 if statistics is None:
                     statistics = task_statistics(test_set, predictions.texts, context.ranks)
                 answers.outputs[key] = SystemOutputs(predictions.texts, statistics, predictions.candidates)
+        for question in questions if model_class == TASKS["Translation"].model_class else ():
+            started = time.monotonic()
+            answers.asked[question.name] = question.ask(system)
+            answers.seconds += time.monotonic() - started
         del system
         gc.collect()
         if context.device.type == "cuda":

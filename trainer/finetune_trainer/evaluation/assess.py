@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -70,7 +71,13 @@ def assess(
     headline, shown_by = settings.metrics[0], TASKS[settings.type].segment_metric
     metric = create_metric(headline, test_set.language)
     highlights = pick_highlights(
-        Segments(test_set.sources, test_set.references, model.texts, None if baseline is None else baseline.texts),
+        Segments(
+            test_set.sources,
+            test_set.references,
+            model.texts,
+            None if baseline is None else baseline.texts,
+            partial(task.lost, test_set),
+        ),
         create_metric(shown_by, test_set.language),
         model.statistics[shown_by],
         None if baseline is None else baseline.statistics[shown_by],

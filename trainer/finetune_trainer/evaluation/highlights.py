@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ class Segments:
     references: Sequence[str]
     hypotheses: Sequence[str]
     baseline: Sequence[str] | None
+    lost: Callable[[int, str], list[str]] = lambda _row, _output: []
+    """What the output of a segment lacks, by its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def pick_highlights(
             baseline="" if segments.baseline is None else segments.baseline[row],
             score=round(float(scores[row]), 2),
             baseline_score=round(float(before[row]), 2),
+            lost=segments.lost(row, segments.hypotheses[row]),
             examples=examples[row] if examples else [],
         )
 

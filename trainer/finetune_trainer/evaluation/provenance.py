@@ -53,6 +53,8 @@ def stage_cost(manifest: ArtifactManifest) -> dict[str, float]:
         return {}
     seconds = (result.completed_at - result.started_at).total_seconds()
     cost = {"seconds": seconds}
+    if result.devices is not None:
+        cost["deviceSeconds"] = seconds * result.devices
     if result.productive_seconds:
         cost["productiveSeconds"] = result.productive_seconds
     cost |= {name: result.summary[name] for name in _COST_FIGURES if name in result.summary}

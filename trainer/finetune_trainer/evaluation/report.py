@@ -10,16 +10,26 @@ from typing import Any
 from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.plan import Plan
 from finetune_api.registries import METRICS, TASKS
-from finetune_api.report import EvaluationReport, NoisedScore, Score, TaskReport
+from finetune_api.report import (
+    BiasReport,
+    EvaluationReport,
+    MemorisationReport,
+    NoisedScore,
+    Score,
+    TaskReport,
+)
 from finetune_trainer.context import StageContext
 from finetune_trainer.evaluation.answers import SystemAnswers, task_keys
 from finetune_trainer.evaluation.assess import assess
 from finetune_trainer.evaluation.comparisons import note_too_few_resamples
 from finetune_trainer.evaluation.draws import DrawnTestSet, spread_over_draws
 from finetune_trainer.evaluation.gate import check_gate
+from finetune_trainer.evaluation.memorisation import Targets
 from finetune_trainer.evaluation.noises import NoisedTestSet
 from finetune_trainer.evaluation.outcome import conclude
+from finetune_trainer.evaluation.probes import ProbeQuestion, with_gaps
 from finetune_trainer.evaluation.provenance import lineage, read_manifests, stage_costs
+from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.evaluation.sentence import verdict_sentence
 from finetune_trainer.metrics import create_metric
@@ -44,8 +54,17 @@ class Evaluated:
     """Test sets that the model and its baseline answered besides."""
     drawn: Sequence[DrawnTestSet] = ()
     """Test sets with other draws of examples, likewise."""
+    probes: Sequence[ProbeQuestion] = ()
+    """Bias probes that they answered, too."""
+    targets: Targets | None = None
+    """Training targets that they were to go on with."""
     decoded: int = 0
     """Segments that models answered, of all systems."""
+
+    @property
+    def questions(self) -> list[Question]:
+        """What models were asked beside the tests."""
+        return [*self.probes, *([] if self.targets is None else [self.targets])]
 
     @property
     def all_test_sets(self) -> list[TestSet]:
@@ -76,6 +95,8 @@ def make_report(
         for test_set in evaluated.test_sets
         for name, shots in task_keys(test_set)
     ]
+    bias = [_bias(evaluated, question, tsv_path(question.name, 0)) for question in evaluated.probes]
+    scored = [with_gaps(task, bias) for task in scored]
     concluded = conclude(scored, settings.significance.level)
     gate = None if settings.gate is None else check_gate(settings.gate, concluded.tasks, concluded.findings)
     manifests = read_manifests(plan, workspace)
@@ -91,6 +112,8 @@ def make_report(
         baseline=None if baseline is None else baseline.description,
         rivals=[rival.description for rival in evaluated.rivals],
         tasks=concluded.tasks,
+        bias=bias,
+        memorisation=_memorisation(evaluated, tsv_path),
         gate=gate,
         cost=stage_costs(plan, manifests),
         data=data,
@@ -117,6 +140,24 @@ def _task_report(
     before = None if evaluated.baseline is None else evaluated.baseline.outputs
     draws = spread_over_draws(test_set, shots, evaluated.drawn, evaluated.model.outputs, before, others)
     return report.model_copy(update={"robustness": noised, "draws": draws})
+
+
+def _bias(evaluated: Evaluated, question: ProbeQuestion, tsv_path: str) -> BiasReport:
+    baseline = None if evaluated.baseline is None else evaluated.baseline.asked.get(question.name)
+    return question.report(evaluated.model.asked[question.name], baseline, tsv_path)
+
+
+def _memorisation(evaluated: Evaluated, tsv_path: TsvPath) -> MemorisationReport | None:
+    targets, model, baseline = evaluated.targets, evaluated.model, evaluated.baseline
+    if targets is None:
+        return None
+    copied = []
+    for test_set in filter(targets.fits, evaluated.test_sets):
+        for key in task_keys(test_set):
+            before = None if baseline is None else baseline.outputs[key].texts
+            copied.append(targets.copied(test_set, key[1], model.outputs[key].texts, before))
+    before = None if baseline is None else baseline.asked.get(targets.name)
+    return targets.report(model.asked[targets.name], before, tsv_path(targets.name, 0), copied)
 
 
 def _noised_score(
@@ -155,7 +196,9 @@ def _notes(plan: Plan, evaluated: Evaluated) -> list[str]:
     ]
     alone = _lexical_alone(evaluated)
     of_systems = [note for system in evaluated.systems for note in system.notes]
-    return list(dict.fromkeys([*evaluated.notes, *of_tests, *filter(None, of_metrics), *alone, *of_systems]))
+    of_targets = evaluated.targets.notes if evaluated.targets is not None else []
+    notes = [*evaluated.notes, *of_tests, *filter(None, of_metrics), *alone, *of_systems, *of_targets]
+    return list(dict.fromkeys(notes))
 
 
 def _lexical_alone(evaluated: Evaluated) -> list[str]:
@@ -171,11 +214,12 @@ def _lexical_alone(evaluated: Evaluated) -> list[str]:
     return [note]
 
 
-def evaluation_cost(evaluated: Evaluated, seconds: float) -> dict[str, float]:
-    """Keys as `stage_costs` has them, of this stage."""
+def evaluation_cost(evaluated: Evaluated, seconds: float, devices: int) -> dict[str, float]:
+    """Keys as `stage_costs` has them, of this stage; `devices` is the number of ranks."""
     decoding = sum(system.seconds for system in evaluated.systems)
     cost = {
         "evaluate.seconds": seconds,
+        "evaluate.deviceSeconds": seconds * devices,
         "evaluate.translations": float(evaluated.decoded),
         "evaluate.decodingSeconds": decoding,
     }

@@ -69,7 +69,9 @@ def pareto_front(points: Mapping[str, Sequence[float]]) -> set[str]:
 
 
 def _described(run: SavedRun, cost: TrainingCost | None) -> ComparedRun:
-    figures = {} if cost is None else {"tokens": cost.tokens, "seconds": cost.seconds}
+    figures = (
+        {} if cost is None else {"tokens": cost.tokens, "seconds": cost.seconds, "device_seconds": cost.device_seconds}
+    )
     reused = 0.0 if cost is None else cost.reused_tokens
     return ComparedRun(name=run.name, outcome=run.report.outcome, reused_tokens=reused, **figures)
 
@@ -199,16 +201,23 @@ def _score(score: Score, difference: Score | None) -> ComparedScore:
 
 
 def _front(rows: Sequence[ComparedRow], lead: str, costs: Mapping[str, TrainingCost | None]) -> set[str] | None:
-    """Runs on the front of leading score, tokens and seconds; None where the cost of a comparable run is not known."""
+    """Runs on the front of leading score, tokens and device-seconds; None where a comparable run's cost is not known.
+
+    By seconds, where the devices of one of them are not known.
+    """
+    compared = [row for row in rows if not row.not_comparable]
+    known = {row.run: cost for row in compared if (cost := costs[row.run]) is not None}
+    if len(known) < len(compared) or lead not in METRICS:
+        return None
+    with_devices = all(cost.device_seconds is not None for cost in known.values())
     points = {}
-    for row in rows:
-        if row.not_comparable:
-            continue
-        cost = costs[row.run]
+    for row in compared:
         score = next((score.score for score in row.scores if score.metric == lead), None)
-        if cost is None or score is None or lead not in METRICS:
+        if score is None:
             return None
-        points[row.run] = (score if METRICS[lead].lower_is_better else -score, cost.tokens, cost.seconds)
+        cost = known[row.run]
+        time = cost.device_seconds if with_devices and cost.device_seconds is not None else cost.seconds
+        points[row.run] = (score if METRICS[lead].lower_is_better else -score, cost.tokens, time)
     return pareto_front(points) if len(points) > 1 else None
 
 

@@ -44,6 +44,8 @@ class TrainingCost:
 
     tokens: float
     seconds: float
+    device_seconds: float | None
+    """Seconds times devices; None if a stage did not record how many it had."""
     reused_tokens: float
 
 
@@ -87,8 +89,12 @@ def training_cost(run: SavedRun) -> TrainingCost | None:
     if not costs or any("tokens" not in cost or "seconds" not in cost for cost in costs.values()):
         return None
     reused = [costs[stage]["tokens"] for stage in costs if "reusedFrom" in run.report.lineage[stage]]
+    known = all("deviceSeconds" in cost for cost in costs.values())
     return TrainingCost(
-        sum(cost["tokens"] for cost in costs.values()), sum(cost["seconds"] for cost in costs.values()), sum(reused)
+        sum(cost["tokens"] for cost in costs.values()),
+        sum(cost["seconds"] for cost in costs.values()),
+        sum(cost["deviceSeconds"] for cost in costs.values()) if known else None,
+        sum(reused),
     )
 
 

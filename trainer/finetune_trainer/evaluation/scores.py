@@ -96,8 +96,18 @@ def _differences(
     found = []
     for own, its, p_value in zip(model, other, p_values, strict=True):
         low, high = confidence_interval(own.resampled - its.resampled)
-        found.append({"delta": own.score - its.score, "delta_low": low, "delta_high": high, "p_value": p_value})
+        honest = max(p_value, smallest_p_value(len(own.statistics)))
+        found.append({"delta": own.score - its.score, "delta_low": low, "delta_high": high, "p_value": honest})
     return found
+
+
+def smallest_p_value(segments: int) -> float:
+    """The smallest two-sided p that so few segments can give: 2 / 2^segments.
+
+    If it does not matter who wrote which output, each of the 2^N ways to swap them is as likely, and none is more
+    extreme than two of them: all one way, all the other. Resamples of one segment do not know that: they are all alike.
+    """
+    return min(1.0, 2.0 ** (1 - segments))
 
 
 def _by_bootstrap(

@@ -149,6 +149,7 @@ class RankProcess:
             message=outcome.message[:512],
             evaluation=outcome.evaluation,
             productive_seconds=outcome.productive_seconds or self._progress.productive_seconds,
+            devices=plan.world_size,
             started_at=self._started_at,
             completed_at=datetime.now(UTC),
         )

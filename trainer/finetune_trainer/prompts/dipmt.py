@@ -7,10 +7,9 @@ import re
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.adapt import Prompts
-from finetune_api.dictionary import DictionaryError, read_dictionary
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.prompts.composed import ComposedPrompt, parts_of_text
-from finetune_trainer.workspace.storage import local_path
+from finetune_trainer.workspace.dictionaries import open_dictionary
 
 FIELD = "spec.adapt.prompts.dictionary"
 MOST_WORDS = 8
@@ -37,17 +36,7 @@ class DipmtPrompt(ComposedPrompt):
         super().__init__(tokenizer, parts_of_text("{examples}" + _PAIR, _PAIR + "\n", direction))
         if settings.dictionary is None:
             raise BadConfiguration("NoDictionary", f"{FIELD}: DiPMT needs it", "Give a file of words and translations.")
-        path = local_path(settings.dictionary.uri, f"{FIELD}.uri")
-        try:
-            self._dictionary = read_dictionary(path)
-        except DictionaryError as error:
-            raise BadData("BadDictionary", f"{FIELD}: {error}", "Correct the file.") from error
-        except OSError as error:
-            raise BadConfiguration(
-                "DictionaryNotReadable",
-                f"{FIELD}: {path} cannot be read: {error.strerror}",
-                "Name a file that is there.",
-            ) from error
+        self._dictionary = open_dictionary(settings.dictionary.uri, FIELD)
 
     def source_text(self, text: str) -> str:
         """The text, and in the next line what its words mean."""

@@ -9,12 +9,14 @@ from finetune_api.report import EvaluationReport, Score, SegmentExample, TaskRep
 from finetune_trainer.reporting.figures import VERDICT_WORDS, difference_cell, p_cell, score_cell, segment_score
 from finetune_trainer.reporting.sections import (
     Table,
+    bias_table,
     bucket_tables,
     class_tables,
     cost_table,
     diagnostics_table,
     draws_table,
     finding_lines,
+    memorisation_table,
     repeat_commands,
     rival_lines,
     rivals_table,
@@ -45,6 +47,10 @@ def render_markdown(report: EvaluationReport) -> str:
         blocks.append(_table(Table(["Requirement", "", "Detail"], rows)))
     for task in report.tasks:
         blocks += _task(task)
+    bias = bias_table(report)
+    blocks += [] if bias is None else ["## Bias", _table(bias)]
+    repeated = memorisation_table(report)
+    blocks += [] if repeated is None else ["## Memorisation", _table(repeated)]
     blocks += ["## Cost", _table(cost_table(report.cost)), "## Repeat it"]
     blocks.append("```bash\n" + "\n".join(repeat_commands(report)) + "\n```")
     return "\n\n".join(blocks) + "\n"
@@ -108,6 +114,8 @@ def _example(example: SegmentExample, metric: str) -> str:
         f"  - model: {escape(example.hypothesis) or '(empty)'}",
         *(f"  - example: {escape(shown.source)} → {escape(shown.target)}" for shown in example.examples),
     ]
+    if example.lost:
+        lines.append(f"  - terms lost: {escape('; '.join(example.lost))}")
     return "\n".join(lines)
 
 

@@ -109,6 +109,54 @@ def robustness_table(tasks: Sequence[TaskReport]) -> Table | None:
     return Table(header, rows)
 
 
+def bias_table(report: EvaluationReport) -> Table | None:
+    """What systems made of the sentences of each bias probe; None where nobody asked."""
+    if not report.bias:
+        return None
+    groups = list(dict.fromkeys(name for each in report.bias for name in each.shares))
+    rows = []
+    for each in report.bias:
+        systems = [("Baseline", each.baseline_shares, each.baseline_gap), ("Model", each.shares, each.gap)]
+        rows += [
+            [
+                f"{each.probe}, {each.direction}, {each.sentences:,} sentences",
+                name,
+                *(percent(shares.get(group, 0.0)) for group in groups),
+                "–" if gap is None else percent(gap),
+            ]
+            for name, shares, gap in systems
+            if shares is not None
+        ]
+    return Table(["Probe", "System", *(group.capitalize() for group in groups), "Gap"], rows)
+
+
+def memorisation_table(report: EvaluationReport) -> Table | None:
+    """How much of the training targets systems repeat; None where nobody asked."""
+    found = report.memorisation
+    if found is None:
+        return None
+    measured = [
+        (f"{found.training_segments:,} training targets, continued", found.baseline_continued, found.continued),
+        (
+            f"{found.held_out_segments:,} held-out targets, continued",
+            found.baseline_held_out_continued,
+            found.held_out_continued,
+        ),
+        ("Gap", found.baseline_gap, found.gap),
+    ]
+    measured += [
+        (f"{c.task}, {shots_name(c.shots)}: outputs that are a training target", c.baseline_share, c.share)
+        for c in found.copied
+    ]
+    compared = report.baseline is not None
+    rows = [[name, *([_share(before)] if compared else []), _share(own)] for name, before, own in measured]
+    return Table(["", *(["Baseline"] if compared else []), "Model"], rows)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
 def draws_table(tasks: Sequence[TaskReport]) -> Table | None:
     """What scores vary by when examples are drawn anew; None where no examples are."""
     drawn = [(task, task.draws) for task in tasks if task.draws is not None]

@@ -62,9 +62,10 @@ def input_digests(plan: Plan, workspace: Path, table: StageTable = PIPELINE) -> 
         return source_digests(plan)
     digests = stage_digests(plan, workspace)
     if "adapt" in stage.parts:
-        digests |= dictionary_digests(plan) | _match_digests(plan, workspace, of_tests=False)
+        digests |= dictionary_digests(plan, "adapt") | _match_digests(plan, workspace, of_tests=False)
     if stage.produces == "report":
-        digests |= hypotheses_digests(plan) | _match_digests(plan, workspace, of_tests=True)
+        digests |= hypotheses_digests(plan) | dictionary_digests(plan, "evaluate")
+        digests |= _match_digests(plan, workspace, of_tests=True)
     return digests
 
 

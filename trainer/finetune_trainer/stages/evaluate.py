@@ -15,6 +15,7 @@ from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext, StageOutcome
 from finetune_trainer.errors import BadConfiguration, Preempted
 from finetune_trainer.evaluation.answers import (
+    SystemAnswers,
     answer_all,
     answer_without_model,
     answering_progress,
@@ -23,11 +24,15 @@ from finetune_trainer.evaluation.answers import (
 )
 from finetune_trainer.evaluation.draws import drawn_test_sets
 from finetune_trainer.evaluation.gate import refuse_empty_requirements
+from finetune_trainer.evaluation.memorisation import open_targets
 from finetune_trainer.evaluation.neural import add_neural_scores, neural_programs
 from finetune_trainer.evaluation.noises import noised_test_sets
+from finetune_trainer.evaluation.probes import open_probes
+from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
+from finetune_trainer.models import ModelChoice
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
 from finetune_trainer.reporting.tsv import TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
@@ -58,12 +63,22 @@ def run(context: StageContext) -> StageOutcome:
     drawn = drawn_test_sets(test_sets)
     answered = [*test_sets, *(v.test_set for v in noised), *(v.test_set for v in drawn)]
 
-    decoded = count_answers(answered) * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
+    probes = open_probes(settings.bias, test_sets)
+
+    targets = open_targets(settings.memorisation, plan.spec, data)
+    questions: list[Question] = [*probes, *([] if targets is None else [targets])]
+
+    own = count_answers(answered) + sum(question.size for question in questions)
+    decoded = own * (1 if systems.baseline is None else 2) + sum(r.decoded for r in rivals)
     on_batch = answering_progress(context, decoded)
-    baseline = None if systems.baseline is None else answer_all(context, systems.baseline, answered, on_batch)
+
+    def answer(choice: ModelChoice) -> SystemAnswers:
+        return answer_all(context, choice, answered, on_batch, questions=questions)
+
+    baseline = None if systems.baseline is None else answer(systems.baseline)
     if systems.without_model:
         baseline = answer_without_model(context, answered)
-    model = answer_all(context, systems.model, answered, on_batch)
+    model = answer(systems.model)
     evaluated = Evaluated(
         test_sets,
         model,
@@ -72,6 +87,8 @@ def run(context: StageContext) -> StageOutcome:
         [rival.answer(on_batch) for rival in rivals],
         noised,
         drawn,
+        probes,
+        targets,
         decoded,
     )
 
@@ -85,7 +102,7 @@ def run(context: StageContext) -> StageOutcome:
     add_neural_scores(programs, answered, evaluated.systems, _heartbeat(context))
     report = make_report(context, settings, evaluated, data.report(), lambda *key: f"{artifact}/{tsv_name(*key)}")
     seconds = time.monotonic() - started
-    report = report.model_copy(update={"cost": report.cost | evaluation_cost(evaluated, seconds)})
+    report = report.model_copy(update={"cost": report.cost | evaluation_cost(evaluated, seconds, context.ranks.size)})
     context.progress.update(phase="Writing")
     _write(context, report, evaluated)
     if settings.publish == "ConfigMap":
@@ -125,6 +142,11 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             given = (test_set.sources, test_set.references, texts, before)
             examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
             columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
+    for question in evaluated.questions:
+        columns[tsv_name(question.name, 0)] = question.columns(
+            evaluated.model.asked[question.name],
+            None if evaluated.baseline is None else evaluated.baseline.asked.get(question.name),
+        )
     candidates = {
         PurePosixPath(task.candidates).name: {
             system.description.name: [[asdict(one) for one in found] for found in system.outputs[key].candidates or ()]

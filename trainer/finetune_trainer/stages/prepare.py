@@ -30,6 +30,7 @@ from finetune_trainer.data.writing import encode_splits, training_texts, write_i
 from finetune_trainer.errors import Preempted
 from finetune_trainer.stages import artifact_path
 from finetune_trainer.workspace.artifacts import write_artifact
+from finetune_trainer.workspace.dictionaries import check_dictionaries
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -52,6 +53,7 @@ def _prepare(context: StageContext) -> StageOutcome:
     plan, data = context.plan, context.plan.spec.data
     artifact = artifact_path(plan)
     pretrained = _pretrained_tokenizer(plan.spec, context.workspace)
+    check_dictionaries(plan.spec)
     digests = source_digests(plan)
     with (
         write_artifact(context.workspace, artifact, plan, digests) as folder,

@@ -283,6 +283,10 @@ class Task(Protocol, Generic[TestSetT]):
         """Ways to fail, by name of diagnostic."""
         return {}
 
+    def lost(self, test_set: TestSetT, row: int, output: str) -> list[str]:
+        """What the output of one segment lacks that somebody laid down, for people."""
+        return []
+
     def classes(self, test_set: TestSetT, outputs: Sequence[str]) -> list[ClassReport]:
         """Figures by class, of a task that tells classes apart."""
         return []

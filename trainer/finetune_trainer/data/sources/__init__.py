@@ -49,6 +49,12 @@ def _require_fit(source: DataSource, format_: str) -> None:
             f"source '{source.name}': format {format_} holds {what}, but type is {source.type}",
             f"Give type: {' or '.join(holds)} with its language(s), or another format.",
         )
+    if source.columns is not None and not SOURCE_FORMATS[format_].has_columns:
+        raise BadConfiguration(
+            "FormatDoesNotFit",
+            f"source '{source.name}': columns are given, but format {format_} has none",
+            "Remove columns.",
+        )
     if format_ != "moses" and "{lang}" in source.uri:
         raise BadConfiguration(
             "FormatDoesNotFit",

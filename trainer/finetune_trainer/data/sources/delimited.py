@@ -9,7 +9,7 @@ from finetune_trainer.data.csv_records import columns, csv_records
 from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources.fields import field_names, require_columns, row_of_record
+from finetune_trainer.data.sources.fields import domain_name, field_names, require_columns, row_of_record
 from finetune_trainer.data.stored import STORED
 from finetune_trainer.errors import BadData
 
@@ -20,9 +20,10 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
     Lines without a character are no rows.
     """
     (path,) = source_files(source)
-    names = field_names(source, ())
+    names, domain = field_names(source, ()), domain_name(source)
     width = len(names)
     positions = list(range(width))
+    domain_position: int | None = None
     for number, line in read_lines(path):
         if isinstance(line, Malformed):
             _require_header(source, line, is_header=number == 1 and source.columns is not None)
@@ -33,11 +34,13 @@ def read_tsv(source: DataSource) -> Iterator[Row | Malformed]:
             require_columns(source, str(path), cells)
             names = field_names(source, cells)
             positions = [cells.index(name) for name in names]
+            domain_position = None if domain is None else cells.index(domain)
             width = len(cells)
         elif len(cells) != width and line:
             yield Malformed(str(path), number, f"has {columns(len(cells))}, {width} were expected")
         elif len(cells) == width:
-            yield _row(source, names, [cells[p] for p in positions], str(path), number)
+            about = "" if domain_position is None else cells[domain_position]
+            yield _row(source, names, [cells[p] for p in positions], (str(path), number), about)
 
 
 def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
@@ -45,6 +48,7 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
     (path,) = source_files(source)
     header: list[str] | None = None
     names: tuple[str, ...] = ()
+    domain = domain_name(source)
     for record in csv_records(read_lines(path), str(path)):
         if isinstance(record, Malformed):
             _require_header(source, record, is_header=header is None)
@@ -56,13 +60,16 @@ def read_csv(source: DataSource) -> Iterator[Row | Malformed]:
             header, names = cells, field_names(source, cells)
         else:
             named = dict(zip(header, cells, strict=True))
-            yield _row(source, names, [named[name] for name in names], str(path), number)
+            about = "" if domain is None else named[domain]
+            yield _row(source, names, [named[name] for name in names], (str(path), number), about)
 
 
-def _row(source: DataSource, names: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Malformed:
+def _row(
+    source: DataSource, names: Sequence[str], cells: Sequence[str], place: tuple[str, int], domain: str
+) -> Row | Malformed:
     if source.type in STORED:
-        return row_of_record(source, dict(zip(names, cells, strict=True)), file, line)
-    return Row(tuple(cells), file, line)
+        return row_of_record(source, dict(zip(names, cells, strict=True)), *place)
+    return Row(tuple(cells), *place, domain)
 
 
 def _require_header(source: DataSource, line: Malformed, *, is_header: bool) -> None:

@@ -40,13 +40,24 @@ def _field_name(language: str, given: Mapping[str, str], present: Collection[str
     return next((name for name in present if canonical_language(name) == meant), language)
 
 
+def domain_name(source: DataSource) -> str | None:
+    """Name of the column or key that says what a row is about; None if nobody asks for it."""
+    return source.columns.domain if source.columns else None
+
+
 def require_columns(source: DataSource, file: str, present: Collection[str]) -> None:
     """Refuse a table that lacks a column.
 
     Raises:
         BadConfiguration: naming the columns there are.
     """
-    missing = [name for name in field_names(source, present) if name not in present]
+    domain = domain_name(source)
+    require_names(source, file, [*field_names(source, present), *([] if domain is None else [domain])], present)
+
+
+def require_names(source: DataSource, file: str, names: Collection[str], present: Collection[str]) -> None:
+    """As `require_columns`, for these columns."""
+    missing = [name for name in names if name not in present]
     if missing:
         raise BadConfiguration(
             "ColumnNotFound",
@@ -61,16 +72,32 @@ def row_of_record(source: DataSource, record: Mapping[str, Any], file: str, line
         return STORED[source.type].of_record(source, record, file, line)
     nested = record.get("translation")
     values = nested if isinstance(nested, Mapping) else record
+    found = [_text(values, name, file, line) for name in field_names(source, values)]
+    about = _domain(source, record, file, line)
     texts = []
-    for name in field_names(source, values):
-        value = values.get(name)
-        if not isinstance(value, str):
-            if name in values:
-                return Malformed(file, line, f"has no text in key '{name}'")
-            there = ", ".join(sorted(map(str, values))[:MAX_NAMES]) or "none"
-            return Malformed(file, line, f"has no key '{name}'; its keys: {there}")
-        texts.append(value)
-    return Row(tuple(texts), file, line)
+    for text in found:
+        if isinstance(text, Malformed):
+            return text
+        texts.append(text)
+    return about if isinstance(about, Malformed) else Row(tuple(texts), file, line, about)
+
+
+def _domain(source: DataSource, record: Mapping[str, Any], file: str, line: int) -> str | Malformed:
+    """What a record is about; empty where nobody asks, or where the record says null."""
+    name = domain_name(source)
+    if name is None or (name in record and record[name] is None):
+        return ""
+    return _text(record, name, file, line)
+
+
+def _text(record: Mapping[str, Any], name: str, file: str, line: int) -> str | Malformed:
+    value = record.get(name)
+    if isinstance(value, str):
+        return value
+    if name in record:
+        return Malformed(file, line, f"has no text in key '{name}'")
+    there = ", ".join(sorted(map(str, record))[:MAX_NAMES]) or "none"
+    return Malformed(file, line, f"has no key '{name}'; its keys: {there}")
 
 
 def language_not_found(source: DataSource, what: str, present: Collection[str]) -> BadConfiguration:

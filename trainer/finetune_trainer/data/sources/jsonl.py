@@ -30,7 +30,7 @@ def _row(source: DataSource, line: str, file: str, number: int) -> Row | Malform
     if not isinstance(record, dict):
         return Malformed(file, number, "is not a JSON object")
     row = row_of_record(source, record, file, number)
-    if isinstance(row, Row) and not all(map(_is_text, row.texts)):
+    if isinstance(row, Row) and not all(map(_is_text, (*row.texts, row.domain))):
         return Malformed(file, number, "has half a character: a \\ud800 to \\udfff without its partner")
     return row
 

@@ -13,7 +13,7 @@ from finetune_trainer.data.arrow_rows import records_of_batch
 from finetune_trainer.data.compression import BROKEN_FILE, COMPRESSIONS, files_ending, open_bytes
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources.fields import field_names, require_columns, row_of_record
+from finetune_trainer.data.sources.fields import domain_name, field_names, require_names, row_of_record
 from finetune_trainer.errors import BadData
 
 BATCH_ROWS = 4096
@@ -55,8 +55,9 @@ def _whole(file: Path) -> Path | pa.BufferReader:
 
 def _columns(source: DataSource, file: Path, schema: pa.Schema) -> list[str]:
     """Those that hold the languages, or the struct `translation` that does."""
-    names = list(field_names(source, schema.names))
+    names, domain = list(field_names(source, schema.names)), domain_name(source)
     if not set(names) <= set(schema.names) and "translation" in schema.names:
-        return ["translation"]
-    require_columns(source, str(file), schema.names)
+        names = ["translation"]
+    names += [] if domain is None else [domain]
+    require_names(source, str(file), names, schema.names)
     return names

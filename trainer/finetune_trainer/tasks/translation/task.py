@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -19,15 +20,32 @@ from finetune_trainer.models import Head
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
 from finetune_trainer.tasks.translation.examples import Pair
-from finetune_trainer.tasks.translation.kept import lost_shares
+from finetune_trainer.tasks.translation.kept import FEWEST, lost_shares
 from finetune_trainer.tasks.translation.predict import translate
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet, load_test_set, load_validation_set
 from finetune_trainer.tasks.translation.training import training_data
 
+MOST_DOMAINS = 24
+"""Parts by domain, at most: a column of document names may have thousands."""
+NO_DOMAIN = "(none)"
+MAX_NAME = 64
+"""Characters of a part's name in a report."""
 SIMILARITY_EDGES = (0.0, 0.3, 0.5, 0.7, 0.9)
 """First cosine of each group; the last ends at 1."""
 FOREIGN_REFERENCES = 0.05
 """Share of references that look like the source language from which the off-target rate is rough."""
+
+
+def by_domain(domains: Sequence[str]) -> Grouping:
+    """Largest first; beyond `MOST_DOMAINS` the others are one part."""
+    counts = Counter(domains)
+    largest = sorted(counts, key=lambda domain: (-counts[domain], domain))[:MOST_DOMAINS]
+    places = {domain: place for place, domain in enumerate(largest)}
+    names = [(domain or NO_DOMAIN)[:MAX_NAME] for domain in largest]
+    if len(counts) > len(largest):
+        names.append(f"{len(counts) - len(largest):,} others")
+    values = np.array([places.get(domain, len(largest)) for domain in domains], np.float64)
+    return Grouping(values, range(len(names)), names)
 
 
 class TranslationTask(Task[TranslationTestSet]):
@@ -79,10 +97,15 @@ class TranslationTask(Task[TranslationTestSet]):
         """See Task."""
         unit = unit_of(test_set.language)
         rates = diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
-        return rates | lost_shares(test_set.sources, test_set.references, outputs)
+        terms = {} if test_set.terms is None else test_set.terms.lost_share(outputs)
+        return rates | lost_shares(test_set.sources, test_set.references, outputs) | terms
+
+    def lost(self, test_set: TranslationTestSet, row: int, output: str) -> list[str]:
+        """See Task: terms of the dictionary."""
+        return [] if test_set.terms is None else [str(term) for term in test_set.terms.lost(row, output)]
 
     def groupings(self, test_set: TranslationTestSet, shots: int) -> dict[str, Grouping]:
-        """See Task: by length of the source; by cosine of the source and the source of the nearest example."""
+        """See Task: by length of the source, by cosine of the source and that of the nearest example, by domain."""
         unit = unit_of(test_set.source_language)
         lengths = np.array([len(unit.split(source)) for source in test_set.sources], np.float64)
         names = [f"{a}–{b - 1} {unit.name}" for a, b in pairwise(unit.edges)] + [f"{unit.edges[-1]}+ {unit.name}"]
@@ -90,6 +113,8 @@ class TranslationTask(Task[TranslationTestSet]):
         if shots and test_set.examples is not None and test_set.examples.similarity is not None:
             names = [f"{a:.1f}–{b:.1f}" for a, b in pairwise((*SIMILARITY_EDGES, 1.0))]
             groupings["similarity"] = Grouping(test_set.examples.similarity[:, 0], SIMILARITY_EDGES, names)
+        if test_set.domains is not None:
+            groupings["domain"] = by_domain(test_set.domains)
         return groupings
 
     def notes(self, spec: FineTuneJobSpec, test_set: TranslationTestSet) -> list[str]:
@@ -107,6 +132,11 @@ class TranslationTask(Task[TranslationTestSet]):
             for language, what in counted
             if unit_of(language) is CHARACTERS
         ]
+        if test_set.terms is not None and test_set.terms.segments < FEWEST:
+            notes.append(
+                f"{test_set.task.name}: only {test_set.terms.segments} segments have a term of the dictionary in "
+                f"source and reference; below {FEWEST} lost terms are not counted."
+            )
         retrieval = spec.adapt.prompts.retrieval if spec.adapt else Retrieval()
         if retrieval.side == "Target" and test_set.examples is not None and test_set.redraw is None:
             notes.append(

@@ -29,6 +29,8 @@ from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.tasks.interface import VALIDATION, Part, TestSet, empty_split
 from finetune_trainer.tasks.translation.examples import Examples, draw_examples, example_pairs
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
+from finetune_trainer.tasks.translation.terms import AskedTerms, Terms
+from finetune_trainer.workspace.dictionaries import open_dictionary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,10 @@ class TranslationTestSet(TestSet):
     """What such a rival pastes, where the examples are random ones."""
     redraw: Callable[[int], Examples] | None = None
     """Other random examples by number of draw, where examples are random."""
+    domains: Sequence[str] | None = None
+    """What each segment is about, where the source says so."""
+    terms: AskedTerms | None = None
+    """Where the task names a dictionary."""
 
 
 def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> TranslationTestSet:
@@ -122,7 +128,18 @@ def _load(
         matches=None if redraw is None else matches,
         redraw=redraw,
         alignments=alignments_of(task, data),
+        domains=None if split.domains is None else _lines(split.domains, rows),
+        terms=_asked_terms(task, field, languages, sources, references),
     )
+
+
+def _asked_terms(
+    task: EvaluationTask, field: str, languages: tuple[str, str], sources: Sequence[str], references: Sequence[str]
+) -> AskedTerms | None:
+    if task.terms is None:
+        return None
+    terms = Terms(open_dictionary(task.terms.uri, f"{field}.terms"), languages)
+    return AskedTerms(terms, [terms.asked(*pair) for pair in zip(sources, references, strict=True)])
 
 
 def _refuse_without_pool(
