@@ -85,6 +85,8 @@ class Task(Entry):
     """Whether it has a test set of its validation split, for `adapt.evaluation`."""
     decodes: bool = True
     """Whether its answers are decoded; else texts are measured."""
+    has_alternatives: bool = False
+    """Whether several references of a segment may be right."""
     leads: bool = True
     """Whether the verdict of a report is about it; else it is told beside the verdict, and the gate may ask for it."""
 

@@ -92,7 +92,9 @@ def shots_table(reports: Path) -> str:
     metric = create_metric(LEAD, "en")
     rows = []
     for column, title in (("baseline", "base"), ("hypothesis", "tuned")):
-        both = [metric.statistics(table[column], table["reference"]) for table in tables]
+        both = [
+            metric.statistics(table[column], [(reference,) for reference in table["reference"]]) for table in tables
+        ]
         sums = resampled_sums(np.hstack(both), SAMPLES, SEED)
         width = both[0].shape[1]
         zero, one = (metric.score(statistics.sum(axis=0)) for statistics in both)

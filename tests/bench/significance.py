@@ -80,7 +80,8 @@ def theirs(method: str, statistics: list[dict[str, Statistics]], samples: int) -
 
 
 def main(segments: int = 10_000, samples: int = 1_000) -> None:
-    references, *systems = texts(segments)
+    written, *systems = texts(segments)
+    references = [(reference,) for reference in written]
     seconds, statistics = timed(
         lambda: [{name: create_metric(name, "en").statistics(s, references) for name in OWN} for s in systems]
     )

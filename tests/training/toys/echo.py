@@ -36,7 +36,7 @@ class Echo(Task[TestSet]):
         task = spec.evaluate.tasks[index]
         texts = data.texts(task.source, "test", self._language(data, task.source))
         chosen = [texts.text[int(row)] for row in fixed_sample(texts.keys, task.max_segments)]
-        return TestSet(task=task, sources=chosen, references=chosen)
+        return TestSet(task=task, sources=chosen, references=[(text,) for text in chosen])
 
     def predict(self, system: System, test_set: TestSet, shots: int) -> Predictions:  # noqa: ARG002
         tokenizer = system.tokenizer

@@ -13,6 +13,11 @@ def corpus(count: int = 120) -> tuple[list[str], list[str]]:
     return list(english), list(spanish)
 
 
+def alone(references: list[str]) -> list[tuple[str, ...]]:
+    """Each as the only reference of its segment."""
+    return [(reference,) for reference in references]
+
+
 def damage(references: list[str], share: float, seed: int) -> list[str]:
     """Replace that share of the words by words of other references."""
     chance = random.Random(seed)

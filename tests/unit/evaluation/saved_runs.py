@@ -49,9 +49,9 @@ def keep_report(
     table = dict(columns) | {"baseline": [""] * len(columns["source"])}
     lines = ["\t".join(table), *("\t".join(row) for row in zip(*table.values(), strict=True))]
     tsv.write_text("".join(f"{line}\n" for line in lines), "utf-8", newline="\n")
+    references = [(reference,) for reference in columns["reference"]]
     by_metric = {
-        metric: create_metric(metric, "es").statistics(columns["hypothesis"], columns["reference"])
-        for metric in metrics
+        metric: create_metric(metric, "es").statistics(columns["hypothesis"], references) for metric in metrics
     }
     asked = significance or Significance()
     scores = score_systems(by_metric, None, {}, "es", asked)[0]

@@ -12,6 +12,7 @@ from finetune_api.evaluate import Memorisation
 from finetune_api.refusals import refusals
 from finetune_trainer.evaluation.memorisation import Targets, open_targets, seen_among
 from unit.api.test_methods import spec
+from unit.evaluation.samples import alone
 from unit.evaluation.test_parts import make_test_set
 
 LONG = "uno dos tres cuatro cinco seis siete ocho"
@@ -63,12 +64,12 @@ def test_characters_where_no_blanks_part_words() -> None:
 def test_outputs_that_are_training_targets_and_not_the_reference() -> None:
     pool = [LONG, f"{LONG} nueve", "sí"]
     asked = targets([], [], pool=pool)
-    test_set = replace(make_test_set(["a"] * 5), references=["x", LONG, "x", "x", "x"])
+    test_set = replace(make_test_set(["a"] * 5), references=alone(["x", LONG, "x", "x", "x"]))
     outputs = [f" {LONG}", LONG, "sí", f"{LONG} diez", f"{LONG}  nueve"]
     # The second is its reference, the third too short to tell.
-    alone = asked.copied(test_set, 0, outputs, None)
-    assert (alone.outputs, alone.baseline_share) == (3, None)
-    assert alone.share == pytest.approx(2 / 3)
+    model_only = asked.copied(test_set, 0, outputs, None)
+    assert (model_only.outputs, model_only.baseline_share) == (3, None)
+    assert model_only.share == pytest.approx(2 / 3)
     assert asked.copied(test_set, 0, outputs, [LONG] * 5).baseline_share == 1.0
     assert asked.fits(test_set)
     assert not asked.fits(replace(test_set, language="fr"))

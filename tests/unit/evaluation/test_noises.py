@@ -51,11 +51,11 @@ def test_what_is_not_typed_stays() -> None:
 def test_a_noised_test_set_is_the_same_test_with_other_sources() -> None:
     task = EvaluationTask(name="en-es", source="ui", direction="en-es", robustness=["Case", "Typos"])
     sources = [f"{TEXT}{i}" for i in range(30)]
-    clean = interface.TestSet(task=task, sources=sources, references=["x"] * 30)
+    clean = interface.TestSet(task=task, sources=sources, references=[("x",)] * 30)
     case, typos = noised_test_sets([clean], 7)
     assert (case.test_set.task.name, case.test_set.task.metrics) == ("en-es.case", ["chrF++"])
     assert (case.changed, case.test_set.references) == (1.0, clean.references)
     assert 0 < typos.changed < 1
-    again = noised_test_sets([interface.TestSet(task=task, sources=sources[::-1], references=["x"] * 30)], 7)[1]
+    again = noised_test_sets([interface.TestSet(task=task, sources=sources[::-1], references=[("x",)] * 30)], 7)[1]
     assert again.test_set.sources[::-1] == typos.test_set.sources
     assert noised_test_sets([clean], 8)[1].test_set.sources != typos.test_set.sources

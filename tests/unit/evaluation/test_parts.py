@@ -19,7 +19,7 @@ from finetune_trainer.tasks.translation.examples import Examples
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.task import TranslationTask
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 
 
 def make_test_set(sources: list[str], similarity: list[float] | None = None) -> TranslationTestSet:
@@ -29,7 +29,7 @@ def make_test_set(sources: list[str], similarity: list[float] | None = None) -> 
     return TranslationTestSet(
         task=EvaluationTask(name="en-es", source="ui", direction="en-es"),
         sources=sources,
-        references=sources,
+        references=alone(sources),
         language="es",
         direction="en-es",
         source_language="en",
@@ -60,7 +60,7 @@ def test_length_buckets_hold_every_segment_once_and_score_their_part() -> None:
     sources = ["one", "one two three", "a b c d e f", " ".join("x" * 50), ""]
     references = ["uno", "uno dos tres", "a b c d e f", "x", "y"]
     metric = create_metric("chrF++", "es")
-    statistics = metric.statistics(["uno", "nada", "a b c d e f", "x", "y"], references)
+    statistics = metric.statistics(["uno", "nada", "a b c d e f", "x", "y"], alone(references))
     grouping = TranslationTask().groupings(make_test_set(sources), 0)["length"]
     buckets = score_buckets(grouping, metric, statistics, statistics)
     assert [(b.name, b.segments) for b in buckets] == [
@@ -72,7 +72,7 @@ def test_length_buckets_hold_every_segment_once_and_score_their_part() -> None:
 
 def test_similarity_buckets_take_both_ends() -> None:
     metric = create_metric("BLEU", "es")
-    statistics = metric.statistics(["a"] * 5, ["a"] * 5)
+    statistics = metric.statistics(["a"] * 5, alone(["a"] * 5))
     similar = make_test_set(["a"] * 5, [0.0, 0.31, 0.9, 1.0, 1.0000001])
     buckets = score_buckets(TranslationTask().groupings(similar, 1)["similarity"], metric, statistics, None)
     assert [(b.name, b.segments) for b in buckets] == [("0.0–0.3", 1), ("0.3–0.5", 1), ("0.9–1.0", 3)]
@@ -81,7 +81,7 @@ def test_similarity_buckets_take_both_ends() -> None:
 def test_domains_are_parts_the_largest_first_and_the_smallest_together() -> None:
     metric = create_metric("BLEU", "es")
     about = [f"d{i:02}" for i in range(26)] + ["law", "law", ""]
-    statistics = metric.statistics(["a"] * len(about), ["a"] * len(about))
+    statistics = metric.statistics(["a"] * len(about), [("a",)] * len(about))
     test_set = replace(make_test_set(["a"] * len(about)), domains=about)
     buckets = score_buckets(TranslationTask().groupings(test_set, 0)["domain"], metric, statistics, None)
     assert [(b.name, b.segments) for b in buckets[:3]] == [("law", 2), ("(none)", 1), ("d00", 1)]
@@ -96,15 +96,15 @@ def test_highlights_are_what_changed_most() -> None:
     hypotheses[7], baseline[7] = references[7], "¿?"
     baseline[9], hypotheses[9] = references[9], "¿?"
     metric = create_metric("chrF++", "es")
-    statistics, before = (metric.statistics(texts, references) for texts in (hypotheses, baseline))
+    statistics, before = (metric.statistics(texts, alone(references)) for texts in (hypotheses, baseline))
     found = pick_highlights(Segments(sources, references, hypotheses, baseline), metric, statistics, before)
     assert [e.source for e in found.most_improved] == [sources[7]]
     assert found.most_improved[0].score == 100
     assert [e.source for e in found.most_worsened] == [sources[9]]
     assert len(found.worst) == 20
     assert found.worst[0].hypothesis == "¿?"
-    alone = pick_highlights(Segments(sources, references, hypotheses, None), metric, statistics, None)
-    assert (alone.most_improved, alone.most_worsened, alone.worst[0].baseline) == ([], [], "")
+    unpaired = pick_highlights(Segments(sources, references, hypotheses, None), metric, statistics, None)
+    assert (unpaired.most_improved, unpaired.most_worsened, unpaired.worst[0].baseline) == ([], [], "")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from finetune_trainer.tasks.translation.examples import Examples
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
 from tiny import tiny_plan
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 
 SOURCES, REFERENCES = corpus(120)
 PROFILE = learn_profile(SOURCES, REFERENCES)
@@ -36,7 +36,7 @@ def make_test_set(segments: int, shots: Sequence[int] = (0,), **fields: Any) -> 
     values: dict[str, Any] = {
         "task": EvaluationTask(name="en-es", source="bench", direction="en-es", shots=list(shots)),
         "sources": SOURCES[:segments],
-        "references": REFERENCES[:segments],
+        "references": alone(REFERENCES[:segments]),
         "language": "es",
         "direction": "en-es",
         "source_language": "en",

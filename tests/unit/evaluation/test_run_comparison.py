@@ -15,7 +15,7 @@ from finetune_trainer.evaluation.run_comparison import compare_runs, pareto_fron
 from finetune_trainer.evaluation.saved_runs import SavedRun, read_run
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import create_metric
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 from unit.evaluation.saved_runs import keep_report
 
 SOURCES, REFERENCES = corpus(60)
@@ -36,7 +36,7 @@ def row(comparison: Comparison, run: str, test: int = 0) -> ComparedRow:
 def test_differences_are_those_of_a_report_that_had_both(tmp_path: Path) -> None:
     found = compare_runs([kept(tmp_path / "a", "a", WEAK), kept(tmp_path / "b", "b", GOOD)])
     good, weak = (
-        {name: create_metric(name, "es").statistics(outputs, REFERENCES) for name in ("chrF++", "BLEU")}
+        {name: create_metric(name, "es").statistics(outputs, alone(REFERENCES)) for name in ("chrF++", "BLEU")}
         for outputs in (GOOD, WEAK)
     )
     expected = score_systems(good, weak, {}, "es", Significance())[0]
@@ -109,7 +109,7 @@ def test_the_language_of_a_test_without_a_direction_is_that_of_its_source(tmp_pa
         path = tmp_path / name / "reports/report.json"
         report = json.loads(path.read_text("utf-8"))
         metric = create_metric("ExactMatch", "en")
-        score = metric.score(metric.statistics(outputs, asked["reference"]).sum(0))
+        score = metric.score(metric.statistics(outputs, alone(asked["reference"])).sum(0))
         report["tasks"][0] |= {"type": "Generation", "direction": None}
         report["tasks"][0]["scores"] = [{"metric": "ExactMatch", "score": score, "low": score, "high": score}]
         report["spec"] = {

@@ -19,7 +19,7 @@ from finetune_trainer.evaluation.comparisons import holm, judge, judge_tasks, no
 from finetune_trainer.evaluation.scores import score_systems, smallest_p_value
 from finetune_trainer.metrics import create_metric
 from finetune_trainer.reporting.tsv import TSV_COLUMNS, write_tsv
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 
 METRICS = ["chrF++", "BLEU", "TER"]
 ARGUMENTS = ["--paired-bs", "-f", "text", "-m", "chrf", "bleu", "ter", "--chrf-word-order", "2", "-w", "4"]
@@ -27,7 +27,7 @@ ARGUMENTS = ["--paired-bs", "-f", "text", "-m", "chrf", "bleu", "ter", "--chrf-w
 
 def scored(hypotheses: list[str], baseline: list[str] | None, references: list[str]) -> list[Score]:
     def statistics(texts: list[str]) -> dict[str, Any]:
-        return {name: create_metric(name, "es").statistics(texts, references) for name in METRICS}
+        return {name: create_metric(name, "es").statistics(texts, alone(references)) for name in METRICS}
 
     before = None if baseline is None else statistics(baseline)
     scores = score_systems(statistics(hypotheses), before, {}, "es", Significance())[0]
@@ -118,7 +118,7 @@ def test_the_interval_of_the_difference_is_that_of_the_resampled_differences() -
     _, references = corpus(60)
     systems = damage(references, 0.2, 1), damage(references, 0.5, 2)
     metric = create_metric("TER", "es")
-    statistics = [metric.statistics(texts, references) for texts in systems]
+    statistics = [metric.statistics(texts, alone(references)) for texts in systems]
     drawn = np.random.default_rng(Significance().seed).choice(60, size=(1000, 60), replace=True)
     differences = sorted(metric.score(statistics[0][r].sum(0)) - metric.score(statistics[1][r].sum(0)) for r in drawn)
     score = scored(*systems, references)[2]
@@ -186,7 +186,7 @@ def test_a_handful_of_segments_proves_nothing(method: Any) -> None:
     references = [f"El archivo número {word} está aquí." for word in ("uno", "dos", "tres", "cuatro", "cinco", "seis")]
     for count, p_value in ((1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125)):
         few, metric = references[:count], create_metric("chrF++", "es")
-        own, before = ({"chrF++": metric.statistics(texts, few)} for texts in (few, ["x"] * count))
+        own, before = ({"chrF++": metric.statistics(texts, alone(few))} for texts in (few, ["x"] * count))
         (found,), _ = score_systems(own, before, {}, "es", Significance(method=method, samples=1000))
         assert found.p_value == pytest.approx(p_value, abs=1e-4) or (found.p_value or 0) > p_value
         assert found.delta is not None
@@ -217,6 +217,6 @@ def test_statistics_add_up() -> None:
     hypotheses = damage(references, 0.4, 3)
     for name in METRICS:
         metric = create_metric(name, "es")
-        whole = metric.statistics(hypotheses, references)
-        parts = [metric.statistics(hypotheses[i::3], references[i::3]) for i in range(3)]
+        whole = metric.statistics(hypotheses, alone(references))
+        parts = [metric.statistics(hypotheses[i::3], alone(references[i::3])) for i in range(3)]
         assert np.allclose(whole.sum(0), sum(p.sum(0) for p in parts))

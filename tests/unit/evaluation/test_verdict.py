@@ -14,7 +14,7 @@ from finetune_trainer.evaluation.outcome import Conclusion, conclude, overall_ou
 from finetune_trainer.evaluation.sentence import verdict_sentence
 from finetune_trainer.tasks.translation.language import learn_profile
 from finetune_trainer.tasks.translation.test_set import TranslationTestSet
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 
 SOURCES, REFERENCES = corpus(150)
 PROFILE = learn_profile(SOURCES, REFERENCES)
@@ -29,7 +29,7 @@ def judged(hypotheses: list[str], baseline: list[str] | None, segments: int = 15
     test_set = TranslationTestSet(
         task=EvaluationTask(name="en-es", source="ui", direction="en-es"),
         sources=SOURCES[:segments],
-        references=REFERENCES[:segments],
+        references=alone(REFERENCES[:segments]),
         language="es",
         direction="en-es",
         source_language="en",

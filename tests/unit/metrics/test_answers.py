@@ -10,7 +10,7 @@ from finetune_trainer.metrics import create_metric
 
 def scores(output: str, reference: str, language: str = "en") -> list[float]:
     metrics = [create_metric(name, language) for name in ("ExactMatch", "TokenF1")]
-    return [metric.score(metric.statistics([output], [reference]).sum(0)) for metric in metrics]
+    return [metric.score(metric.statistics([output], [(reference,)]).sum(0)) for metric in metrics]
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,19 @@ def test_normalisation_and_overlap(output: str, reference: str, language: str, e
 
 def test_statistics_add_up_to_the_mean_over_answers() -> None:
     metric = create_metric("TokenF1", "")
-    statistics = metric.statistics(["a b", "c", "d"], ["a b", "x", "d e"])
+    statistics = metric.statistics(["a b", "c", "d"], [("a b",), ("x",), ("d e",)])
     assert statistics.shape == (3, 2)
     assert metric.score(statistics.sum(0)) == pytest.approx(100 * (1 + 0 + 2 / 3) / 3)
     assert metric.statistics([], []).shape == (0, 2)
     assert metric.score(np.zeros(2)) == 0.0
     assert create_metric("ExactMatch", "zh").signature == "norm:squad|articles:kept|tok:char"
+
+
+def test_of_several_references_the_nearest_counts() -> None:
+    """Each metric takes its own maximum; an unanswerable question has the empty answer as its only reference."""
+    references = [("Denver Broncos", "the Broncos of Denver"), ("1914", "in the year 1914"), ("",), ("",), ("Rome", "")]
+    outputs = ["Broncos", "the year 1914!", "", "nothing", "Paris"]
+    exact, overlap = (create_metric(name, "en").statistics(outputs, references) for name in ("ExactMatch", "TokenF1"))
+    assert exact[:, 0].tolist() == [0, 0, 1, 0, 0]
+    assert overlap[:, 0] == pytest.approx([2 / 3, 2 * 1 * (2 / 3) / (1 + 2 / 3), 1, 0, 0])
+    assert create_metric("ExactMatch", "en").statistics(["the Broncos of Denver."], references[:1])[0, 0] == 1

@@ -27,7 +27,7 @@ def draw(seed: int, size: int = 60) -> tuple[list[str], list[str]]:
 
 def score(name: str, outputs: list[str], references: list[str]) -> float:
     metric = create_metric(name, "en")
-    statistics = metric.statistics(outputs, references)
+    statistics = metric.statistics(outputs, [(reference,) for reference in references])
     halves = [statistics[: len(statistics) // 2].sum(0), statistics[len(statistics) // 2 :].sum(0)]
     assert metric.score(halves[0] + halves[1]) == metric.score(statistics.sum(0))
     return metric.score(statistics.sum(0))
@@ -98,7 +98,10 @@ def test_an_entity_ends_where_another_begins() -> None:
 def test_systems_that_know_other_labels_are_compared(method: str) -> None:
     outputs, references = draw(1, 200)
     metric = create_metric("F1", "en")
-    own, other = ({"F1": metric.statistics(texts, references)} for texts in (outputs, ["never seen"] * 200))
+    own, other = (
+        {"F1": metric.statistics(texts, [(reference,) for reference in references])}
+        for texts in (outputs, ["never seen"] * 200)
+    )
     (compared,), _ = score_systems(
         own, other, {}, "en", Significance.model_validate({"method": method, "samples": 200})
     )

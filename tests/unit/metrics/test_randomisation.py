@@ -12,7 +12,7 @@ from sacrebleu.significance import PairedTest, Result
 from finetune_api.evaluate import Significance
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import create_metric, randomisation
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 
 NAMES = {"chrF++": "chrF2++", "BLEU": "BLEU", "TER": "TER"}
 """What sacrebleu calls them."""
@@ -28,7 +28,7 @@ def test_p_values_are_those_of_sacrebleu(damaged: float, baseline_damaged: float
         [references], test_type="ar", n_samples=500,
     )()[1]  # fmt: skip
     statistics = [
-        {name: create_metric(name, "es").statistics(texts, references) for name in NAMES}
+        {name: create_metric(name, "es").statistics(texts, alone(references)) for name in NAMES}
         for texts in (hypotheses, baseline)
     ]
     settings = Significance(method="ApproximateRandomisation", samples=500)

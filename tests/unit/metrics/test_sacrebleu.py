@@ -53,7 +53,7 @@ def test_the_code_of_three_letters_scores_as_that_of_two() -> None:
         scores = []
         for code in ("zh", "zho", "cmn"):
             metric = create_metric(name, code)
-            scores.append(metric.score(metric.statistics(OUTPUTS, REFERENCES).sum(0)))
+            scores.append(metric.score(metric.statistics(OUTPUTS, [(reference,) for reference in REFERENCES]).sum(0)))
         assert scores[0] == scores[1] == scores[2]
         assert 0 < scores[0] < 100  # by blanks each sentence is one wrong word: BLEU 0, TER 100
 
@@ -61,7 +61,7 @@ def test_the_code_of_three_letters_scores_as_that_of_two() -> None:
 @pytest.mark.parametrize("name", ["BLEU", "TER"])
 def test_the_command_in_the_report_gives_the_score_again(tmp_path: Path, name: str) -> None:
     metric = create_metric(name, "zho")
-    score = metric.score(metric.statistics(OUTPUTS, REFERENCES).sum(0))
+    score = metric.score(metric.statistics(OUTPUTS, [(reference,) for reference in REFERENCES]).sum(0))
     write_tsv(tmp_path / "x.tsv", dict(zip(TSV_COLUMNS, [REFERENCES, REFERENCES, OUTPUTS, OUTPUTS], strict=True)))
     command = create_metric(name, "").command("x.tsv", metric.signature)
     assert command is not None

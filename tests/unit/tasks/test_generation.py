@@ -166,7 +166,7 @@ def test_the_last_answer_is_what_is_asked_for(tmp_path: Path) -> None:
     task = find_task("Generation")
     test_set = task.test_set(spec(test={"maxSegments": 6, "maxNewTokens": 5}), data, 0)
     numbers = [int(source.split()[3].rstrip("?")) for source in test_set.sources]
-    assert test_set.references == [f"Then {n + 2}." for n in numbers]
+    assert test_set.first_references == [f"Then {n + 2}." for n in numbers]
     assert test_set.sources[0].startswith(f"What comes after {numbers[0]}? It is {numbers[0] + 1}. And then?")
     model = tiny_model()
     model.resize_token_embeddings(len(data.tokenizer()))
@@ -174,7 +174,7 @@ def test_the_last_answer_is_what_is_asked_for(tmp_path: Path) -> None:
     answers = task.predict(System(model, data.tokenizer(), Ranks(), None, done.append), test_set, 0)
     assert (len(answers.texts), sum(done)) == (6, 6)
     assert not any("\n" in text for text in answers.texts)
-    assert task.diagnose(test_set, ["", *test_set.references[1:]]) == {"empty": pytest.approx(1 / 6)}
+    assert task.diagnose(test_set, ["", *test_set.first_references[1:]]) == {"empty": pytest.approx(1 / 6)}
 
 
 def test_no_score_of_a_conversation_is_beyond_use_by_itself() -> None:

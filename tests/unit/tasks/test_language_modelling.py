@@ -63,7 +63,7 @@ def test_the_score_is_a_quotient_of_sums() -> None:
     sums = torch.tensor([[math.log(2) * 8, 4.0], [math.log(2) * 1, 5.0]], dtype=torch.float64).sum(0).numpy()
     assert metric.score(sums) == pytest.approx(1.0)
     with pytest.raises(TypeError, match="computed by the model"):
-        metric.statistics(["a"], ["a"])
+        metric.statistics(["a"], [("a",)])
 
 
 def score(metric: str, value: float, baseline: float, half: float) -> Score:

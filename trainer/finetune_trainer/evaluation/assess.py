@@ -16,7 +16,7 @@ from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import Statistics, create_metric
-from finetune_trainer.tasks import Candidate, TestSet, find_task
+from finetune_trainer.tasks import Candidate, TestSet, find_task, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def assess(
     highlights = pick_highlights(
         Segments(
             test_set.sources,
-            test_set.references,
+            [joined(alternatives) for alternatives in test_set.references],
             model.texts,
             None if baseline is None else baseline.texts,
             partial(task.lost, test_set),

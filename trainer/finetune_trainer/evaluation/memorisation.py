@@ -140,7 +140,7 @@ class Targets:
         Of the model, and of the baseline; one pass over the training targets.
         """
         unit = unit_of(self.language)
-        own, before = (_candidates(texts, test_set.references, unit) for texts in (outputs, baseline or ()))
+        own, before = (_candidates(texts, test_set.first_references, unit) for texts in (outputs, baseline or ()))
         seen = seen_among({*own, *before}, (self.pool.text(self.language)[row] for row in self.rows))
         shares = [_share([text in seen for text in texts]) for texts in (own, before)]
         name = test_set.task.name

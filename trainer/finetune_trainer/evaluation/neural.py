@@ -71,7 +71,7 @@ def add_neural_scores(
             {"source": source, "output": output, "reference": reference}
             for system, key, test_set in wanted
             for source, output, reference in zip(
-                test_set.sources, system.outputs[key].texts, test_set.references, strict=True
+                test_set.sources, system.outputs[key].texts, test_set.first_references, strict=True
             )
         ]
         found = score_segments(program, rows, beat)

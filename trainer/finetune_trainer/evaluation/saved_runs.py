@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.provenance import stage_cost
+from finetune_trainer.metrics import Alternatives
+from finetune_trainer.tasks import parted
 from finetune_trainer.workspace.artifacts import read_manifest
 
 _COLUMNS = ("source", "reference", "hypothesis")
@@ -32,7 +34,7 @@ class SavedRun:
 class Segments:
     """What a model was asked and answered; columns of equal length."""
 
-    references: list[str]
+    references: list[Alternatives]
     outputs: list[str]
     digest: str
     """sha256 over sources and references."""
@@ -80,7 +82,7 @@ def read_segments(run: SavedRun, task: TaskReport) -> Segments | None:
         return None
     asked = "".join(f"{row[0]}\t{row[1]}\n" for row in table)
     digest = hashlib.sha256(asked.encode()).hexdigest()
-    return Segments([row[1] for row in table], [row[2] for row in table], digest)
+    return Segments([parted(row[1], task.type) for row in table], [row[2] for row in table], digest)
 
 
 def training_cost(run: SavedRun) -> TrainingCost | None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from finetune_api.registries import METRICS
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 from finetune_trainer.registry import Registry
 
-__all__ = ["Metric", "Statistics", "create_metric"]
+__all__ = ["Alternatives", "Metric", "Statistics", "create_metric"]
 
 _registry: Registry[Callable[[str], Metric]] = Registry(__name__, "metric", METRICS)
 

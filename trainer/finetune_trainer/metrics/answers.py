@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.languages import normalise_language, writes_blanks
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 
 _PUNCTUATION = frozenset(string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -31,10 +31,10 @@ class _AnswerMetric(Metric):
         self._is_english = normalise_language(language).language == "en" if language else False
         self._writes_blanks = writes_blanks(language) if language else True
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
-        """See Metric."""
-        pairs = zip(outputs, references, strict=True)
-        return np.array([[self.compare(*map(self._tokens, pair)), 1.0] for pair in pairs], np.float64).reshape(-1, 2)
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
+        """See Metric; of the references the one counts that the output is most like, as in SQuAD."""
+        best = [self._best(*pair) for pair in zip(outputs, references, strict=True)]
+        return np.array([[score, 1.0] for score in best], np.float64).reshape(-1, 2)
 
     def score(self, sums: npt.NDArray[np.float64]) -> float:
         """See Metric."""
@@ -50,6 +50,10 @@ class _AnswerMetric(Metric):
         """See Metric."""
         articles = "en" if self._is_english else "kept"
         return f"norm:squad|articles:{articles}|tok:{'blank' if self._writes_blanks else 'char'}"
+
+    def _best(self, output: str, references: Alternatives) -> float:
+        tokens = self._tokens(output)
+        return max(self.compare(tokens, self._tokens(reference)) for reference in references)
 
     def _tokens(self, text: str) -> list[str]:
         small = "".join(c for c in text.lower() if not _is_punctuation(c))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 
 Entity = tuple[str, int, int]
 """Type, first word, and the word after the last."""
@@ -32,10 +32,10 @@ class EntityF1(Metric):
     def __init__(self, _: str) -> None:
         pass
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
         """See Metric."""
         rows = []
-        for output, reference in zip(outputs, references, strict=True):
+        for output, (reference,) in zip(outputs, references, strict=True):
             said, wanted = entities(output.split()), entities(reference.split())
             rows.append([len(said & wanted), len(said), len(wanted)])
         return np.array(rows, np.float64).reshape(-1, 3)
@@ -57,10 +57,10 @@ class TokenAccuracy(Metric):
     def __init__(self, _: str) -> None:
         pass
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
         """See Metric; a tag that is not given is not right."""
         rows = []
-        for output, reference in zip(outputs, references, strict=True):
+        for output, (reference,) in zip(outputs, references, strict=True):
             said, wanted = output.split(), reference.split()
             rows.append([sum(a == b for a, b in zip(said, wanted, strict=False)), len(wanted)])
         return np.array(rows, np.float64).reshape(-1, 2)

@@ -8,6 +8,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+Alternatives = tuple[str, ...]
+"""References of one segment, one or more: any of them is right."""
 Statistics = npt.NDArray[np.float64]
 """(N segments, K) additive sufficient statistics of one metric; K differs by metric."""
 
@@ -21,8 +23,8 @@ class Metric(Protocol):
     is_local: ClassVar[bool] = True
     """Whether the statistics of a segment depend on it alone, so that ranks may share the work."""
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
-        """One row per segment."""
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
+        """One row per segment, from the output and the references of each."""
         ...
 
     def score(self, sums: npt.NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 
 SEPARATOR = "|"
 Floats = npt.NDArray[np.float64]
@@ -27,10 +27,10 @@ class Accuracy(Metric):
     def __init__(self, _: str) -> None:
         pass
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
         """See Metric."""
         pairs = zip(outputs, references, strict=True)
-        rows = [[float(label_set(output) == label_set(reference)), 1.0] for output, reference in pairs]
+        rows = [[float(label_set(output) == label_set(reference)), 1.0] for output, (reference,) in pairs]
         return np.array(rows, np.float64).reshape(-1, 2)
 
     def score(self, sums: Floats) -> float:
@@ -51,9 +51,9 @@ class _F1(Metric):
     def __init__(self, _: str) -> None:
         pass
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
         """See Metric."""
-        wanted, said = ([label_set(text) for text in texts] for texts in (references, outputs))
+        wanted, said = [label_set(only) for (only,) in references], [label_set(text) for text in outputs]
         place = {label: i for i, label in enumerate(sorted(set().union(*wanted)))}
         count = len(place)
         rows = np.zeros((len(wanted), 3 * count + 1), np.float64)

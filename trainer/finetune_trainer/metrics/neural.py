@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 
 
 class SegmentMean(Metric):
@@ -16,7 +16,7 @@ class SegmentMean(Metric):
     def __init__(self, _: str) -> None:
         pass
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:  # noqa: ARG002 - see Metric
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:  # noqa: ARG002 - see Metric
         """See Metric.
 
         Raises:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sacrebleu.metrics import base, bleu, chrf, ter
 
 from finetune_api.languages import UNSPACED_SCRIPTS, normalise_language, writes_blanks
-from finetune_trainer.metrics.interface import Metric, Statistics
+from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 
 DEFAULT_TOKENIZER = "13a"
 _BY_CHARACTER = "char"
@@ -60,9 +60,10 @@ class SacrebleuMetric(Metric):
         self._flags = flags
         self._note = note
 
-    def statistics(self, outputs: Sequence[str], references: Sequence[str]) -> Statistics:
-        """See Metric."""
-        rows = self._metric._extract_corpus_statistics(list(outputs), [list(references)])  # noqa: SLF001
+    def statistics(self, outputs: Sequence[str], references: Sequence[Alternatives]) -> Statistics:
+        """See Metric; there is one reference a segment."""
+        only = [reference for (reference,) in references]
+        rows = self._metric._extract_corpus_statistics(list(outputs), [only])  # noqa: SLF001
         return np.array(rows, np.float64)
 
     def score(self, sums: npt.NDArray[np.float64]) -> float:

@@ -37,7 +37,7 @@ from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_re
 from finetune_trainer.reporting.tsv import TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
 from finetune_trainer.stages import artifact_path, input_digests, open_data
-from finetune_trainer.tasks import find_task
+from finetune_trainer.tasks import find_task, joined
 from finetune_trainer.workspace.artifacts import write_artifact
 
 PUBLISH_SECONDS = 120.0
@@ -139,7 +139,7 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             texts = evaluated.model.outputs[key].texts
             before = [""] * len(texts) if evaluated.baseline is None else evaluated.baseline.outputs[key].texts
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
-            given = (test_set.sources, test_set.references, texts, before)
+            given = (test_set.sources, list(map(joined, test_set.references)), texts, before)
             examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
             columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
     for question in evaluated.questions:

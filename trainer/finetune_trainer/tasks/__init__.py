@@ -4,9 +4,30 @@ from typing import Any
 
 from finetune_api.registries import TASKS
 from finetune_trainer.registry import Registry
-from finetune_trainer.tasks.interface import Candidate, Grouping, Predictions, System, Task, TestSet, TrainingData
+from finetune_trainer.tasks.interface import (
+    Candidate,
+    Grouping,
+    Predictions,
+    System,
+    Task,
+    TestSet,
+    TrainingData,
+    joined,
+    parted,
+)
 
-__all__ = ["Candidate", "Grouping", "Predictions", "System", "Task", "TestSet", "TrainingData", "find_task"]
+__all__ = [
+    "Candidate",
+    "Grouping",
+    "Predictions",
+    "System",
+    "Task",
+    "TestSet",
+    "TrainingData",
+    "find_task",
+    "joined",
+    "parted",
+]
 
 _registry: Registry[type[Task[Any]]] = Registry(__name__, "task", TASKS)
 

@@ -17,21 +17,34 @@ from finetune_api.decoding import Decoding
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.pretrained import positions_of
+from finetune_api.registries import TASKS
 from finetune_api.report import ClassReport, Confusion, PromptExample
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.decoding import DecodingLimits, TokenIds, create_search, decode
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadData
-from finetune_trainer.metrics import Statistics
+from finetune_trainer.metrics import Alternatives, Statistics
 from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
 from finetune_trainer.objectives.padded import PaddedRow, padded_inputs
 
+_BETWEEN = " ||| "
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""
 _BATCH_TOKENS = 8192
 """Of rows that go through a model with a head at once, padding included."""
+
+
+def joined(alternatives: Alternatives) -> str:
+    """Alternatives in one field of a report, ` ||| ` between them."""
+    return _BETWEEN.join(alternatives)
+
+
+def parted(field: str, task_type: str) -> Alternatives:
+    """Alternatives from what `joined` wrote; of task types that have one reference a segment the field as it is."""
+    row = TASKS.get(task_type)
+    return tuple(field.split(_BETWEEN)) if row is not None and row.has_alternatives else (field,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +69,17 @@ class TestSet:
     task: EvaluationTask
     sources: list[str]
     """What the model is given."""
-    references: list[str]
-    """What it should answer."""
+    references: list[Alternatives]
+    """What it should answer: of each segment one text, or several that are all right."""
     language: str = ""
     """Of the references, for metrics that tokenise; empty if unknown."""
     alignments: tuple[Alignment, ...] = ()
     """How a file with a line a segment may have been written elsewhere."""
+
+    @property
+    def first_references(self) -> list[str]:
+        """Of each segment the first."""
+        return [first for first, *_ in self.references]
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class LanguageModellingTask(Task[TestSet]):
                 "raise spec.data.split.test, or give a source with role: Test",
             )
         texts = [" ".join(split.text[int(row)].split()) for row in fixed_sample(split.keys, task.max_segments)]
-        return TestSet(task=task, sources=texts, references=texts, language=language)
+        return TestSet(task=task, sources=texts, references=[(text,) for text in texts], language=language)
 
     def predict(self, system: System, test_set: TestSet, shots: int) -> Predictions:  # noqa: ARG002 - there is no prompt
         """See Task: the cost of each text in words, and as statistics of the metric."""

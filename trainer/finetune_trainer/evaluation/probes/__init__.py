@@ -81,7 +81,7 @@ def open_probes(bias: Bias | None, test_sets: Sequence[TestSet]) -> list[ProbeQu
         probe = _registry.find(name)()
         for task in probed_tasks(name, tasks):
             sources = probe.sentences()
-            asked = replace(by_name[task.name], sources=sources, references=[""] * len(sources), alignments=())
+            asked = replace(by_name[task.name], sources=sources, references=[("",)] * len(sources), alignments=())
             questions.append(ProbeQuestion(name, probe, asked, task.direction or ""))
     return questions
 

@@ -81,7 +81,7 @@ class ClassificationTask(Task[ClassificationTestSet]):
         return ClassificationTestSet(
             task=task,
             sources=[one_line(text.text if text.pair is None else f"{text.text} {text.pair}") for text in texts],
-            references=[text.answer for text in texts],
+            references=[(text.answer,) for text in texts],
             language=data.languages(task.source)[0],
             alignments=alignments_of(task, data),
             texts=texts,
@@ -106,11 +106,11 @@ class ClassificationTask(Task[ClassificationTestSet]):
 
     def classes(self, test_set: ClassificationTestSet, outputs: Sequence[str]) -> list[ClassReport]:
         """See Task."""
-        return class_reports(list(map(_label_set, test_set.references)), list(map(_label_set, outputs)))
+        return class_reports(list(map(_label_set, test_set.first_references)), list(map(_label_set, outputs)))
 
     def confusion(self, test_set: ClassificationTestSet, outputs: Sequence[str]) -> Confusion | None:
         """See Task: of texts with one label each."""
-        return None if test_set.has_label_sets else confusion(test_set.references, outputs)
+        return None if test_set.has_label_sets else confusion(test_set.first_references, outputs)
 
 
 def _label_set(answer: str) -> set[str]:

@@ -77,7 +77,7 @@ class TokenClassificationTask(Task[TaggedTestSet]):
         return TaggedTestSet(
             task=task,
             sources=[sentence.text for sentence in sentences],
-            references=[sentence.answer for sentence in sentences],
+            references=[(sentence.answer,) for sentence in sentences],
             language=data.languages(task.source)[0],
             alignments=alignments_of(task, data),
             sentences=sentences,
@@ -107,7 +107,7 @@ class TokenClassificationTask(Task[TaggedTestSet]):
                 {(kind, (place, start, end)) for kind, start, end in entities(text.split())}
                 for place, text in enumerate(t)
             ]
-            for t in (test_set.references, outputs)
+            for t in (test_set.first_references, outputs)
         ]
         return class_reports(spans[0], spans[1], name=lambda span: span[0])
 

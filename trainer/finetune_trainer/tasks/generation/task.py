@@ -74,7 +74,7 @@ class GenerationTask(Task[GenerationTestSet]):
 
     def diagnose(self, test_set: GenerationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
-        rows = list(zip(test_set.references, outputs, strict=True))
+        rows = list(zip(test_set.first_references, outputs, strict=True))
         return {"empty": sum(not output and bool(reference) for reference, output in rows) / max(1, len(rows))}
 
 
@@ -91,7 +91,7 @@ def _load(
     return GenerationTestSet(
         task=task,
         sources=[one_line(asked(text)) for text in texts],
-        references=[one_line(talk[-1]["content"]) for talk in conversations],
+        references=[(one_line(talk[-1]["content"]),) for talk in conversations],
         language=language,
         alignments=alignments_of(task, data),
         conversations=conversations,

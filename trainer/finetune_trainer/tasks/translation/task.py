@@ -95,10 +95,10 @@ class TranslationTask(Task[TranslationTestSet]):
 
     def diagnose(self, test_set: TranslationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
-        unit = unit_of(test_set.language)
-        rates = diagnose(test_set.sources, test_set.references, outputs, test_set.profile, unit)
+        unit, references = unit_of(test_set.language), test_set.first_references
+        rates = diagnose(test_set.sources, references, outputs, test_set.profile, unit)
         terms = {} if test_set.terms is None else test_set.terms.lost_share(outputs)
-        return rates | lost_shares(test_set.sources, test_set.references, outputs) | terms
+        return rates | lost_shares(test_set.sources, references, outputs) | terms
 
     def lost(self, test_set: TranslationTestSet, row: int, output: str) -> list[str]:
         """See Task: terms of the dictionary."""
@@ -120,7 +120,7 @@ class TranslationTask(Task[TranslationTestSet]):
     def notes(self, spec: FineTuneJobSpec, test_set: TranslationTestSet) -> list[str]:
         """See Task."""
         notes = []
-        foreign = sum(map(test_set.profile.looks_like_source, test_set.references)) / len(test_set.references)
+        foreign = sum(map(test_set.profile.looks_like_source, test_set.first_references)) / len(test_set.references)
         if foreign >= FOREIGN_REFERENCES:
             notes.append(
                 f"{test_set.task.name}: {foreign:.0%} of the references themselves look like "

@@ -122,7 +122,7 @@ def _load(
         template=prompts.template,
         prompts=prompts,
         sources=sources,
-        references=references,
+        references=[(reference,) for reference in references],
         profile=learn_profile(*(trained.text(column)[:LEARN_FROM] for column in columns)),
         examples=matches if redraw is None else redraw(1),
         matches=None if redraw is None else matches,
