@@ -63,8 +63,8 @@ class DataSource(ApiModel):
     """Name by which stages refer to this source."""
     type: SourceType
     """Parallel, Text, Instruction (conversations: `messages` of role and content, or `instruction`, `input` and
-    `output`), QuestionAnswering, Labelled (texts with a label, or with labels) or CoNLL (a
-    word with its tag a line, sentences parted by an empty line)."""
+    `output`), QuestionAnswering (`id`, `context`, `question` and `answers`, or SQuAD's files), Labelled (texts with a
+    label, or with labels) or CoNLL (a word with its tag a line, sentences parted by an empty line)."""
     languages: list[LanguageCode] = Field(min_length=1, max_length=2)
     """ISO 639 codes; for Parallel in the order of the columns."""
     uri: Uri
@@ -94,9 +94,9 @@ class DataSource(ApiModel):
 class Clean(ApiModel):
     """Cleaning rules; each dropped row is counted by rule.
 
-    Conversations of Instruction sources are normalised, and dropped where a message is empty; their markup, line breaks
-    and lengths are left alone. Texts of Labelled sources are cleaned and stay whole, whatever their length; words of
-    CoNLL sources are normalised.
+    Conversations and questions are normalised, and dropped where a message, a question or its context is empty; their
+    markup, line breaks and lengths are left alone. Texts of Labelled sources are cleaned and stay whole, whatever their
+    length; words of CoNLL sources are normalised.
     """
 
     normalise: Literal["None", "NFC", "NFKC"] = "NFC"

@@ -21,6 +21,11 @@ UNKNOWN_LANGUAGE = "UnknownLanguage"
 NO_EXAMPLES = "NoExamples"
 METRIC_WITHOUT_WORDS = "MetricWithoutWords"
 EXCLUDED = "SettingsExcludeEachOther"
+_KEYS = {
+    "Instruction": "an Instruction source are messages, or instruction, input and output",
+    "QuestionAnswering": "a QuestionAnswering source are id, context, question, answers and is_impossible",
+}
+"""Types of sources that hold records, and what is in them."""
 _WHY_NOT_PISSA = {
     "DoRA": "DoRA trains the lengths of what is left of it",
     "QLoRA": "QLoRA keeps the base in four bits, which the rest of it does not fit",
@@ -169,10 +174,10 @@ def _columns(spec: FineTuneJobSpec) -> Iterator[Problem]:
                 )
         if source.columns is None:
             continue
-        if source.type == "Instruction":
+        if source.type in _KEYS:
             yield Problem(
                 f"spec.data.sources[{index}].columns",
-                "the keys of an Instruction source are messages, or instruction, input and output: remove columns",
+                f"the keys of {_KEYS[source.type]}: remove columns",
                 EXCLUDED,
             )
             continue

@@ -193,9 +193,10 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     "jsonl": SourceFormat(
         implementation=".jsonl:read_jsonl",
         endings=(".jsonl", ".ndjson"),
-        holds=("Parallel", "Text", "Instruction", "Labelled"),
+        holds=("Parallel", "Text", "Instruction", "Labelled", "QuestionAnswering"),
         has_columns=True,
     ),
+    "squad": SourceFormat(implementation=".squad:read_squad", endings=(".json",), holds=("QuestionAnswering",)),
     "parquet": SourceFormat(
         implementation=".parquet:read_parquet", endings=(".parquet",), holds=_TABLES, has_columns=True
     ),
@@ -212,7 +213,7 @@ SOURCE_FORMATS: Mapping[str, SourceFormat] = {
     ),
     "huggingface": SourceFormat(
         implementation=".huggingface:read_huggingface",
-        holds=("Parallel", "Text", "Instruction", "Labelled"),
+        holds=("Parallel", "Text", "Instruction", "Labelled", "QuestionAnswering"),
         has_columns=True,
     ),
 }

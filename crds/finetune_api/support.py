@@ -76,8 +76,6 @@ def _blocks(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _data(spec: FineTuneJobSpec) -> Iterator[Problem]:
     for index, source in enumerate(spec.data.sources):
         field = f"data.sources[{index}]"
-        if source.type == "QuestionAnswering":
-            yield _problem(f"{field}.type", "QuestionAnswering", "use Parallel, Text, Instruction, Labelled or CoNLL")
         yield from _store(f"{field}.uri", source.uri, "the corpus", and_hub=_may_be_on_hub(source))
         if source.format is not None:
             yield from _name(f"{field}.format", source.format, SOURCE_FORMATS)

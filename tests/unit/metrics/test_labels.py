@@ -98,10 +98,8 @@ def test_an_entity_ends_where_another_begins() -> None:
 def test_systems_that_know_other_labels_are_compared(method: str) -> None:
     outputs, references = draw(1, 200)
     metric = create_metric("F1", "en")
-    own, other = (
-        {"F1": metric.statistics(texts, [(reference,) for reference in references])}
-        for texts in (outputs, ["never seen"] * 200)
-    )
+    right = [(reference,) for reference in references]
+    own, other = ({"F1": metric.statistics(texts, right)} for texts in (outputs, ["never seen"] * 200))
     (compared,), _ = score_systems(
         own, other, {}, "en", Significance.model_validate({"method": method, "samples": 200})
     )

@@ -41,6 +41,12 @@ def clean_text(text: str, rules: Clean) -> str:
     return WHITE_SPACE.sub(" ", text).strip()
 
 
+def clean_lines(text: str, rules: Clean) -> str:
+    """Normal form, no control characters; line breaks, tabs and markup stay, as they are part of what is said."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
+    return _normalised(CONTROL.sub("", lines), rules).strip()
+
+
 def _normalised(text: str, rules: Clean) -> str:
     return text if rules.normalise == "None" else unicodedata.normalize(rules.normalise, text)
 

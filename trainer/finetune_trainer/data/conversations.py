@@ -7,12 +7,11 @@ assistant by turns; the last one is the assistant's. It is stored as canonical J
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from finetune_api.data import Clean
-from finetune_trainer.data.clean import CONTROL
+from finetune_trainer.data.clean import clean_lines
 from finetune_trainer.data.rows import EMPTY, Malformed, Row
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -63,15 +62,10 @@ def clean_conversation(text: str, rules: Clean) -> str:
 
     Line breaks and tabs stay, for they are part of an answer; a message of the system without content is left out.
     """
-    messages = [message | {"content": _clean(message["content"], rules)} for message in loaded(text)]
+    messages = [message | {"content": clean_lines(message["content"], rules)} for message in loaded(text)]
     if messages[0]["role"] == SYSTEM and not messages[0]["content"]:
         del messages[0]
     return dumped(messages) if all(message["content"] for message in messages) else EMPTY
-
-
-def _clean(content: str, rules: Clean) -> str:
-    text = CONTROL.sub("", content.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n"))
-    return (text if rules.normalise == "None" else unicodedata.normalize(rules.normalise, text)).strip()
 
 
 class _Broken(ValueError):

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 EMPTY = "empty"
 """Name of the rule that drops rows without text; no row that is stored as JSON is that text."""
+ANSWER_LOST = "answerLost"
+"""Name of the rule that drops questions with an answer that is, in normal form, no part of its context any more."""
+RULES = frozenset({EMPTY, ANSWER_LOST})
+"""That drop stored rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from finetune_trainer.data.batches import batches
 from finetune_trainer.data.clean_rows import clean_rows
 from finetune_trainer.data.prepared import DOMAIN
 from finetune_trainer.data.sources.fields import domain_name
-from finetune_trainer.data.stored import STORED, StoredRows
+from finetune_trainer.data.stored import STORED
 from finetune_trainer.data.tally import Tally
 from finetune_trainer.errors import BadConfiguration, BadData, raise_together
 from finetune_trainer.hashing import GOLDEN, Hashes, text_hash
@@ -89,7 +89,7 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
         BadData: on a malformed row (unless `onMalformed: Drop`), and if nothing is left.
     """
     tally = Tally()
-    is_cut, stored = source.type == "Text", STORED.get(source.type)
+    is_cut = source.type == "Text"
     keys: list[Hashes] = []
     sides: list[Hashes] = []
     numbers: list[NDArray[np.int64]] = []
@@ -101,9 +101,9 @@ def stage_source(source: DataSource, rules: Clean, file: Path, on_rows: Callable
             columns = list(zip(*rows, strict=True))
             columns += [tuple(row.domain for row in batch)] if has_domains else []
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
-            hashes = np.array([[text_hash(t) for t in row] for row in rows], np.uint64)
-            keys.append(_row_keys(hashes))
-            sides.append(hashes if stored is None else _asked_hashes(stored, columns[0]))
+            whole, apart = _hashes(source, rows)
+            keys.append(whole)
+            sides.append(apart)
             if is_cut or source.role == "Test":
                 numbers.append(np.array([row.number for row in batch], np.int64))
             on_rows(tally.read)
@@ -129,9 +129,14 @@ def read_staged(staged: StagedSource) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _asked_hashes(kind: StoredRows, rows: Sequence[str]) -> Hashes:
-    """(rows, 1): of what each asks; the split and decontamination go by it, for `Yes.` may answer many questions."""
-    return np.array([[text_hash(kind.asked(row))] for row in rows], np.uint64)
+def _hashes(source: DataSource, rows: Sequence[tuple[str, ...]]) -> tuple[Hashes, Hashes]:
+    """(rows,) of whole rows, which duplicates go by, and (rows, sides) of what splits and decontamination go by."""
+    stored = STORED.get(source.type)
+    if stored is None:
+        sides = np.array([[text_hash(text) for text in row] for row in rows], np.uint64)
+        return _row_keys(sides), sides
+    keys = np.array([text_hash(stored.whole(text)) for (text,) in rows], np.uint64)
+    return keys, np.array([[text_hash(stored.asked(text))] for (text,) in rows], np.uint64)
 
 
 def _row_keys(sides: Hashes) -> Hashes:

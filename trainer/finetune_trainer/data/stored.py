@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.data import Clean, DataSource
-from finetune_trainer.data import conversations, labelled, tagged
+from finetune_trainer.data import conversations, labelled, questions, tagged
 from finetune_trainer.data.rows import Malformed, Row
 
 
@@ -18,13 +18,17 @@ class StoredRows:
     of_record: Callable[[DataSource, Mapping[str, Any], str, int], Row | Malformed]
     """The row in a record of a file, at a line."""
     clean: Callable[[str, Clean], str]
-    """In normal form, or `EMPTY`: dropped by that rule."""
+    """In normal form, or one of `RULES`: dropped by that rule."""
     asked: Callable[[str], str]
     """By which rows are split and kept apart from tests: without the answer."""
     contents: Callable[[Iterable[str]], Iterable[str]]
     """All texts of some rows, for tokenizers and counts of words."""
     labels: Callable[[str], Iterable[str]] | None = None
     """Of types with labels: those of a row; of tags the types of entities."""
+    whole: Callable[[str], str] = str
+    """By which rows are duplicates."""
+    identifier: Callable[[str], str] | None = None
+    """A name that no other row of the source may have."""
 
 
 def _no_record(source: DataSource, _: Mapping[str, Any], file: str, line: int) -> Malformed:
@@ -51,6 +55,14 @@ STORED: Mapping[str, StoredRows] = {
         tagged.asked,
         tagged.contents,
         tagged.types_of,
+    ),
+    "QuestionAnswering": StoredRows(
+        lambda _, record, file, line: questions.row_of_question(record, file, line),
+        questions.clean_question,
+        questions.context_of,
+        questions.contents,
+        whole=questions.asked,
+        identifier=questions.identifier,
     ),
 }
 """By type of source; rows of other types are texts, one a language."""

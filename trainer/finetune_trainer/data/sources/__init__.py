@@ -15,6 +15,7 @@ _HELD = {
     "Parallel": "pairs",
     "Text": "texts",
     "Instruction": "conversations",
+    "QuestionAnswering": "questions",
     "Labelled": "texts with labels",
     "CoNLL": "tagged words",
 }

@@ -100,6 +100,21 @@ def _text(record: Mapping[str, Any], name: str, file: str, line: int) -> str | M
     return Malformed(file, line, f"has no key '{name}'; its keys: {there}")
 
 
+def without_half_characters(row: Row | Malformed) -> Row | Malformed:
+    """A row that can be written: JSON's escapes can name half a surrogate pair."""
+    if isinstance(row, Row) and not all(map(_is_text, (*row.texts, row.domain))):
+        return Malformed(row.file, row.line, "has half a character: a \\ud800 to \\udfff without its partner")
+    return row
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def language_not_found(source: DataSource, what: str, present: Collection[str]) -> BadConfiguration:
     """The source has rows, but none in the languages asked for; `what` completes "source 'x': "."""
     there = sorted(present)

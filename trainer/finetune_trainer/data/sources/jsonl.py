@@ -9,7 +9,7 @@ from finetune_api.data import DataSource
 from finetune_trainer.data.lines import read_lines
 from finetune_trainer.data.locate import source_files
 from finetune_trainer.data.rows import Malformed, Row
-from finetune_trainer.data.sources.fields import row_of_record
+from finetune_trainer.data.sources.fields import row_of_record, without_half_characters
 
 
 def read_jsonl(source: DataSource) -> Iterator[Row | Malformed]:
@@ -29,16 +29,4 @@ def _row(source: DataSource, line: str, file: str, number: int) -> Row | Malform
         return Malformed(file, number, f"is not JSON: {error}")
     if not isinstance(record, dict):
         return Malformed(file, number, "is not a JSON object")
-    row = row_of_record(source, record, file, number)
-    if isinstance(row, Row) and not all(map(_is_text, (*row.texts, row.domain))):
-        return Malformed(file, number, "has half a character: a \\ud800 to \\udfff without its partner")
-    return row
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be written: JSON's escapes can name half a surrogate pair."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return without_half_characters(row_of_record(source, record, file, number))
