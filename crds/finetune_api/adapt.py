@@ -8,12 +8,12 @@ from pydantic import Field
 
 from finetune_api.base import ApiModel, CelRule, OneOf, form
 from finetune_api.common import Direction, ModelReference, Name, Ratio, UriReference
-from finetune_api.registries import CONVERSATIONS, METHODS, PROMPTS, TASKS
+from finetune_api.registries import CONVERSATIONS, METHODS, PROMPTS, QUESTIONS, TASKS
 from finetune_api.training import Batch, Optimizer, Schedule
 
 AdaptMethod = Annotated[str, OneOf(METHODS)]
 TaskType = Annotated[str, OneOf(TASKS)]
-Template = Annotated[str, OneOf({**PROMPTS, **CONVERSATIONS})]
+Template = Annotated[str, OneOf({**PROMPTS, **CONVERSATIONS, **QUESTIONS})]
 
 
 class Fuse(ApiModel):
@@ -93,7 +93,8 @@ class AdaptTask(ApiModel):
     type: TaskType = "Translation"
     """Task type."""
     source: Name
-    """A source of spec.data, of Generation one of type Instruction; its training split is used."""
+    """A source of spec.data, of Generation one of type Instruction, of QuestionAnswering one of that type; its training
+    split is used."""
     direction: Direction | None = None
     """Translation direction, source first: en-es."""
     max_examples: int | None = Field(default=None, ge=1, le=10_000_000_000)
@@ -124,7 +125,8 @@ class Prompts(ApiModel):
     template: Template = "AdaptiveMT"
     """AdaptiveMT (`English: ...\\nSpanish: ...`, Moslem et al. 2023), ALMA, Alpaca, ParroT and TIM (with the hint or
     note of a translation without errors), DiPMT (with `dictionary`), Chat (that of the model's tokenizer), Custom (with
-    `text`). Of a Generation task: Chat, or Plain (`User: ...\\nAssistant: ...`)."""
+    `text`). Of a Generation task: Chat, or Plain (`User: ...\\nAssistant: ...`). Of QuestionAnswering: Chat, or Plain
+    (`Context: ...\\nQuestion: ...\\nAnswer: ...`)."""
     text: str | None = Field(default=None, min_length=1, max_length=8192)
     """Of Custom: a text with {source}, and {target} at its end; also {source_language}, {target_language} and, for
     shots, {examples} where examples stand. A blank before a placeholder belongs to the text that comes there."""
@@ -132,7 +134,7 @@ class Prompts(ApiModel):
     """Of Custom: how one of the examples looks, with {source} and {target}, up to where the next text begins."""
     shots: list[int] = Field(default=[0, 1], min_length=1, max_length=4)
     """Each segment becomes one prompt per entry: 0 = without examples, n = with the n best fuzzy matches, the best of
-    which stands last; up to 5. Generation has [0]."""
+    which stands last; up to 5. Generation and QuestionAnswering have [0]."""
     retrieval: Retrieval = Retrieval()
     """How fuzzy matches are found."""
     dictionary: UriReference | None = None

@@ -25,7 +25,7 @@ DRAWS = 3
 """Of random examples, without `draws`."""
 BASELINE = "baseline"
 """What a requirement of the gate calls the baseline."""
-_COLUMNS = (BASELINE, "model", "source", "reference", "hypothesis")
+_COLUMNS = (BASELINE, "model", "source", "reference", "context", "hypothesis")
 """Names that mean something else in the report and its tables."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 _SHOWN = 40
 """Characters of a text in a message."""
@@ -157,7 +157,7 @@ def _places(context: str, text: str) -> Iterator[int]:
         place = context.find(text, place + 1)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
 

@@ -68,7 +68,7 @@ class Task(Entry):
     """Row of METRICS that chooses the segments that are shown."""
     source_type: str = ""
     """Type of the sources that it reads; empty where its direction says which. Of Instruction, its prompts are rows of
-    CONVERSATIONS."""
+    CONVERSATIONS, of QuestionAnswering of QUESTIONS."""
     diagnostics: tuple[str, ...] = ()
     """Ways to fail that its evaluation counts; rows of DIAGNOSTICS."""
     trains: bool = True
@@ -278,6 +278,12 @@ CONVERSATIONS: Mapping[str, Entry] = {
 }
 """Templates of conversations, in `finetune_trainer.prompts.conversations`."""
 
+QUESTIONS: Mapping[str, Entry] = {
+    "Chat": Entry(implementation=".chat:ChatQuestions"),
+    "Plain": Entry(implementation=".plain:PlainQuestions"),
+}
+"""Templates of questions about texts, in `finetune_trainer.prompts.questions`."""
+
 _ANYTHING = (0.0, 1.0)
 
 DIAGNOSTICS: Mapping[str, Diagnostic] = {
@@ -299,6 +305,12 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
         expected=(0.0, 0.01),
         usable=_ANYTHING,
     ),
+    "unanswered": Diagnostic(
+        title="Unanswered",
+        meaning="no answer, of the questions whose context has one",
+        usable=_ANYTHING,
+    ),
+    "notInContext": Diagnostic(title="Not in the context", meaning="of the answers given", usable=_ANYTHING),
     "tagsLost": Diagnostic(
         title="Tags lost", meaning="of the segments with markup to keep", expected=(0.0, 0.01), usable=_ANYTHING
     ),
@@ -315,9 +327,10 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
 """Reasons for ranges that are not the usual ones. Empty: no detector is needed, so there is no error to allow for, and
 one in a hundred is what a test set may hold by mistake; of placeholders and tags likewise. What is lost makes no model
 unusable: the shares are of few segments, and how much a number matters is the gate's to say. Gender gap: either form
-is right, so no size of it is a failure of one output; it is compared with the baseline's. Length ratio: good systems
-are at 0.93 to 0.99 (five of WMT22 de-en); below a half most of the text is missing, above twice most of the output is
-nobody's text.
+is right, so no size of it is a failure of one output; it is compared with the baseline's. How often to say that a
+context does not answer is a matter of taste, and an answer in other words than the context's may be right. Length
+ratio: good systems are at 0.93 to 0.99 (five of WMT22 de-en); below a half most of the text is missing, above twice
+most of the output is nobody's text.
 """
 
 FEW_SEGMENTS = 100
@@ -360,13 +373,22 @@ TASKS: Mapping[str, Task] = {
         has_shots=False,
         has_floors=False,
     ),
-    "QuestionAnswering": Task(),
+    "QuestionAnswering": Task(
+        implementation=".question_answering.task:QuestionAnsweringTask",
+        segment_metric="TokenF1",
+        source_type="QuestionAnswering",
+        diagnostics=("unanswered", "notInContext"),
+        has_shots=False,
+        has_floors=False,
+        has_alternatives=True,
+    ),
     "Classification": Task(
         implementation=".classification.texts:ClassificationTask",
         segment_metric="Accuracy",
         source_type="Labelled",
         has_shots=False,
         has_prompts=False,
+        decodes=False,
         has_floors=False,
         model_class="AutoModelForSequenceClassification",
     ),
@@ -376,6 +398,7 @@ TASKS: Mapping[str, Task] = {
         source_type="CoNLL",
         has_shots=False,
         has_prompts=False,
+        decodes=False,
         has_floors=False,
         model_class="AutoModelForTokenClassification",
     ),
@@ -425,12 +448,12 @@ METRICS: Mapping[str, Metric] = {
     "ExactMatch": Metric(
         implementation=".answers:ExactMatch",
         tasks=("Generation", "QuestionAnswering"),
-        meaning="Of a hundred answers, those that are the reference but for case, punctuation and articles.",
+        meaning="Of a hundred answers, those that are a reference but for case, punctuation and articles.",
     ),
     "TokenF1": Metric(
         implementation=".answers:TokenF1",
         tasks=("Generation", "QuestionAnswering"),
-        meaning="How many words an answer shares with its reference, 0 to 100, the mean over all: SQuAD's F1.",
+        meaning="How many words an answer shares with the nearest reference, 0 to 100, the mean over all: SQuAD's F1.",
     ),
     "COMET": Metric(
         implementation=".neural:SegmentMean",
@@ -484,17 +507,19 @@ edits as the reference has words, so writing anew is no more work. The others de
 the tokenizer.
 """
 
+_WITH_HEADS = ("Classification", "TokenClassification")
+
 RIVALS: Mapping[str, RivalType] = {
     "Model": RivalType(
         implementation=".model:open_model",
         needs="model",
-        tasks=("Translation", "LanguageModelling", "Generation", "Classification", "TokenClassification"),
+        tasks=("Translation", "LanguageModelling", "Generation", "QuestionAnswering", *_WITH_HEADS),
     ),
     "EncoderDecoder": RivalType(implementation=".encoder_decoder:open_encoder_decoder", needs="model"),
     "Hypotheses": RivalType(
         implementation=".hypotheses:open_hypotheses",
         needs="hypotheses",
-        tasks=("Translation", "Generation", "Classification", "TokenClassification"),
+        tasks=("Translation", "Generation", "QuestionAnswering", *_WITH_HEADS),
     ),
     "FuzzyMatch": RivalType(implementation=".fuzzy_match:open_fuzzy_match"),
 }
@@ -529,7 +554,8 @@ TRACKERS: Mapping[str, Entry] = {"History": Entry(implementation=".history:Histo
 
 def templates_of(task: str) -> Mapping[str, Entry]:
     """The prompt templates that a task type can have."""
-    return CONVERSATIONS if TASKS[task].source_type == "Instruction" else PROMPTS
+    by_source = {"Instruction": CONVERSATIONS, "QuestionAnswering": QUESTIONS}
+    return by_source.get(TASKS[task].source_type, PROMPTS)
 
 
 def pretraining_objectives() -> Mapping[str, ObjectiveRow]:

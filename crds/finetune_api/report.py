@@ -175,7 +175,10 @@ class SegmentExample(ApiModel):
     """One segment worth looking at."""
 
     source: str
+    context: str | None = None
+    """What the source is about, shortened."""
     reference: str
+    """What is right; ` ||| ` between several."""
     hypothesis: str
     baseline: str
     score: float

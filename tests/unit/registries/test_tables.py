@@ -24,6 +24,7 @@ PACKAGES: dict[str, tuple[str, Mapping[str, Entry]]] = {
     "METHODS": ("methods", registries.METHODS),
     "PROMPTS": ("prompts", registries.PROMPTS),
     "CONVERSATIONS": ("prompts.conversations", registries.CONVERSATIONS),
+    "QUESTIONS": ("prompts.questions", registries.QUESTIONS),
     "TASKS": ("tasks", registries.TASKS),
     "METRICS": ("metrics", registries.METRICS),
     "PROBES": ("evaluation.probes", registries.PROBES),
@@ -38,7 +39,8 @@ HELPERS = {
     "objectives": {"checks", "fused_loss", "next_token", "padded", "pairs"},
     "methods": {"proof"},
     "decoding.searches": {"chrf", "tokenwise"},
-    "prompts": {"chat_template", "composed", "conversations", "segments"},
+    "prompts": {"chat_template", "composed", "conversations", "questions", "segments"},
+    "tasks": {"conversation_examples"},
     "metrics": {"bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""

@@ -77,6 +77,7 @@ def assess(
             model.texts,
             None if baseline is None else baseline.texts,
             partial(task.lost, test_set),
+            test_set.contexts,
         ),
         create_metric(shown_by, test_set.language),
         model.statistics[shown_by],

@@ -24,6 +24,8 @@ class Segments:
     baseline: Sequence[str] | None
     lost: Callable[[int, str], list[str]] = lambda _row, _output: []
     """What the output of a segment lacks, by its row."""
+    contexts: Sequence[str] = ()
+    """What each source is about; empty where there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def pick_highlights(
     def example(row: int) -> SegmentExample:
         return SegmentExample(
             source=segments.sources[row],
+            context=segments.contexts[row] if segments.contexts else None,
             reference=segments.references[row],
             hypothesis=segments.hypotheses[row],
             baseline="" if segments.baseline is None else segments.baseline[row],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -17,6 +18,11 @@ BEGINS_OTHERWISE = "it begins an answer in another way where one is to be genera
 def mark(number: int) -> str:
     """A text that no template knows, in the place of one to come: characters of private use."""
     return f"\ue000{number}\ue000"
+
+
+def usual_template(tokenizer: PreTrainedTokenizerBase) -> Literal["Chat", "Plain"]:
+    """Of a model that nobody adapted to another one."""
+    return "Chat" if getattr(tokenizer, "chat_template", None) else "Plain"
 
 
 @dataclass(frozen=True, slots=True)

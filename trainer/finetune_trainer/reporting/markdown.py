@@ -109,6 +109,7 @@ def _example(example: SegmentExample, metric: str) -> str:
     lines = [
         f"- {metric} {segment_score(example.baseline_score, metric)} → {segment_score(example.score, metric)}",
         f"  - source: {escape(example.source)}",
+        *([f"  - context: {escape(example.context)}"] if example.context else []),
         f"  - reference: {escape(example.reference)}",
         f"  - baseline: {escape(example.baseline) or '(empty)'}",
         f"  - model: {escape(example.hypothesis) or '(empty)'}",

@@ -243,7 +243,12 @@ def class_tables(task: TaskReport) -> list[tuple[str, Table]]:
 
 def bucket_tables(task: TaskReport) -> list[tuple[str, Table]]:
     """Title and rows by kind of bucket."""
-    titles = {"length": "By length of the source", "similarity": "By similarity of the example in the prompt"}
+    titles = {
+        "length": "By length of the source",
+        "similarity": "By similarity of the example in the prompt",
+        "context": "By length of the context",
+        "answerable": "By whether the context answers",
+    }
     compared = task.baseline_diagnostics is not None
     metric = task.scores[0].metric if task.scores else "Score"
     header = ["", "Segments", *(["Baseline"] if compared else []), metric]

@@ -8,7 +8,9 @@ from pathlib import Path
 from finetune_api.report import PromptExample
 
 TSV_COLUMNS = ("source", "reference", "hypothesis", "baseline")
-"""The first ones; those of rivals follow, by their names, and those of examples in prompts."""
+"""The first ones; those of contexts, where there are any, of rivals, by their names, and of examples in prompts
+follow."""
+CONTEXT = "context"
 
 
 def example_columns(examples: Sequence[Sequence[PromptExample]]) -> dict[str, list[str]]:

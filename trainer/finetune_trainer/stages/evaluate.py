@@ -34,10 +34,10 @@ from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
 from finetune_trainer.models import ModelChoice
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
-from finetune_trainer.reporting.tsv import TSV_COLUMNS, example_columns
+from finetune_trainer.reporting.tsv import CONTEXT, TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
 from finetune_trainer.stages import artifact_path, input_digests, open_data
-from finetune_trainer.tasks import find_task, joined
+from finetune_trainer.tasks import TestSet, find_task, joined
 from finetune_trainer.workspace.artifacts import write_artifact
 
 PUBLISH_SECONDS = 120.0
@@ -141,7 +141,7 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
             others = {r.description.name: r.outputs[key].texts for r in evaluated.rivals if key in r.outputs}
             given = (test_set.sources, list(map(joined, test_set.references)), texts, before)
             examples = example_columns(find_task(test_set.task.type).prompt_examples(test_set, key[1]))
-            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | others | examples
+            columns[tsv_name(*key)] = dict(zip(TSV_COLUMNS, given, strict=True)) | _beside(test_set) | others | examples
     for question in evaluated.questions:
         columns[tsv_name(question.name, 0)] = question.columns(
             evaluated.model.asked[question.name],
@@ -159,6 +159,10 @@ def _write(context: StageContext, report: EvaluationReport, evaluated: Evaluated
     # The folder is shared with other files of the job; the manifest lists those of the report.
     with write_artifact(workspace, artifact_path(plan), plan, input_digests(plan, workspace), merge=True) as folder:
         write_report(folder, report, histories, columns, candidates)
+
+
+def _beside(test_set: TestSet) -> dict[str, list[str]]:
+    return {CONTEXT: test_set.contexts} if test_set.contexts else {}
 
 
 def _publish(context: StageContext) -> None:

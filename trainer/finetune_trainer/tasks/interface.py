@@ -29,7 +29,8 @@ from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
 from finetune_trainer.objectives.padded import PaddedRow, padded_inputs
 
-_BETWEEN = " ||| "
+BETWEEN = " ||| "
+"""Alternatives in one field of a report; in none of them it occurs."""
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""
 _BATCH_TOKENS = 8192
@@ -37,14 +38,19 @@ _BATCH_TOKENS = 8192
 
 
 def joined(alternatives: Alternatives) -> str:
-    """Alternatives in one field of a report, ` ||| ` between them."""
-    return _BETWEEN.join(alternatives)
+    """Alternatives in one field of a report."""
+    return BETWEEN.join(alternatives)
 
 
 def parted(field: str, task_type: str) -> Alternatives:
     """Alternatives from what `joined` wrote; of task types that have one reference a segment the field as it is."""
     row = TASKS.get(task_type)
-    return tuple(field.split(_BETWEEN)) if row is not None and row.has_alternatives else (field,)
+    return tuple(field.split(BETWEEN)) if row is not None and row.has_alternatives else (field,)
+
+
+def adapted_template(spec: FineTuneJobSpec, task_type: str) -> str | None:
+    """The template of adaptation, where that is for the same type of task: a job can have another, or none."""
+    return spec.adapt.prompts.template if spec.adapt is not None and spec.adapt.task.type == task_type else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ class TestSet:
     """What it should answer: of each segment one text, or several that are all right."""
     language: str = ""
     """Of the references, for metrics that tokenise; empty if unknown."""
+    contexts: list[str] = field(default_factory=list)
+    """What each source is about, as far as a report shows it; empty where there is nothing."""
+    template: str | None = None
+    """Of prompts that are conversations; None: Chat where a system's tokenizer has a chat template, else Plain."""
     alignments: tuple[Alignment, ...] = ()
     """How a file with a line a segment may have been written elsewhere."""
 

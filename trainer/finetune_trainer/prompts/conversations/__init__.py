@@ -5,6 +5,7 @@ from collections.abc import Callable
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.registries import CONVERSATIONS
+from finetune_trainer.prompts.chat_template import usual_template
 from finetune_trainer.prompts.conversations.interface import Conversations, EncodedConversation
 from finetune_trainer.registry import Registry
 
@@ -21,5 +22,4 @@ def create_conversations(template: str | None, tokenizer: PreTrainedTokenizerBas
     Raises:
         BadConfiguration: if the tokenizer has no end-of-sequence token, or not what the template needs.
     """
-    has_its_own = bool(getattr(tokenizer, "chat_template", None))
-    return _registry.find(template or ("Chat" if has_its_own else "Plain"))(tokenizer)
+    return _registry.find(template or usual_template(tokenizer))(tokenizer)

@@ -5,16 +5,18 @@ A message of the system stands in front, as `System: message\n`; the next questi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from finetune_trainer.prompts.conversations.interface import Conversations, Roles
 from finetune_trainer.prompts.segments import leading_ids
 
-_NAMES = {"system": "System: ", "user": "User: ", "assistant": "Assistant: "}
-
 
 class PlainConversations(Conversations):
     """A line a message, of its role and its content; the content may have lines of its own."""
+
+    names: ClassVar[Mapping[str, str]] = {"system": "System: ", "user": "User: ", "assistant": "Assistant: "}
+    """What stands before a message, by role."""
 
     @property
     def begin(self) -> Sequence[int]:
@@ -25,4 +27,4 @@ class PlainConversations(Conversations):
         """See Conversations."""
         end = str(self.tokenizer.eos_token)
         ends = ["", *(f"{end}\n" if role == "assistant" else "\n" for role in roles)]
-        return [*(before + _NAMES[role] for before, role in zip(ends, roles, strict=False)), end]
+        return [*(before + self.names[role] for before, role in zip(ends, roles, strict=False)), end]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from finetune_api.adapt import Adapt
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.registries import CONVERSATIONS
 from finetune_trainer.data.conversations import Conversation, asked, loaded
 from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
@@ -19,7 +18,7 @@ from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head
 from finetune_trainer.prompts.conversations import create_conversations
-from finetune_trainer.tasks.generation.training import training_data
+from finetune_trainer.tasks.conversation_examples import conversation_training_data
 from finetune_trainer.tasks.interface import (
     VALIDATION,
     Part,
@@ -28,6 +27,7 @@ from finetune_trainer.tasks.interface import (
     Task,
     TestSet,
     TrainingData,
+    adapted_template,
     empty_split,
 )
 
@@ -37,8 +37,6 @@ class GenerationTestSet(TestSet):
     """Conversations, and what the last of their answers should be."""
 
     conversations: list[Conversation]
-    template: str | None
-    """Of the prompts; None: Chat where a system's tokenizer has a chat template, else Plain."""
 
 
 class GenerationTask(Task[GenerationTestSet]):
@@ -46,7 +44,8 @@ class GenerationTask(Task[GenerationTestSet]):
 
     def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
-        return training_data(adapt, data)
+        template = create_conversations(adapt.prompts.template, data.tokenizer())
+        return conversation_training_data(adapt, data, template, loaded, "conversations")
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> GenerationTestSet:
         """See Task."""
@@ -95,12 +94,5 @@ def _load(
         language=language,
         alignments=alignments_of(task, data),
         conversations=conversations,
-        template=_template(spec),
+        template=adapted_template(spec, task.type),
     )
-
-
-def _template(spec: FineTuneJobSpec) -> str | None:
-    """That of adaptation where it is one of conversations: a job can be adapted to another task, or to none."""
-    template = spec.adapt.prompts.template if spec.adapt else None
-    is_of_conversations = spec.adapt is not None and spec.adapt.task.type == "Generation" and template in CONVERSATIONS
-    return template if is_of_conversations else None

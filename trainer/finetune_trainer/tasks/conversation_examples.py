@@ -1,20 +1,20 @@
-"""From prepared conversations to what adaptation trains and validates on."""
+"""From conversations to what adaptation trains and validates on; shared by tasks whose prompts are conversations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.adapt import Adapt
-from finetune_trainer.data.conversations import loaded
+from finetune_trainer.data.conversations import Conversation
 from finetune_trainer.data.prepared import PreparedData, TextSplit
 from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.errors import BadData
 from finetune_trainer.objectives.next_token import Example
-from finetune_trainer.prompts.conversations import Conversations, EncodedConversation, create_conversations
+from finetune_trainer.prompts.conversations import Conversations, EncodedConversation
 from finetune_trainer.tasks.interface import TrainingData
 
 VALIDATION_CONVERSATIONS = 2000
@@ -50,29 +50,41 @@ class ConversationExamples:
         return Example(conversation.tokens, 1, conversation.is_answer if self._loss_on == "Target" else None)
 
 
-def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
+def conversation_training_data(
+    adapt: Adapt,
+    data: PreparedData,
+    template: Conversations,
+    read: Callable[[str], Conversation],
+    what: Literal["conversations", "questions"],
+) -> TrainingData:
     """Training and validation examples: all answers of a conversation in one, none longer than a row.
+
+    Args:
+        adapt: settings.
+        data: whose source has rows that `read` makes conversations of.
+        template: of the prompts.
+        read: from the text of a stored row.
+        what: the rows are called in counts and messages.
 
     Raises:
         BadConfiguration: if the tokenizer does not have what the template needs.
         BadData: if there is nothing to train on.
     """
-    conversations = create_conversations(adapt.prompts.template, data.tokenizer())
     (language,) = data.languages(adapt.task.source)
     splits = (data.texts(adapt.task.source, name, language) for name in ("train", "validation"))
     limits = (adapt.task.max_examples, VALIDATION_CONVERSATIONS)
     (train, too_long), (validation, _) = (
-        _examples(conversations, split, limit, adapt) for split, limit in zip(splits, limits, strict=True)
+        _examples(template, read, split, limit, adapt) for split, limit in zip(splits, limits, strict=True)
     )
     if not len(train):
-        raise BadData("NoExamples", *_why_nothing(adapt, too_long))
+        raise BadData("NoExamples", *_why_nothing(adapt, too_long, what))
     return TrainingData(
         name=adapt.task.source,
         objective="CausalLM",
         train=train,
         validation={"answers": validation} if len(validation) else {},
         counts={
-            "conversations": len(train) + too_long,
+            what: len(train) + too_long,
             "examples": len(train),
             "examples.tooLong": too_long,
             "targetTokens": int(train.loss_units.sum()),
@@ -81,21 +93,21 @@ def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
 
 
 def _examples(
-    conversations: Conversations, split: TextSplit, limit: int | None, adapt: Adapt
+    template: Conversations, read: Callable[[str], Conversation], split: TextSplit, limit: int | None, adapt: Adapt
 ) -> tuple[ConversationExamples, int]:
     """Those of at most `limit` conversations that fit a row, and how many do not; nothing is cut."""
     texts = split.text
-    encoded = conversations.encode([loaded(texts[int(row)]) for row in shuffled_rows(split.keys, limit, adapt.seed)])
+    encoded = template.encode([read(texts[int(row)]) for row in shuffled_rows(split.keys, limit, adapt.seed)])
     fitting = [one for one in encoded if len(one.tokens) <= adapt.batch.tokens_per_row]
     return ConversationExamples(fitting, adapt.prompts.loss_on), len(encoded) - len(fitting)
 
 
-def _why_nothing(adapt: Adapt, too_long: int) -> tuple[str, str]:
+def _why_nothing(adapt: Adapt, too_long: int, what: str) -> tuple[str, str]:
     if not too_long:
         return (
             f"spec.adapt.task.source: the training split of '{adapt.task.source}' is empty",
             "See the prepare report for what was dropped and why.",
         )
     rows = f"{adapt.batch.tokens_per_row} tokens"
-    message = f"spec.adapt.batch.sequenceLength: none of {too_long:,} conversations fits into {rows}"
+    message = f"spec.adapt.batch.sequenceLength: none of {too_long:,} {what} fits into {rows}"
     return message, "Raise sequenceLength."

@@ -1,0 +1,1 @@
+"""QuestionAnswering: answers to questions about texts, as words of the text."""
