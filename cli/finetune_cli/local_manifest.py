@@ -19,6 +19,7 @@ from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.objects import Object
 from finetune_api.pretrained import adapter_problem, conflicts_with_model, read_pretrained
 from finetune_api.problems import Problem
+from finetune_api.question_files import question_problems
 
 FILE_SCHEME = "file://"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -100,6 +101,22 @@ def problems_of_local_encoder(job: Object, folder: Path) -> list[Problem]:
         return []
     found = encoder_problem(folder / encoder.uri.removeprefix(FILE_SCHEME))
     return [] if found is None else [found]
+
+
+def problems_of_local_questions(job: Object, folder: Path) -> list[Problem]:
+    """What is wrong with the questions that a job as written reads, where their files are here."""
+    try:
+        data = FineTuneJob.from_manifest(job).spec.data
+    except ValidationError:
+        return []
+    if data.clean.on_malformed == "Drop":
+        return []
+    return [
+        Problem(f"spec.data.sources[{index}].uri", message, "MalformedRow")
+        for index, source in enumerate(data.sources)
+        if source.type == "QuestionAnswering" and (_is_path(source.uri) or source.uri.startswith(FILE_SCHEME))
+        for message in question_problems(folder / source.uri.removeprefix(FILE_SCHEME), source.format, source.max_rows)
+    ]
 
 
 def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:

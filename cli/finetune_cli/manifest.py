@@ -18,6 +18,7 @@ from finetune_cli.local_manifest import (
     missing_local_files,
     problems_of_local_dictionaries,
     problems_of_local_encoder,
+    problems_of_local_questions,
     without_parents,
 )
 from finetune_cli.refusal import refuse
@@ -76,7 +77,12 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        checks = (conflicts_with_local_model, problems_of_local_dictionaries, problems_of_local_encoder)
+        checks = (
+            conflicts_with_local_model,
+            problems_of_local_dictionaries,
+            problems_of_local_encoder,
+            problems_of_local_questions,
+        )
         of_files = [problem for look in checks for problem in look(job, folder)]
         return (missing(job, folder) if missing else []) + of_files
 
