@@ -93,8 +93,8 @@ class AdaptTask(ApiModel):
     type: TaskType = "Translation"
     """Task type."""
     source: Name
-    """A source of spec.data, of Generation one of type Instruction, of QuestionAnswering one of that type; its training
-    split is used."""
+    """A source of spec.data, of Generation one of type Instruction, of both ways to answer questions one of type
+    QuestionAnswering; its training split is used."""
     direction: Direction | None = None
     """Translation direction, source first: en-es."""
     max_examples: int | None = Field(default=None, ge=1, le=10_000_000_000)

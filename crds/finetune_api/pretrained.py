@@ -328,6 +328,13 @@ def _without_the_head(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator
                 field, f"{_an_encoder(model)}, which cannot write: give a causal language model, or a task of {able}",
                 NOT_CAUSAL,
             )  # fmt: skip
+        elif TASKS[task].needs_encoder and model.architecture is not None and not model.is_encoder:
+            yield Problem(
+                field,
+                f"{task} needs an encoder such as BERT or RoBERTa, whose tokens see those after them, and the model is "
+                f"{model.architecture}: give one, or use QuestionAnswering",
+                NOT_ENCODER,
+            )
         elif not asked and TASKS[task].model_class != (model.head or TASKS[task].model_class):
             yield Problem(
                 field,
@@ -337,7 +344,7 @@ def _without_the_head(spec: FineTuneJobSpec, model: PretrainedModel) -> Iterator
             )
 
 
-NOT_CAUSAL, WRONG_HEAD = "NotCausal", "WrongHead"
+NOT_CAUSAL, NOT_ENCODER, WRONG_HEAD = "NotCausal", "NotAnEncoder", "WrongHead"
 
 
 def _tests(spec: FineTuneJobSpec) -> Sequence[EvaluationTask]:

@@ -294,6 +294,13 @@ def _source_types(spec: FineTuneJobSpec) -> Iterator[Problem]:
 def _heads(spec: FineTuneJobSpec) -> Iterator[Problem]:
     """A model has one head: what it is trained for is what it can be tested on."""
     tests = spec.evaluate.tasks if spec.evaluate else []
+    if spec.adapt and spec.model.scratch and TASKS[spec.adapt.task.type].needs_encoder:
+        yield Problem(
+            "spec.adapt.task.type",
+            f"{spec.adapt.task.type} needs an encoder, and a model from scratch is causal: give model.from, or use "
+            "QuestionAnswering",
+            EXCLUDED,
+        )
     first = spec.adapt.task.type if spec.adapt else tests[0].type if tests else None
     for index, test in enumerate(tests):
         if first is not None and TASKS[test.type].model_class != TASKS[first].model_class:

@@ -79,6 +79,10 @@ class Task(Entry):
     """Whether a text is put into a prompt at all."""
     model_class: str = LANGUAGE_MODEL
     """The class of transformers that puts the head on a model which the task asks for."""
+    needs_encoder: bool = False
+    """Whether each token must see those after it."""
+    has_guess: bool = True
+    """Of a head: whether something can be answered without a model, to compare with."""
     has_floors: bool = True
     """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
     scored_in_training: bool = False
@@ -235,6 +239,7 @@ OBJECTIVES: Mapping[str, ObjectiveRow] = {
         implementation=".sequence_classification:SequenceClassification", pretrains=False
     ),
     "TokenClassification": ObjectiveRow(implementation=".token_classification:TokenClassification", pretrains=False),
+    "SpanExtraction": ObjectiveRow(implementation=".span_extraction:SpanExtraction", pretrains=False),
 }
 """Arms of pre-training, and what tasks train heads with, in `finetune_trainer.objectives`."""
 
@@ -382,6 +387,20 @@ TASKS: Mapping[str, Task] = {
         has_floors=False,
         has_alternatives=True,
     ),
+    "ExtractiveQuestionAnswering": Task(
+        implementation=".question_answering.extractive:ExtractiveTask",
+        segment_metric="TokenF1",
+        source_type="QuestionAnswering",
+        diagnostics=("unanswered",),
+        has_shots=False,
+        has_prompts=False,
+        decodes=False,
+        has_floors=False,
+        has_alternatives=True,
+        model_class="AutoModelForQuestionAnswering",
+        needs_encoder=True,
+        has_guess=False,
+    ),
     "Classification": Task(
         implementation=".classification.texts:ClassificationTask",
         segment_metric="Accuracy",
@@ -447,12 +466,12 @@ METRICS: Mapping[str, Metric] = {
     ),
     "ExactMatch": Metric(
         implementation=".answers:ExactMatch",
-        tasks=("Generation", "QuestionAnswering"),
+        tasks=("Generation", "QuestionAnswering", "ExtractiveQuestionAnswering"),
         meaning="Of a hundred answers, those that are a reference but for case, punctuation and articles.",
     ),
     "TokenF1": Metric(
         implementation=".answers:TokenF1",
-        tasks=("Generation", "QuestionAnswering"),
+        tasks=("Generation", "QuestionAnswering", "ExtractiveQuestionAnswering"),
         meaning="How many words an answer shares with the nearest reference, 0 to 100, the mean over all: SQuAD's F1.",
     ),
     "COMET": Metric(
@@ -507,7 +526,7 @@ edits as the reference has words, so writing anew is no more work. The others de
 the tokenizer.
 """
 
-_WITH_HEADS = ("Classification", "TokenClassification")
+_WITH_HEADS = ("ExtractiveQuestionAnswering", "Classification", "TokenClassification")
 
 RIVALS: Mapping[str, RivalType] = {
     "Model": RivalType(

@@ -231,7 +231,11 @@ def test_a_format_of_questions_holds_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "qa.json").write_text("{}", encoding="utf-8")
     (tmp_path / "qa.tsv").write_text("a\tb\n", encoding="utf-8")
     for name, type_, message in (
-        ("qa.tsv", "QuestionAnswering", "format tsv holds pairs and texts, but type is QuestionAnswering"),
+        (
+            "qa.tsv",
+            "QuestionAnswering",
+            "format tsv holds .*, but type is QuestionAnswering",
+        ),
         ("qa.json", "Text", "format squad holds questions, but type is Text"),
     ):
         with pytest.raises(BadConfiguration, match=message):

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from finetune_api.evaluate import Gate, GateRequirement
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.refusals import refusals
+from finetune_api.registries import TASKS
 from finetune_api.report import Score, TaskReport
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.evaluation.gate import check_gate
@@ -115,13 +116,11 @@ def test_a_language_modelling_task_reads_text_and_has_its_own_metric() -> None:
             "evaluate": {"tasks": [{"name": "general", "type": "LanguageModelling", "source": "ui", "shots": [1]}]},
         }
     )
+    trained = [name for name, row in TASKS.items() if row.implementation and row.trains]
     assert [(p.field, p.message) for p in refusals(spec)] == [
         (
             "spec.adapt.task.type",
-            (
-                "adaptation to LanguageModelling is not supported yet: use Translation, Generation, Classification or "
-                "TokenClassification"
-            ),
+            f"adaptation to LanguageModelling is not supported yet: use {', '.join(trained[:-1])} or {trained[-1]}",
         ),
         ("spec.evaluate.tasks[0].shots[0]", "an example in the prompt of this task is not supported yet: use 0"),
         *(

@@ -65,10 +65,17 @@ def choose_systems(plan: Plan, workspace: Path) -> Comparison:
 
 def _against_model_before(plan: Plan, newest: ModelChoice, before: ModelChoice) -> Comparison:
     """A body without a head has nothing to answer with: it would be a head of random numbers that is compared with."""
-    needed = TASKS[plan.spec.evaluate.tasks[0].type].model_class if plan.spec.evaluate else LANGUAGE_MODEL
+    task = TASKS[plan.spec.evaluate.tasks[0].type] if plan.spec.evaluate else TASKS["Translation"]
+    needed = task.model_class
     found = read_pretrained(before.folder)
     if needed == LANGUAGE_MODEL or (found is not None and found.head == needed):
         return Comparison(newest, before)
+    if not task.has_guess:
+        note = (
+            "No baseline: the model before adaptation has no head that could answer. Name a model that was trained for "
+            "the task in spec.evaluate.baseline.model to compare with it."
+        )
+        return Comparison(newest, None, note)
     note = (
         "The baseline is no model: the one before adaptation has no head that could answer, so it is what the training "
         "split says most often."
