@@ -12,7 +12,8 @@ from typing import Literal
 
 from finetune_api.adapt import Adapt, Lora
 from finetune_api.model import Parallelism
-from finetune_api.registries import METHODS, Method
+from finetune_api.registries import METHODS
+from finetune_api.registry_rows import Method
 from finetune_api.training import KeptActivations
 from finetune_api.transformer import TransformerShape
 

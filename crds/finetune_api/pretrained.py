@@ -15,7 +15,8 @@ from finetune_api.gguf_model import config_of_gguf, tokens_of_gguf, unreadable
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import LINEAR_LAYERS
 from finetune_api.problems import Problem
-from finetune_api.registries import LANGUAGE_MODEL, METHODS, TASKS, templates_of
+from finetune_api.registries import METHODS, TASKS, templates_of
+from finetune_api.registry_rows import LANGUAGE_MODEL
 from finetune_api.training import Batch
 
 _FUSED = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_api.registries import Entry
+from finetune_api.registry_rows import Entry
 
 Stage = Literal["prepare", "pretrain", "fuse", "adapt", "align", "evaluate", "export"]
 Product = Literal["data", "model", "report", "files"]

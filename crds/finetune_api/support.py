@@ -23,11 +23,11 @@ from finetune_api.registries import (
     SOURCE_FORMATS,
     STORES,
     TASKS,
-    Entry,
     implemented,
     pretraining_objectives,
     templates_of,
 )
+from finetune_api.registry_rows import Entry
 from finetune_api.stages import PIPELINE
 
 NOT_SUPPORTED = "NotSupported"

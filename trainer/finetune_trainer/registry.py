@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from finetune_api.registries import Entry, implemented
+from finetune_api.registries import implemented
+from finetune_api.registry_rows import Entry
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ from finetune_api.evaluate import Evaluate, Significance
 from finetune_api.job import FineTuneJob
 from finetune_api.labels import ENV_NEURAL_METRICS
 from finetune_api.refusals import refusals
-from finetune_api.registries import METRICS, Metric
+from finetune_api.registries import METRICS
+from finetune_api.registry_rows import Metric
 from finetune_api.report import ModelDescription
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration, Preempted

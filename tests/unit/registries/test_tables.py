@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from finetune_api import registries
-from finetune_api.registries import Entry, implemented
+from finetune_api.registries import implemented
+from finetune_api.registry_rows import Entry
 from finetune_api.stages import PIPELINE, STAGES, model_stages
 from finetune_trainer.objectives import find_objective
 from finetune_trainer.registry import Registry, load, quick_imports
@@ -41,7 +42,7 @@ HELPERS = {
     "decoding.searches": {"chrf", "tokenwise"},
     "prompts": {"chat_template", "composed", "conversations", "questions", "segments"},
     "tasks": {"conversation_examples"},
-    "metrics": {"bootstrap", "randomisation"},
+    "metrics": {"alternatives", "bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""
 

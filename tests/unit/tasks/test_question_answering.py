@@ -13,9 +13,10 @@ from finetune_api.questions import Answer, Question
 from finetune_api.refusals import refusals
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadData
+from finetune_trainer.metrics import joined, parted
 from finetune_trainer.models import Head
 from finetune_trainer.tasks import find_task
-from finetune_trainer.tasks.interface import System, joined, parted
+from finetune_trainer.tasks.interface import System
 from finetune_trainer.tasks.question_answering.task import without_word
 from finetune_trainer.tasks.question_answering.test_set import references, shortened
 from tiny import tiny_model

@@ -15,8 +15,8 @@ from finetune_trainer.distributed import Ranks
 from finetune_trainer.evaluation.buckets import score_buckets
 from finetune_trainer.evaluation.highlights import Segments, pick_highlights
 from finetune_trainer.evaluation.scores import score_systems
-from finetune_trainer.metrics import Statistics, create_metric
-from finetune_trainer.tasks import Candidate, TestSet, find_task, joined
+from finetune_trainer.metrics import Statistics, create_metric, joined
+from finetune_trainer.tasks import Candidate, TestSet, find_task
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from finetune_api.report import EvaluationReport, TaskReport
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.evaluation.provenance import stage_cost
-from finetune_trainer.metrics import Alternatives
-from finetune_trainer.tasks import parted
+from finetune_trainer.metrics import Alternatives, parted
 from finetune_trainer.workspace.artifacts import read_manifest
 
 _COLUMNS = ("source", "reference", "hypothesis")

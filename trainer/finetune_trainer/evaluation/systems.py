@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from finetune_api.plan import Plan
 from finetune_api.pretrained import read_pretrained
-from finetune_api.registries import LANGUAGE_MODEL, TASKS
+from finetune_api.registries import TASKS
+from finetune_api.registry_rows import LANGUAGE_MODEL
 from finetune_trainer.context import StageContext
 from finetune_trainer.models import (
     Head,

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from finetune_api.registries import METRICS
+from finetune_trainer.metrics.alternatives import BETWEEN, joined, parted
 from finetune_trainer.metrics.interface import Alternatives, Metric, Statistics
 from finetune_trainer.registry import Registry
 
-__all__ = ["Alternatives", "Metric", "Statistics", "create_metric"]
+__all__ = ["BETWEEN", "Alternatives", "Metric", "Statistics", "create_metric", "joined", "parted"]
 
 _registry: Registry[Callable[[str], Metric]] = Registry(__name__, "metric", METRICS)
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from finetune_api.pretrained import head_problem, read_pretrained
-from finetune_api.registries import LANGUAGE_MODEL
+from finetune_api.registry_rows import LANGUAGE_MODEL
 from finetune_trainer.errors import BadConfiguration
 
 _NAMED = 3

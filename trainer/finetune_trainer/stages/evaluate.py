@@ -32,12 +32,13 @@ from finetune_trainer.evaluation.questions import Question
 from finetune_trainer.evaluation.report import Evaluated, evaluation_cost, make_report
 from finetune_trainer.evaluation.rivals import open_rivals
 from finetune_trainer.evaluation.systems import choose_systems
+from finetune_trainer.metrics import joined
 from finetune_trainer.models import ModelChoice
 from finetune_trainer.reporting.artifact import REPORT_NAMES, tsv_name, write_report
 from finetune_trainer.reporting.tsv import CONTEXT, TSV_COLUMNS, example_columns
 from finetune_trainer.run.stage import HISTORY
 from finetune_trainer.stages import artifact_path, input_digests, open_data
-from finetune_trainer.tasks import TestSet, find_task, joined
+from finetune_trainer.tasks import TestSet, find_task
 from finetune_trainer.workspace.artifacts import write_artifact
 
 PUBLISH_SECONDS = 120.0

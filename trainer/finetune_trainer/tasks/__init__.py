@@ -12,8 +12,6 @@ from finetune_trainer.tasks.interface import (
     Task,
     TestSet,
     TrainingData,
-    joined,
-    parted,
 )
 
 __all__ = [
@@ -25,8 +23,6 @@ __all__ = [
     "TestSet",
     "TrainingData",
     "find_task",
-    "joined",
-    "parted",
 ]
 
 _registry: Registry[type[Task[Any]]] = Registry(__name__, "task", TASKS)

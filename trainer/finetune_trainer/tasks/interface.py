@@ -17,7 +17,6 @@ from finetune_api.decoding import Decoding
 from finetune_api.evaluate import EvaluationTask
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.pretrained import positions_of
-from finetune_api.registries import TASKS
 from finetune_api.report import ClassReport, Confusion, PromptExample
 from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
@@ -29,23 +28,10 @@ from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
 from finetune_trainer.objectives.padded import PaddedRow, padded_inputs
 
-BETWEEN = " ||| "
-"""Alternatives in one field of a report; in none of them it occurs."""
 _UNLIMITED = 1 << 20
 """Context of a model that names none."""
 _BATCH_TOKENS = 8192
 """Of rows that go through a model with a head at once, padding included."""
-
-
-def joined(alternatives: Alternatives) -> str:
-    """Alternatives in one field of a report."""
-    return BETWEEN.join(alternatives)
-
-
-def parted(field: str, task_type: str) -> Alternatives:
-    """Alternatives from what `joined` wrote; of task types that have one reference a segment the field as it is."""
-    row = TASKS.get(task_type)
-    return tuple(field.split(BETWEEN)) if row is not None and row.has_alternatives else (field,)
 
 
 def adapted_template(spec: FineTuneJobSpec, task_type: str) -> str | None:

@@ -17,8 +17,8 @@ from finetune_trainer.data.questions import loaded
 from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.data.units import unit_of
 from finetune_trainer.errors import BadConfiguration, BadData
-from finetune_trainer.metrics import Alternatives
-from finetune_trainer.tasks.interface import BETWEEN, Grouping, TestSet, adapted_template
+from finetune_trainer.metrics import BETWEEN, Alternatives
+from finetune_trainer.tasks.interface import Grouping, TestSet, adapted_template
 
 SHOWN = 200
 """Characters of a context in a report, about."""
