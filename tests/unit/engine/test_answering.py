@@ -75,7 +75,7 @@ def _packed(model: PreTrainedModel) -> PreTrainedModel:
 class _Together(Ranks):
     """Ranks that are threads."""
 
-    barrier_of_all = threading.Barrier(2, timeout=30)
+    barrier_of_all = threading.Barrier(2, timeout=300)
     shared: dict[int, Any] = {}  # noqa: RUF012 - what the threads share
 
     def gather(self, value: Any) -> list[Any]:

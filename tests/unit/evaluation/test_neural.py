@@ -26,7 +26,7 @@ from finetune_trainer.evaluation.neural import add_neural_scores, neural_program
 from finetune_trainer.evaluation.scorer_process import Program, SegmentScores, score_segments
 from unit.api.test_contract import TASK, manifest
 from unit.evaluation import stand_in
-from unit.evaluation.samples import corpus, damage
+from unit.evaluation.samples import alone, corpus, damage
 from unit.evaluation.test_rivals import make_test_set
 
 ROWS = [{"source": "a", "output": "b" * n, "reference": "cccc"} for n in (4, 2, 1)]
@@ -138,7 +138,7 @@ def test_the_figure_stands_in_the_report_with_interval_p_value_and_signature(mon
     monkeypatch.setitem(METRICS, stand_in.NAME, row)
     sources, references = corpus(60)
     task = make_test_set(1).task.model_copy(update={"metrics": ["chrF++", stand_in.NAME], "shots": [0]})
-    test_set = make_test_set(60, sources=sources, references=references, task=task)
+    test_set = make_test_set(60, sources=sources, references=alone(references), task=task)
     systems = []
     for name, share in (("adapted", 0.0), ("pretrained", 0.9)):
         texts = damage(references, share, seed=1)
