@@ -11,6 +11,8 @@ from rich.text import Text
 
 from finetune_api.exit_codes import CliExitCode
 from finetune_api.job import FineTuneJob
+from finetune_api.registries import TASKS
+from finetune_api.registry_rows import LANGUAGE_MODEL
 from finetune_api.stages import model_stages
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.score_table import score_table
@@ -41,7 +43,8 @@ def print_outcome(job: dict[str, Any], workspace: Path, folder: Path, manifest: 
     elif code is CliExitCode.SUCCEEDED and status.evaluation is None:
         console.print(f"Succeeded. Results: {folder}", soft_wrap=True)
     if code is CliExitCode.SUCCEEDED and (model := _trained_model(status)) is not None:
-        _print_model(console, workspace / model)
+        adapt = ended.spec.adapt
+        _print_model(console, workspace / model, TASKS[adapt.task.type].model_class if adapt else LANGUAGE_MODEL)
         if choose_direction(ended.spec) is not None:
             console.print(Text(f"  {_command(folder)} < text", style="dim"), soft_wrap=True)
 
@@ -52,11 +55,11 @@ def _trained_model(status: FineTuneJobStatus) -> str | None:
     return models[-1] if models else None
 
 
-def _print_model(console: Console, folder: Path) -> None:
+def _print_model(console: Console, folder: Path, model_class: str) -> None:
     console.print(f"Model: {folder} (a Hugging Face folder)", soft_wrap=True)
     for line in (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        f"model = AutoModelForCausalLM.from_pretrained({str(folder)!r})",
+        f"from transformers import {model_class}, AutoTokenizer",
+        f"model = {model_class}.from_pretrained({str(folder)!r})",
         f"tokenizer = AutoTokenizer.from_pretrained({str(folder)!r})",
     ):
         console.print(Text(f"  {line}", style="dim"), soft_wrap=True)

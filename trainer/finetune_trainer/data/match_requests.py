@@ -65,9 +65,9 @@ def match_requests(spec: FineTuneJobSpec, data: PreparedData) -> list[MatchReque
 def training_requests(adapt: Adapt) -> list[MatchRequest]:
     """What prompts of adaptation need: matches of its training and its validation split."""
     task, most = adapt.task, max(adapt.prompts.shots)
-    if not TASKS[task.type].has_shots or most == 0:
+    if not TASKS[task.type].has_shots or task.direction is None or most == 0:
         return []
-    source, target = direction_languages(task.direction or "")
+    source, target = direction_languages(task.direction)
     compared = source if adapt.prompts.retrieval.side == "Source" else target
 
     def request(split: SplitName, limit: int | None) -> MatchRequest:
@@ -87,13 +87,13 @@ def test_request(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Match
     if spec.evaluate is None:
         return None
     task, field = spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}].shots"
-    if not TASKS[task.type].has_shots:
+    if not TASKS[task.type].has_shots or task.direction is None:
         return None
     most, pastes = (max(task.shots) if task.examples == "Retrieved" else 0), pasting_rival(spec)
     if most == 0 and pastes is not None:
         most, field = 1, pastes
     source = next(s for s in spec.data.sources if s.name == task.source)
-    languages = direction_languages(task.direction or "")
+    languages = direction_languages(task.direction)
     pool = example_source(spec, data, source, languages) if most else None
     if pool is None:
         return None

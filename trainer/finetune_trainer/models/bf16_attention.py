@@ -24,10 +24,10 @@ def attend_by_products(query: Tensor, key: Tensor, value: Tensor, scaling: float
     kept for the backward pass, so that it takes as much memory as the fused kernel.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return cast("Tensor", _Products.apply(query, key, value, scale))
+    return cast("Tensor", _AttentionByProducts.apply(query, key, value, scale))
 
 
-class _Products(torch.autograd.Function):
+class _AttentionByProducts(torch.autograd.Function):
     """Queries of the heads that share a key stand below each other, so that each product is one of three dimensions."""
 
     @staticmethod
