@@ -82,6 +82,13 @@ def make_plan(workspace: Path, stage: str, spec: dict[str, Any], **changes: Any)
     return Plan.model_validate(values | changes)
 
 
+def make_plan_of_three(workspace: Path, stage: str, spec: dict[str, Any]) -> Plan:
+    """The plan of a stage of a job that prepares, adapts and evaluates, with the artifacts of those before it."""
+    made = {"prepare": "data/" + 16 * "d", "adapt": "models/adapt"}
+    before = dict(list(made.items())[: ("prepare", "adapt", "evaluate").index(stage)])
+    return make_plan(workspace, stage, spec, inputs=before, fingerprint=stage[0].replace("p", "d") * 64)
+
+
 def prepare_data(folder: Path, rows: int = 1500) -> tuple[Path, Path]:
     """Prepare the tiny corpus; returns (the corpus, the artifact, by its full path)."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext
 from finetune_trainer.stages import adapt, evaluate, prepare
 from tiny_encoder import write_body
-from training import prepared
+from training.prepared import make_plan_of_three
 
 TOPICS = {"food": ["bread", "soup", "salt"], "music": ["song", "drum", "choir"], "rain": ["cloud", "storm", "wet"]}
 FILLERS = ["we", "like", "the", "old", "of", "my", "town", "very", "much", "today"]
@@ -51,14 +51,7 @@ def make_plan(workspace: Path, stage: str) -> Plan:
             "gate": {"require": [{"metric": "Accuracy", "task": "topic", "betterThanBaseline": True}]},
         },
     }
-    inputs = {"prepare": "data/" + 16 * "d", "adapt": "models/adapt"}
-    return prepared.make_plan(
-        workspace,
-        stage,
-        spec,
-        inputs={name: path for name, path in inputs.items() if list(inputs).index(name) < "pae".index(stage[0])},
-        fingerprint={"prepare": "d", "adapt": "a", "evaluate": "e"}[stage] * 64,
-    )
+    return make_plan_of_three(workspace, stage, spec)
 
 
 def test_an_encoder_learns_labels_from_yaml_to_report(tmp_path: Path) -> None:

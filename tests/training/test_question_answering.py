@@ -16,8 +16,7 @@ from finetune_api.report import EvaluationReport
 from finetune_trainer.context import StageContext
 from finetune_trainer.models import save_model, scratch_model
 from finetune_trainer.stages import adapt, evaluate, prepare
-from training import prepared
-from training.prepared import TINY_MODEL
+from training.prepared import TINY_MODEL, make_plan_of_three
 
 COLOURS = ["red", "blue", "green", "black", "white", "pink"]
 THINGS = ["boat", "lamp", "kite", "drum", "chair", "rug"]
@@ -72,14 +71,7 @@ def make_plan(workspace: Path, stage: str) -> Plan:
             "gate": {"require": [{"metric": "ExactMatch", "task": "answers", "betterThanBaseline": True}]},
         },
     }  # fmt: skip
-    inputs = {"prepare": "data/" + 16 * "d", "adapt": "models/adapt"}
-    return prepared.make_plan(
-        workspace,
-        stage,
-        spec,
-        inputs={name: path for name, path in inputs.items() if list(inputs).index(name) < "pae".index(stage[0])},
-        fingerprint={"prepare": "d", "adapt": "a", "evaluate": "e"}[stage] * 64,
-    )
+    return make_plan_of_three(workspace, stage, spec)
 
 
 def test_a_model_learns_to_answer_and_when_not_to(tmp_path: Path) -> None:
