@@ -11,7 +11,6 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample, shuffled_rows
 from finetune_trainer.decoding import DecodingLimits, greedy_decode
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import Head
 from finetune_trainer.objectives.pairs import PairExamples, PairTokens, fitting_rows
 from finetune_trainer.prompts import create_prompt
@@ -21,7 +20,7 @@ from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet,
 class Echo(Task[TestSet]):
     """Zero-shot prompts of a text and itself."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002
         def examples(split: str) -> PairExamples:
             texts = data.texts(adapt.task.source, split, self._language(data, adapt.task.source))  # type: ignore[arg-type]
             tokens = PairTokens(texts.tokens, texts.tokens)

@@ -41,7 +41,7 @@ HELPERS = {
     "methods": {"proof"},
     "decoding.searches": {"chrf", "tokenwise"},
     "prompts": {"chat_template", "composed", "conversations", "questions", "segments"},
-    "tasks": {"conversation_examples"},
+    "tasks": {"conversation_examples", "head_examples", "stored_rows"},
     "metrics": {"alternatives", "bootstrap", "randomisation"},
 }
 """Modules beside the implementations that several of them share."""

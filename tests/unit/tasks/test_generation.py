@@ -129,7 +129,7 @@ def conversations(path: Path, count: int = 120) -> dict[str, Any]:
 
 def test_training_data_are_whole_conversations_and_what_is_too_long_is_counted(tmp_path: Path) -> None:
     data, _, _ = prepare(tmp_path, conversations(tmp_path / "chat.jsonl"), split={"validation": 0.2, "test": 0.2})
-    found = find_task("Generation").training_data(spec().adapt, data, Ranks(), Head())  # type: ignore[arg-type]
+    found = find_task("Generation").training_data(spec().adapt, data, Head())  # type: ignore[arg-type]
     assert found.objective == "CausalLM"
     assert found.counts["examples.tooLong"] == 1
     assert found.counts["examples"] == len(found.train) == found.counts["conversations"] - 1
@@ -148,7 +148,7 @@ def test_training_data_are_whole_conversations_and_what_is_too_long_is_counted(t
             assert first.startswith(" It is ")
             assert last.startswith(" Then\n")
     everything = spec({"prompts": {"template": "Plain", "shots": [0], "lossOn": "All"}}).adapt
-    whole = find_task("Generation").training_data(everything, data, Ranks(), Head())  # type: ignore[arg-type]
+    whole = find_task("Generation").training_data(everything, data, Head())  # type: ignore[arg-type]
     assert (whole.train.loss_units == whole.train.lengths - 1).all()
     batch = CausalLM().collate([[found.train[0]], [found.train[1]]], 64, 0)
     assert len(batch.inputs["targets"]) == found.train.loss_units[:2].sum()
@@ -158,7 +158,7 @@ def test_rows_without_room_for_any_conversation_are_told(tmp_path: Path) -> None
     data, _, _ = prepare(tmp_path, conversations(tmp_path / "chat.jsonl"))
     short = spec({"batch": {"globalTokens": 16, "sequenceLength": 8}}).adapt
     with pytest.raises(BadData, match=r"sequenceLength: none of \d+ conversations fits into 8 tokens"):
-        find_task("Generation").training_data(short, data, Ranks(), Head())  # type: ignore[arg-type]
+        find_task("Generation").training_data(short, data, Head())  # type: ignore[arg-type]
 
 
 def test_the_last_answer_is_what_is_asked_for(tmp_path: Path) -> None:

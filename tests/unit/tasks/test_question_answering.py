@@ -83,7 +83,7 @@ def test_what_a_question_has_no_use_for_is_refused_by_field() -> None:
 
 def test_the_first_answer_carries_loss_and_a_fixed_word_where_there_is_none(tmp_path: Path) -> None:
     data, _, _ = prepare(tmp_path, questions(tmp_path / "q.jsonl"), split={"validation": 0.2, "test": 0.0})
-    found = find_task("QuestionAnswering").training_data(spec().adapt, data, Ranks(), Head())  # type: ignore[arg-type]
+    found = find_task("QuestionAnswering").training_data(spec().adapt, data, Head())  # type: ignore[arg-type]
     assert (found.objective, set(found.validation)) == ("CausalLM", {"answers"})
     assert found.counts["questions"] == found.counts["examples"] + found.counts["examples.tooLong"]
     assert found.counts["examples.tooLong"] in (0, 2)
@@ -103,7 +103,7 @@ def test_rows_without_room_for_any_question_are_told(tmp_path: Path) -> None:
     data, _, _ = prepare(tmp_path, questions(tmp_path / "q.jsonl", 9), split={"validation": 0.0, "test": 0.0})
     short = spec({"batch": {"globalTokens": 16, "sequenceLength": 8}}).adapt
     with pytest.raises(BadData, match=r"sequenceLength: none of \d+ questions fits into 8 tokens"):
-        find_task("QuestionAnswering").training_data(short, data, Ranks(), Head())  # type: ignore[arg-type]
+        find_task("QuestionAnswering").training_data(short, data, Head())  # type: ignore[arg-type]
 
 
 def test_all_right_answers_are_references_and_parts_tell_the_unanswerable(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def run(context: StageContext) -> StageOutcome:
     check_vocabulary(base.folder, base.field, tokenizer)
 
     context.progress.update(phase="Reading")
-    examples = task.training_data(adapt, data, context.ranks, base.head)
+    examples = task.training_data(adapt, data, base.head)
     steps = expected_steps(adapt, int(examples.train.lengths.sum()), len(examples.train))
     if steps < FEW_STEPS:
         context.progress.update(message=few_steps(steps))

@@ -1,4 +1,4 @@
-"""From conversations to what adaptation trains and validates on; shared by tasks whose prompts are conversations."""
+"""Examples of conversations, and answers to them; shared by tasks whose prompts are conversations."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.adapt import Adapt
+from finetune_api.evaluate import EvaluationTask
 from finetune_trainer.data.conversations import Conversation
-from finetune_trainer.data.prepared import PreparedData, TextSplit
-from finetune_trainer.data.sampling import shuffled_rows
+from finetune_trainer.data.prepared import PreparedData
+from finetune_trainer.decoding import DecodingLimits, TokenIds
 from finetune_trainer.errors import BadData
 from finetune_trainer.objectives.next_token import Example
 from finetune_trainer.prompts.conversations import Conversations, EncodedConversation
-from finetune_trainer.tasks.interface import TrainingData
-
-VALIDATION_CONVERSATIONS = 2000
-"""Conversations of the validation split that are looked at, at most."""
+from finetune_trainer.tasks.interface import Predictions, System, TrainingData, empty_training_split
+from finetune_trainer.tasks.stored_rows import training_rows
 
 
 class ConversationExamples:
@@ -27,20 +26,10 @@ class ConversationExamples:
     def __init__(self, conversations: Sequence[EncodedConversation], loss_on: Literal["Target", "All"]) -> None:
         """`loss_on`: Target is what the assistant has to produce, All every token but the first."""
         self._conversations, self._loss_on = conversations, loss_on
-        self._lengths: NDArray[np.int64] = np.array([len(c.tokens) for c in conversations], np.int64)
+        self.lengths: NDArray[np.int64] = np.array([len(c.tokens) for c in conversations], np.int64)
         answered = np.array([int(c.is_answer.sum()) for c in conversations], np.int64)
         # The very first token has nothing before it that could predict it.
-        self._loss_units: NDArray[np.int64] = answered if loss_on == "Target" else self._lengths - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """See ExampleSet."""
-        return self._lengths
-
-    @property
-    def loss_units(self) -> NDArray[np.int64]:
-        """See ExampleSet."""
-        return self._loss_units
+        self.loss_units: NDArray[np.int64] = answered if loss_on == "Target" else self.lengths - 1
 
     def __len__(self) -> int:
         return len(self._conversations)
@@ -70,14 +59,11 @@ def conversation_training_data(
         BadConfiguration: if the tokenizer does not have what the template needs.
         BadData: if there is nothing to train on.
     """
-    (language,) = data.languages(adapt.task.source)
-    splits = (data.texts(adapt.task.source, name, language) for name in ("train", "validation"))
-    limits = (adapt.task.max_examples, VALIDATION_CONVERSATIONS)
     (train, too_long), (validation, _) = (
-        _examples(template, read, split, limit, adapt) for split, limit in zip(splits, limits, strict=True)
+        _examples(template, [read(row) for row in rows], adapt) for rows in training_rows(adapt, data)
     )
     if not len(train):
-        raise BadData("NoExamples", *_why_nothing(adapt, too_long, what))
+        raise _nothing_fits(adapt, too_long, what) if too_long else empty_training_split(adapt.task.source)
     return TrainingData(
         name=adapt.task.source,
         objective="CausalLM",
@@ -93,21 +79,30 @@ def conversation_training_data(
 
 
 def _examples(
-    template: Conversations, read: Callable[[str], Conversation], split: TextSplit, limit: int | None, adapt: Adapt
+    template: Conversations, conversations: Sequence[Conversation], adapt: Adapt
 ) -> tuple[ConversationExamples, int]:
-    """Those of at most `limit` conversations that fit a row, and how many do not; nothing is cut."""
-    texts = split.text
-    encoded = template.encode([read(texts[int(row)]) for row in shuffled_rows(split.keys, limit, adapt.seed)])
+    """Those conversations that fit a row, and how many do not; nothing is cut."""
+    encoded = template.encode(conversations)
     fitting = [one for one in encoded if len(one.tokens) <= adapt.batch.tokens_per_row]
     return ConversationExamples(fitting, adapt.prompts.loss_on), len(encoded) - len(fitting)
 
 
-def _why_nothing(adapt: Adapt, too_long: int, what: str) -> tuple[str, str]:
-    if not too_long:
-        return (
-            f"spec.adapt.task.source: the training split of '{adapt.task.source}' is empty",
-            "See the prepare report for what was dropped and why.",
-        )
+def _nothing_fits(adapt: Adapt, too_long: int, what: str) -> BadData:
     rows = f"{adapt.batch.tokens_per_row} tokens"
     message = f"spec.adapt.batch.sequenceLength: none of {too_long:,} {what} fits into {rows}"
-    return message, "Raise sequenceLength."
+    return BadData("NoExamples", message, "Raise sequenceLength.")
+
+
+def answer_prompts(
+    system: System,
+    task: EvaluationTask,
+    prompts: Sequence[TokenIds],
+    stop_ids: frozenset[int],
+    finish: Callable[[str], str],
+) -> Predictions:
+    """A system's answers to prompts that are conversations; see `System.answer`."""
+    limits = DecodingLimits(stop_ids=stop_ids, max_new_tokens=task.max_new_tokens, context_length=system.context_length)
+    answers = system.answer(prompts, limits, task.decoding, finish)
+    full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
+    notes = [f"{full} prompts filled the context; their output is empty."] if full else []
+    return Predictions(answers.texts, notes, candidates=answers.candidates)

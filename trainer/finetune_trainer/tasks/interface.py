@@ -22,7 +22,7 @@ from finetune_trainer.data.alignment import Alignment
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.decoding import DecodingLimits, TokenIds, create_search, decode
 from finetune_trainer.distributed import Ranks
-from finetune_trainer.errors import BadData
+from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.metrics import Alternatives, Statistics
 from finetune_trainer.models import Head
 from finetune_trainer.objectives import ExampleSet
@@ -110,6 +110,10 @@ class Predictions:
     """As in Answers."""
 
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """A model that is loaded, with its own tokenizer."""
@@ -143,7 +147,6 @@ class System:
             finish: makes the answer of a decoded text, without special tokens: its first line, say.
         """
         search = create_search(decoding)
-        by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # so that shares cost the same
 
         def share(mine: list[TokenIds]) -> list[list[Candidate] | str]:
             found: list[list[Candidate] | str] = []
@@ -155,15 +158,21 @@ class System:
                 self.finish()
             return found
 
-        answers = self.ranks.map(share, [prompts[i] for i in by_length])
-        texts = [""] * len(prompts)
-        candidates: list[list[Candidate]] = [[] for _ in prompts]
-        for row, answer in zip(by_length, answers, strict=True):
-            if isinstance(answer, str):
-                texts[row] = answer
-            else:
-                texts[row], candidates[row] = answer[0].text, answer
+        answers = self.map_by_length(share, prompts, len)
+        texts = [answer if isinstance(answer, str) else answer[0].text for answer in answers]
+        candidates = [[] if isinstance(answer, str) else answer for answer in answers]
         return Answers(texts, candidates if any(candidates) else None)
+
+    def map_by_length(
+        self, function: Callable[[list[Item]], list[Found]], items: Sequence[Item], length: Callable[[Item], int]
+    ) -> list[Found]:
+        """What `function` makes of each of `items`, in their order; a collective, see `Ranks.map`.
+
+        The longest come first, so that the shares of ranks cost the same and a batch is as wide as its first item.
+        """
+        by_length = sorted(range(len(items)), key=lambda i: (-length(items[i]), i))
+        found = dict(zip(by_length, self.ranks.map(function, [items[i] for i in by_length]), strict=True))
+        return [found[place] for place in range(len(items))]
 
     def _text(self, output: TokenIds) -> str:
         return str(self.tokenizer.decode(output.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -177,10 +186,7 @@ class System:
             rows: each at most as long as the model's context.
             pick: what is wanted of a model's output, (rows, ...).
         """
-        by_length = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
-        found = self.ranks.map(lambda share: self._run_share(share, pick), [rows[i] for i in by_length])
-        ordered = dict(zip(by_length, found, strict=True))
-        return [ordered[place] for place in range(len(rows))]
+        return self.map_by_length(lambda share: self._run_share(share, pick), rows, lambda row: len(row.tokens))
 
     @torch.inference_mode()
     def _run_share(self, rows: Sequence[PaddedRow], pick: Callable[[Any], Tensor]) -> list[npt.NDArray[np.float32]]:
@@ -218,6 +224,26 @@ Part = Literal["validation", "test"]
 VALIDATION: Part = "validation"
 
 
+def evaluation_task(spec: FineTuneJobSpec, index: int) -> EvaluationTask:
+    """spec.evaluate.tasks[index].
+
+    Raises:
+        BadConfiguration: if there is no such block.
+    """
+    if spec.evaluate is None:
+        raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
+    return spec.evaluate.tasks[index]
+
+
+def empty_training_split(source: str) -> BadData:
+    """That there is nothing to train on."""
+    return BadData(
+        "NoExamples",
+        f"spec.adapt.task.source: the training split of '{source}' is empty",
+        "See the prepare report for what was dropped and why.",
+    )
+
+
 def empty_split(field: str, source: str, part: Part) -> BadData:
     """That there is nothing to answer."""
     remedy = "raise spec.data.split.test, or give a source with role: Test"
@@ -238,8 +264,8 @@ class Task(Protocol, Generic[TestSetT]):
         """The head that a model is trained with; of a causal language model it is its own."""
         return Head()
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:
-        """Training and validation examples of spec.adapt for a model with `head`; collective.
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:
+        """Training and validation examples of spec.adapt for a model with `head`.
 
         Raises:
             BadConfiguration: if the source does not hold what the task needs.

@@ -11,11 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from finetune_api.adapt import Adapt
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.data.sampling import fixed_sample
-from finetune_trainer.distributed import Ranks
-from finetune_trainer.errors import BadConfiguration, BadData
+from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head
-from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
+from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData, evaluation_task
+from finetune_trainer.tasks.stored_rows import rows_to_answer
 
 METRIC = "BitsPerByte"
 _BATCH_TOKENS = 8192
@@ -28,7 +27,7 @@ Cost = tuple[float, int]
 class LanguageModellingTask(Task[TestSet]):
     """Texts of a Text source, each by itself; for evaluation only."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task.
 
         Raises:
@@ -42,32 +41,20 @@ class LanguageModellingTask(Task[TestSet]):
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TestSet:
         """See Task."""
-        if spec.evaluate is None:
-            raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-        task = spec.evaluate.tasks[index]
+        task = evaluation_task(spec, index)
         field = f"spec.evaluate.tasks[{index}]"
         source = next(s for s in spec.data.sources if s.name == task.source)
         if source.type != "Text":
             raise BadConfiguration(
                 "NoTextSource", f"{field}.source: '{source.name}' is {source.type}", "Name a source of type Text."
             )
-        (language,) = source.languages
-        split = data.texts(source.name, "test", language)
-        if len(split) == 0:
-            raise BadData(
-                "EmptyTestSplit",
-                f"{field}: the test split of source '{source.name}' is empty",
-                "raise spec.data.split.test, or give a source with role: Test",
-            )
-        texts = [" ".join(split.text[int(row)].split()) for row in fixed_sample(split.keys, task.max_segments)]
-        return TestSet(task=task, sources=texts, references=[(text,) for text in texts], language=language)
+        texts = [" ".join(text.split()) for text in rows_to_answer(data, task, field)]
+        return TestSet(task=task, sources=texts, references=[(text,) for text in texts], language=source.languages[0])
 
     def predict(self, system: System, test_set: TestSet, shots: int) -> Predictions:  # noqa: ARG002 - there is no prompt
         """See Task: the cost of each text in words, and as statistics of the metric."""
-        by_length = sorted(range(len(test_set.sources)), key=lambda i: (-len(test_set.sources[i]), i))
-        found = system.ranks.map(lambda share: costs(system, share), [test_set.sources[i] for i in by_length])
-        statistics = np.zeros((len(found), 2))
-        statistics[by_length] = found
+        found = system.map_by_length(lambda share: costs(system, share), test_set.sources, len)
+        statistics = np.array(found, np.float64).reshape(-1, 2)
         texts = [f"{nats / np.log(2):.2f} bits, {size:.0f} bytes" for nats, size in statistics]
         return Predictions(texts, [], {METRIC: statistics})
 

@@ -17,19 +17,14 @@ from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.labelled import SEPARATOR, LabelledText, loaded
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import Head, label_names
 from finetune_trainer.objectives.sequence_classification import LabelledExample
 from finetune_trainer.tasks.classification.classes import class_reports, confusion
 from finetune_trainer.tasks.classification.encoding import encode_texts, shortened_note
-from finetune_trainer.tasks.classification.examples import (
-    LabelNumbers,
-    test_rows,
-    trained_rows,
-    training_data_of,
-    training_rows,
-)
-from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
+from finetune_trainer.tasks.classification.label_numbers import LabelNumbers
+from finetune_trainer.tasks.head_examples import training_data_of
+from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData, evaluation_task
+from finetune_trainer.tasks.stored_rows import rows_to_answer, trained_rows, training_rows
 
 _THRESHOLD = 0.0
 """Logit above which a text has a label that it may have beside others: a probability of one half."""
@@ -60,7 +55,7 @@ class ClassificationTask(Task[ClassificationTestSet]):
             seed=adapt.seed,
         )
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:
         """See Task; texts that are longer than a row are shortened, and counted."""
         numbers = LabelNumbers(head.labels or (), adapt.task.source)
         tokenizer, shortened, sets = data.tokenizer(), [], []
@@ -75,7 +70,8 @@ class ClassificationTask(Task[ClassificationTestSet]):
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> ClassificationTestSet:
         """See Task."""
-        task, rows = test_rows(spec, data, index)
+        task = evaluation_task(spec, index)
+        rows = rows_to_answer(data, task, f"spec.evaluate.tasks[{index}]")
         texts = [loaded(row) for row in rows]
         answers = Counter(loaded(row).answer for row in trained_rows(spec, data))
         return ClassificationTestSet(

@@ -15,21 +15,16 @@ from finetune_api.report import ClassReport
 from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.tagged import OUTSIDE, TaggedSentence, loaded, tags_of_types
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.metrics.entities import entities
 from finetune_trainer.models import Head, label_names
 from finetune_trainer.objectives.padded import IGNORED
 from finetune_trainer.objectives.token_classification import TaggedExample
 from finetune_trainer.tasks.classification.classes import class_reports
 from finetune_trainer.tasks.classification.encoding import EncodedWords, encode_words, shortened_note
-from finetune_trainer.tasks.classification.examples import (
-    LabelNumbers,
-    test_rows,
-    trained_rows,
-    training_data_of,
-    training_rows,
-)
-from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData
+from finetune_trainer.tasks.classification.label_numbers import LabelNumbers
+from finetune_trainer.tasks.head_examples import training_data_of
+from finetune_trainer.tasks.interface import Predictions, System, Task, TestSet, TrainingData, evaluation_task
+from finetune_trainer.tasks.stored_rows import rows_to_answer, trained_rows, training_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,7 @@ class TokenClassificationTask(Task[TaggedTestSet]):
             seed=adapt.seed,
         )
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:
         """See Task; sentences that are longer than a row are shortened, and counted."""
         numbers = LabelNumbers(head.labels or (), adapt.task.source)
         tokenizer, shortened, sets = data.tokenizer(), [], []
@@ -68,7 +63,8 @@ class TokenClassificationTask(Task[TaggedTestSet]):
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> TaggedTestSet:
         """See Task."""
-        task, rows = test_rows(spec, data, index)
+        task = evaluation_task(spec, index)
+        rows = rows_to_answer(data, task, f"spec.evaluate.tasks[{index}]")
         sentences = [loaded(row) for row in rows]
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for sentence in map(loaded, trained_rows(spec, data)):

@@ -12,13 +12,9 @@ from finetune_trainer.data.conversations import Conversation, asked, loaded
 from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
-from finetune_trainer.data.sampling import fixed_sample
-from finetune_trainer.decoding import DecodingLimits
-from finetune_trainer.distributed import Ranks
-from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head
 from finetune_trainer.prompts.conversations import create_conversations
-from finetune_trainer.tasks.conversation_examples import conversation_training_data
+from finetune_trainer.tasks.conversation_examples import answer_prompts, conversation_training_data
 from finetune_trainer.tasks.interface import (
     VALIDATION,
     Part,
@@ -28,8 +24,9 @@ from finetune_trainer.tasks.interface import (
     TestSet,
     TrainingData,
     adapted_template,
-    empty_split,
+    evaluation_task,
 )
+from finetune_trainer.tasks.stored_rows import rows_to_answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +39,14 @@ class GenerationTestSet(TestSet):
 class GenerationTask(Task[GenerationTestSet]):
     """Conversations of an Instruction source."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
         template = create_conversations(adapt.prompts.template, data.tokenizer())
         return conversation_training_data(adapt, data, template, loaded, "conversations")
 
     def test_set(self, spec: FineTuneJobSpec, data: PreparedData, index: int) -> GenerationTestSet:
         """See Task."""
-        if spec.evaluate is None:
-            raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-        return _load(spec, data, spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}]")
+        return _load(spec, data, evaluation_task(spec, index), f"spec.evaluate.tasks[{index}]")
 
     def validation_set(self, spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> GenerationTestSet:
         """See Task."""
@@ -61,15 +56,7 @@ class GenerationTask(Task[GenerationTestSet]):
         """See Task: line breaks of an answer become blanks, as those of references."""
         conversations = create_conversations(test_set.template, system.tokenizer)
         prompts = conversations.ask(test_set.conversations)
-        limits = DecodingLimits(
-            stop_ids=conversations.stop_ids,
-            max_new_tokens=test_set.task.max_new_tokens,
-            context_length=system.context_length,
-        )
-        answers = system.answer(prompts, limits, test_set.task.decoding, one_line)
-        full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
-        notes = [f"{full} prompts filled the context; their output is empty."] if full else []
-        return Predictions(answers.texts, notes, candidates=answers.candidates)
+        return answer_prompts(system, test_set.task, prompts, conversations.stop_ids, one_line)
 
     def diagnose(self, test_set: GenerationTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""
@@ -81,17 +68,13 @@ def _load(
     spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask, field: str, part: Part = "test"
 ) -> GenerationTestSet:
     """`field` is what asks for it."""
-    (language,) = data.languages(task.source)
-    split = data.texts(task.source, part, language)
-    if len(split) == 0:
-        raise empty_split(field, task.source, part)
-    texts = [split.text[int(row)] for row in fixed_sample(split.keys, task.max_segments)]
+    texts = rows_to_answer(data, task, field, part)
     conversations = [loaded(text) for text in texts]
     return GenerationTestSet(
         task=task,
         sources=[one_line(asked(text)) for text in texts],
         references=[(one_line(talk[-1]["content"]),) for talk in conversations],
-        language=language,
+        language=data.languages(task.source)[0],
         alignments=alignments_of(task, data),
         conversations=conversations,
         template=adapted_template(spec, task.type),

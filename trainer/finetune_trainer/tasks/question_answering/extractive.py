@@ -12,10 +12,9 @@ from finetune_api.registries import TASKS
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.questions import loaded
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import Head
 from finetune_trainer.objectives.span_extraction import SpanExample
-from finetune_trainer.tasks.classification.examples import training_data_of, training_rows
+from finetune_trainer.tasks.head_examples import training_data_of
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.question_answering.best_span import best_answers
 from finetune_trainer.tasks.question_answering.test_set import (
@@ -25,6 +24,7 @@ from finetune_trainer.tasks.question_answering.test_set import (
     question_test_set,
 )
 from finetune_trainer.tasks.question_answering.windows import encode_windows
+from finetune_trainer.tasks.stored_rows import training_rows
 
 _TYPE = "ExtractiveQuestionAnswering"
 
@@ -36,7 +36,7 @@ class ExtractiveTask(Task[QuestionTestSet]):
         """See Task: two numbers a token."""
         return Head(TASKS[_TYPE].model_class, pad_id=data.pad_id, may_be_new=True, seed=adapt.seed)
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task: one example a window; one without the answer has the place that says so."""
         tokenizer, sets, asked = data.tokenizer(), [], []
         for rows in training_rows(adapt, data):

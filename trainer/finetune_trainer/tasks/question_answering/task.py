@@ -11,11 +11,9 @@ from finetune_trainer.data.conversations import Conversation
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.questions import loaded
-from finetune_trainer.decoding import DecodingLimits
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import Head
 from finetune_trainer.prompts.questions import NO_ANSWER, Questions, create_questions
-from finetune_trainer.tasks.conversation_examples import conversation_training_data
+from finetune_trainer.tasks.conversation_examples import answer_prompts, conversation_training_data
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.question_answering.test_set import (
     QuestionTestSet,
@@ -28,7 +26,7 @@ from finetune_trainer.tasks.question_answering.test_set import (
 class QuestionAnsweringTask(Task[QuestionTestSet]):
     """Questions of a QuestionAnswering source; of several right answers the first is trained on."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
         template = create_questions(adapt.prompts.template, data.tokenizer())
         return conversation_training_data(
@@ -43,15 +41,9 @@ class QuestionAnsweringTask(Task[QuestionTestSet]):
         """See Task: the word that says that there is no answer becomes no text."""
         template = create_questions(test_set.template, system.tokenizer)
         prompts = template.ask([_conversation(template, question) for question in test_set.questions])
-        limits = DecodingLimits(
-            stop_ids=template.stop_ids,
-            max_new_tokens=test_set.task.max_new_tokens,
-            context_length=system.context_length,
+        return answer_prompts(
+            system, test_set.task, prompts, template.stop_ids, lambda text: without_word(one_line(text))
         )
-        answers = system.answer(prompts, limits, test_set.task.decoding, lambda text: without_word(one_line(text)))
-        full = sum(limits.room(len(prompt)) == 0 for prompt in prompts)
-        notes = [f"{full} prompts filled the context; their output is empty."] if full else []
-        return Predictions(answers.texts, notes, candidates=answers.candidates)
 
     def diagnose(self, test_set: QuestionTestSet, outputs: Sequence[str]) -> dict[str, float]:
         """See Task."""

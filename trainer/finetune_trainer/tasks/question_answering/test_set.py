@@ -14,11 +14,10 @@ from finetune_trainer.data.hypotheses import alignments_of
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.questions import loaded
-from finetune_trainer.data.sampling import fixed_sample
 from finetune_trainer.data.units import unit_of
-from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.metrics import BETWEEN, Alternatives
-from finetune_trainer.tasks.interface import Grouping, TestSet, adapted_template
+from finetune_trainer.tasks.interface import Grouping, TestSet, adapted_template, evaluation_task
+from finetune_trainer.tasks.stored_rows import rows_to_answer
 
 SHOWN = 200
 """Characters of a context in a report, about."""
@@ -40,24 +39,14 @@ def question_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> 
         BadConfiguration: if there is no such task.
         BadData: if there is nothing to test on.
     """
-    if spec.evaluate is None:
-        raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-    task = spec.evaluate.tasks[index]
-    (language,) = data.languages(task.source)
-    split = data.texts(task.source, "test", language)
-    if len(split) == 0:
-        raise BadData(
-            "EmptyTestSplit",
-            f"spec.evaluate.tasks[{index}]: the test split of source '{task.source}' is empty",
-            "raise spec.data.split.test, or give a source with role: Test",
-        )
-    questions = [loaded(split.text[int(row)]) for row in fixed_sample(split.keys, task.max_segments)]
+    task = evaluation_task(spec, index)
+    questions = [loaded(row) for row in rows_to_answer(data, task, f"spec.evaluate.tasks[{index}]")]
     return QuestionTestSet(
         task=task,
         sources=[one_line(question.question) for question in questions],
         references=[references(question) for question in questions],
         contexts=[shortened(question) for question in questions],
-        language=language,
+        language=data.languages(task.source)[0],
         alignments=alignments_of(task, data),
         questions=questions,
         template=adapted_template(spec, task.type),

@@ -15,7 +15,6 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.report import PromptExample
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.units import CHARACTERS, unit_of
-from finetune_trainer.distributed import Ranks
 from finetune_trainer.models import Head
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.translation.diagnostics import diagnose
@@ -51,7 +50,7 @@ def by_domain(domains: Sequence[str]) -> Grouping:
 class TranslationTask(Task[TranslationTestSet]):
     """Sentences of a Parallel source, in one direction."""
 
-    def training_data(self, adapt: Adapt, data: PreparedData, ranks: Ranks, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
+    def training_data(self, adapt: Adapt, data: PreparedData, head: Head) -> TrainingData:  # noqa: ARG002 - see Task
         """See Task."""
         return training_data(adapt, data)
 

@@ -26,7 +26,7 @@ from finetune_trainer.data.match_tables import open_table
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.sampling import fixed_sample, shuffled_rows
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.tasks.interface import VALIDATION, Part, TestSet, empty_split
+from finetune_trainer.tasks.interface import VALIDATION, Part, TestSet, empty_split, evaluation_task
 from finetune_trainer.tasks.translation.examples import Examples, draw_examples, example_pairs
 from finetune_trainer.tasks.translation.language import LEARN_FROM, LanguageProfile, learn_profile
 from finetune_trainer.tasks.translation.terms import AskedTerms, Terms
@@ -63,10 +63,8 @@ def load_test_set(spec: FineTuneJobSpec, data: PreparedData, index: int) -> Tran
         BadConfiguration: a direction whose languages the source does not have; one shot without training pairs.
         BadData: an empty test split.
     """
-    if spec.evaluate is None:
-        raise BadConfiguration("NoEvaluateBlock", "the spec has no evaluate block", "Add spec.evaluate.")
-    task, field = spec.evaluate.tasks[index], f"spec.evaluate.tasks[{index}]"
-    return _load(spec, data, task, field, test_request(spec, data, index))
+    field = f"spec.evaluate.tasks[{index}]"
+    return _load(spec, data, evaluation_task(spec, index), field, test_request(spec, data, index))
 
 
 def load_validation_set(spec: FineTuneJobSpec, data: PreparedData, task: EvaluationTask) -> TranslationTestSet:

@@ -19,7 +19,7 @@ from finetune_trainer.data.sampling import shuffled_rows
 from finetune_trainer.errors import BadConfiguration, BadData
 from finetune_trainer.objectives.pairs import PairExamples, PairTokens
 from finetune_trainer.prompts import create_prompt, encode_texts
-from finetune_trainer.tasks.interface import TrainingData
+from finetune_trainer.tasks.interface import TrainingData, empty_training_split
 from finetune_trainer.tasks.translation.selection import Selection, select_examples
 
 
@@ -97,7 +97,8 @@ def training_data(adapt: Adapt, data: PreparedData) -> TrainingData:
     rows = shuffled_rows(builder.pool.keys, adapt.task.max_examples, adapt.seed)
     selection, similarity = builder.select(builder.pool, rows)
     if not len(selection.rows):
-        raise BadData("NoExamples", *_why_nothing(adapt, len(builder.pool), selection))
+        is_empty = len(builder.pool) == 0
+        raise empty_training_split(adapt.task.source) if is_empty else _nothing_fits(adapt, selection)
     return TrainingData(
         name=adapt.task.direction or "",
         objective="CausalLM",
@@ -145,14 +146,9 @@ def _check_languages(adapt: Adapt, data: PreparedData) -> None:
             ) from error
 
 
-def _why_nothing(adapt: Adapt, segments: int, selection: Selection) -> tuple[str, str]:
-    if segments == 0:
-        return (
-            f"spec.adapt.task.source: the training split of '{adapt.task.source}' is empty",
-            "See the prepare report for what was dropped and why.",
-        )
+def _nothing_fits(adapt: Adapt, selection: Selection) -> BadData:
     message = (
         f"spec.adapt.batch.sequenceLength: none of {selection.too_long:,} segments fits into "
         f"{adapt.batch.tokens_per_row} tokens with its prompt"
     )
-    return message, "Raise sequenceLength."
+    return BadData("NoExamples", message, "Raise sequenceLength.")
