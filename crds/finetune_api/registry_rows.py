@@ -84,8 +84,8 @@ class Task(Entry):
     """Whether a score can say that nobody is served (`Metric.unusable_at`); else that depends on what is asked."""
     scored_in_training: bool = False
     """Whether it has a test set of its validation split, for `adapt.evaluation`."""
-    decodes: bool = True
-    """Whether its answers are decoded; else texts are measured."""
+    measures_texts: bool = False
+    """Whether texts are measured, and nothing is answered."""
     has_alternatives: bool = False
     """Whether several references of a segment may be right."""
     leads: bool = True
@@ -95,6 +95,11 @@ class Task(Entry):
     def generates(self) -> bool:
         """Whether a causal language model answers, token by token; else a head answers for a text as a whole."""
         return self.model_class == LANGUAGE_MODEL
+
+    @property
+    def decodes(self) -> bool:
+        """Whether answers are searched for by `decoding`."""
+        return self.generates and not self.measures_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

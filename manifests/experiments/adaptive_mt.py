@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
+from finetune_api.evaluate import Significance
 from finetune_api.figures import percent
+from finetune_trainer.evaluation.scores import score_systems
 from finetune_trainer.metrics import create_metric
-from finetune_trainer.metrics.bootstrap import confidence_interval, paired_p_value, resampled_sums
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent / "adaptive-mt"
@@ -30,7 +30,7 @@ PAGE = ROOT / "docs/results/adaptive-mt.md"
 BEGIN, END = "<!-- Written by manifests/experiments/adaptive_mt.py. -->\n", "<!-- End of what is written. -->\n"
 TABLE = "adaptive-mt-table"
 LEAD, TASK = "chrF++", "es-en"
-SAMPLES, SEED = 10_000, 12345
+SAMPLES = 10_000
 
 
 def patched(base: Any, patch: Any) -> Any:
@@ -92,16 +92,12 @@ def shots_table(reports: Path) -> str:
     metric = create_metric(LEAD, "en")
     rows = []
     for column, title in (("baseline", "base"), ("hypothesis", "tuned")):
-        both = [
-            metric.statistics(table[column], [(reference,) for reference in table["reference"]]) for table in tables
-        ]
-        sums = resampled_sums(np.hstack(both), SAMPLES, SEED)
-        width = both[0].shape[1]
-        zero, one = (metric.score(statistics.sum(axis=0)) for statistics in both)
-        differences = np.array([metric.score(row[width:]) - metric.score(row[:width]) for row in sums])
-        low, high = confidence_interval(differences)
-        p = paired_p_value(differences, one - zero)
-        rows.append((title, f"{zero:.1f}", f"{one:.1f}", f"{one - zero:+.1f} ({low:+.1f} to {high:+.1f})", f"{p:.2g}"))
+        zero, one = (
+            {LEAD: metric.statistics(table[column], [(right,) for right in table["reference"]])} for table in tables
+        )
+        (score,), _ = score_systems(one, zero, {}, "en", Significance(samples=SAMPLES))
+        told = score.to_json_object() | {"pAdjusted": score.p_value}  # of a single comparison
+        rows.append((title, _figure(told, "baseline"), _figure(told, "score"), *_gain(told)))
     return table_of(("system", f"zero-shot {LEAD}", f"one-shot {LEAD}", "difference (95 %)", "p"), rows)
 
 

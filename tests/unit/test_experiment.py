@@ -46,7 +46,7 @@ def test_one_variant_can_be_asked_for(experiment: ModuleType, tmp_path: Path) ->
 
 
 def test_an_example_that_helps_is_told(experiment: ModuleType, tmp_path: Path) -> None:
-    references = [f"the patient takes {n} tablets a day" for n in range(12)]
+    references = [f"the patient takes {n} tablets a day" for n in range(14)]
     halves = [reference[:12] for reference in references]
     for shots, hypotheses in ((0, halves), (1, references)):
         rows = ["source\treference\thypothesis\tbaseline"]
