@@ -14,7 +14,6 @@ from transformers import AutoTokenizer
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.pretrained import conflicts_with_model, positions_of, read_pretrained
-from finetune_api.refusals import refusals
 from finetune_api.transformer import shape_of_model
 from finetune_trainer.data.labelled import LabelledText
 from finetune_trainer.distributed import Ranks
@@ -27,6 +26,7 @@ from finetune_trainer.objectives.token_classification import TaggedExample
 from finetune_trainer.tasks.classification.encoding import encode_texts, encode_words
 from finetune_trainer.tasks.interface import System
 from tiny_encoder import word_tokenizer, write_body
+from unit.tasks.specs import found, spec_of
 
 SOURCE = {"name": "topics", "type": "Labelled", "languages": ["en"], "uri": "file:///t.jsonl"}
 ADAPT: dict[str, Any] = {"method": "Full", "task": {"type": "Classification", "source": "topics"}}
@@ -40,21 +40,7 @@ WORDS = [f"w{number}" for number in range(30)]
 
 
 def spec(adapt: dict[str, Any] | None = None, test: dict[str, Any] | None = None, **changes: Any) -> FineTuneJobSpec:
-    return FineTuneJobSpec.from_json_object(
-        {
-            "model": {"from": {"uri": "file:///m"}},
-            "data": {
-                "sources": [SOURCE, {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "u.tsv"}]
-            },
-            "adapt": ADAPT | (adapt or {}),
-            "evaluate": {"tasks": [TEST | (test or {})]},
-        }
-        | changes
-    )
-
-
-def found(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
-    return [(problem.field, problem.message) for problem in refusals(spec)]
+    return spec_of(SOURCE, ADAPT | (adapt or {}), TEST | (test or {}), **changes)
 
 
 def test_a_job_of_labels_has_no_problem() -> None:

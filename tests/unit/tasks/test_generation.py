@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.refusals import refusals
 from finetune_api.report import Score, TaskReport
 from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadData
@@ -23,6 +22,7 @@ from finetune_trainer.tasks import find_task
 from finetune_trainer.tasks.interface import System
 from tiny import tiny_model
 from unit.data.test_prepare import prepare
+from unit.tasks.specs import found, spec_of
 
 SOURCE = {"name": "chat", "type": "Instruction", "languages": ["en"], "uri": "file:///chat.jsonl"}
 ADAPT: dict[str, Any] = {
@@ -34,21 +34,7 @@ TEST = {"name": "qa", "type": "Generation", "source": "chat", "metrics": ["Token
 
 
 def spec(adapt: dict[str, Any] | None = None, test: dict[str, Any] | None = None, **changes: Any) -> FineTuneJobSpec:
-    return FineTuneJobSpec.from_json_object(
-        {
-            "model": {"from": {"uri": "file:///m"}},
-            "data": {
-                "sources": [SOURCE, {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "u.tsv"}]
-            },
-            "adapt": ADAPT | (adapt or {}),
-            "evaluate": {"tasks": [TEST | (test or {})]},
-        }
-        | changes
-    )
-
-
-def found(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
-    return [(problem.field, problem.message) for problem in refusals(spec)]
+    return spec_of(SOURCE, ADAPT | (adapt or {}), TEST | (test or {}), **changes)
 
 
 def test_a_job_of_conversations_has_no_problem() -> None:

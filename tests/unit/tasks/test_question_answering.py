@@ -21,6 +21,7 @@ from finetune_trainer.tasks.question_answering.task import without_word
 from finetune_trainer.tasks.question_answering.test_set import references, shortened
 from tiny import tiny_model
 from unit.data.test_prepare import prepare
+from unit.tasks.specs import spec_of
 
 SOURCE = {"name": "squad", "type": "QuestionAnswering", "languages": ["en"], "uri": "file:///q.jsonl"}
 ADAPT: dict[str, Any] = {
@@ -32,17 +33,7 @@ TEST = {"name": "qa", "type": "QuestionAnswering", "source": "squad", "metrics":
 
 
 def spec(adapt: dict[str, Any] | None = None, test: dict[str, Any] | None = None, **changes: Any) -> FineTuneJobSpec:
-    return FineTuneJobSpec.from_json_object(
-        {
-            "model": {"from": {"uri": "file:///m"}},
-            "data": {
-                "sources": [SOURCE, {"name": "ui", "type": "Parallel", "languages": ["en", "es"], "uri": "u.tsv"}]
-            },
-            "adapt": ADAPT | (adapt or {}),
-            "evaluate": {"tasks": [TEST | (test or {})]},
-        }
-        | changes
-    )
+    return spec_of(SOURCE, ADAPT | (adapt or {}), TEST | (test or {}), **changes)
 
 
 def questions(path: Path, count: int = 60) -> dict[str, Any]:
