@@ -20,9 +20,7 @@ from finetune_trainer.distributed import Ranks
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head, load_model
 from finetune_trainer.objectives import find_objective
-from finetune_trainer.objectives.padded import IGNORED, PaddedRow
-from finetune_trainer.objectives.sequence_classification import LabelledExample
-from finetune_trainer.objectives.token_classification import TaggedExample
+from finetune_trainer.objectives.padded import IGNORED, HeadExample, PaddedRow
 from finetune_trainer.tasks.classification.encoding import encode_texts, encode_words
 from finetune_trainer.tasks.interface import System
 from tiny_encoder import word_tokenizer, write_body
@@ -135,7 +133,7 @@ def row(*tokens: int) -> PaddedRow:
 def test_loss_of_labels_is_the_models_own_and_empty_rows_have_none(tmp_path: Path) -> None:
     objective = find_objective("SequenceClassification")
     model = body(tmp_path, Head("AutoModelForSequenceClassification", ("a", "b", "c"), pad_id=0, may_be_new=True))
-    examples = [LabelledExample(row(1, 5, 6, 7, 2), np.array(2)), LabelledExample(row(1, 5, 2), np.array(0))]
+    examples = [HeadExample(row(1, 5, 6, 7, 2), np.array(2)), HeadExample(row(1, 5, 2), np.array(0))]
     batch = objective.collate([[examples[0]], [examples[1]], []], 99, 0)
     assert batch.inputs["input_ids"].tolist() == [[1, 5, 6, 7, 2], [1, 5, 2, 0, 0], [0, 0, 0, 0, 0]]
     loss = objective.loss(model, **batch.inputs)
@@ -154,7 +152,7 @@ def test_loss_of_sets_is_of_each_label(tmp_path: Path) -> None:
     objective = find_objective("SequenceClassification")
     model = body(tmp_path, Head("AutoModelForSequenceClassification", ("a", "b"), has_label_sets=True, pad_id=0,
                                 may_be_new=True))  # fmt: skip
-    batch = objective.collate([[LabelledExample(row(1, 5, 2), np.array([1, 0]))], []], 99, 0)
+    batch = objective.collate([[HeadExample(row(1, 5, 2), np.array([1, 0]))], []], 99, 0)
     loss = objective.loss(model, **batch.inputs)
     logits = model(input_ids=torch.tensor([[1, 5, 2]])).logits
     expected = functional.binary_cross_entropy_with_logits(logits, torch.tensor([[1.0, 0.0]]), reduction="sum")
@@ -166,7 +164,7 @@ def test_loss_of_tags_is_of_words(tmp_path: Path) -> None:
     objective = find_objective("TokenClassification")
     model = body(tmp_path, Head("AutoModelForTokenClassification", ("O", "B-A", "I-A"), pad_id=0, may_be_new=True))
     target = np.array([IGNORED, 1, IGNORED, 0, IGNORED])
-    batch = objective.collate([[TaggedExample(row(1, 5, 6, 7, 2), target)], []], 99, 0)
+    batch = objective.collate([[HeadExample(row(1, 5, 6, 7, 2), target)], []], 99, 0)
     loss = objective.loss(model, **batch.inputs)
     own = model(input_ids=torch.tensor([[1, 5, 6, 7, 2]]), labels=torch.from_numpy(target)[None]).loss
     assert int(loss.loss_units) == 2

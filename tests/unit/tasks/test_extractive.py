@@ -17,8 +17,8 @@ from finetune_api.questions import Answer, Question
 from finetune_api.refusals import refusals
 from finetune_trainer.errors import BadConfiguration
 from finetune_trainer.models import Head, load_model
-from finetune_trainer.objectives.padded import PaddedRow
-from finetune_trainer.objectives.span_extraction import SpanExample, SpanExtraction
+from finetune_trainer.objectives.padded import HeadExample, PaddedRow
+from finetune_trainer.objectives.span_extraction import SpanExtraction
 from finetune_trainer.tasks.question_answering.best_span import best_answers, best_span
 from finetune_trainer.tasks.question_answering.windows import Window, encode_windows
 from tiny_encoder import word_tokenizer, write_body
@@ -84,7 +84,7 @@ def test_the_loss_is_cross_entropy_of_both_ends_without_padding(tmp_path: Path) 
     model.eval()  # type: ignore[no-untyped-call]
     rows = [np.array([1, 5, 6, 2, 7, 8, 9, 2], np.int32), np.array([1, 5, 2, 7, 2], np.int32)]
     targets = [np.array([4, 5]), np.array([0, 0])]
-    examples = [SpanExample(PaddedRow(row), target) for row, target in zip(rows, targets, strict=True)]
+    examples = [HeadExample(PaddedRow(row), target) for row, target in zip(rows, targets, strict=True)]
     objective = SpanExtraction()
     batch = objective.collate([[examples[0]], [examples[1]], []], 8, 0)
     found = objective.loss(model, **batch.inputs)

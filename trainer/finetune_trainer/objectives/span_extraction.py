@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.models.segment_attention import base_model
-from finetune_trainer.objectives.interface import Batch, LossSum, Tokens
-from finetune_trainer.objectives.padded import IGNORED, PaddedObjective, PaddedRow, padded_inputs
-
-
-@dataclass(frozen=True, slots=True)
-class SpanExample:
-    """A row, and the span in it."""
-
-    row: PaddedRow
-    target: NDArray[np.int64]
-    """(2,): places of the first and of the last token; both 0, the token that begins a row, where there is no span."""
-
-    @property
-    def tokens(self) -> Tokens:
-        """Of the row."""
-        return self.row.tokens
+from finetune_trainer.objectives.interface import LossSum
+from finetune_trainer.objectives.padded import IGNORED, PaddedObjective
 
 
 class SpanExtraction(PaddedObjective):
-    """Loss units are the two ends of each span."""
+    """Loss units are the two ends of each span.
+
+    Targets are (2,): places of the first and of the last token; both 0, the token that begins a row, without a span.
+    """
 
     name = "SpanExtraction"
-
-    def collate(self, rows: Sequence[Sequence[SpanExample]], length: int, pad: int) -> Batch:  # noqa: ARG002 - rows are as long as the longest of them
-        """See Objective: beside the model's inputs `targets`, (rows, 2) int64; empty rows have none."""
-        examples = [row[0] if row else None for row in rows]
-        targets = torch.full((len(rows), 2), IGNORED, dtype=torch.int64)
-        for place, example in enumerate(examples):
-            if example is not None:
-                targets[place] = torch.from_numpy(example.target)
-        inputs = padded_inputs([None if example is None else example.row for example in examples], pad)
-        return Batch(self.name, inputs | {"targets": targets})
+    shape_without_examples = (2,)
 
     def loss(self, model: nn.Module, **inputs: Any) -> LossSum:
         """See Objective: cross-entropy of both ends; padding is no place."""

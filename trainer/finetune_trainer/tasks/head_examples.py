@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.adapt import Adapt
-from finetune_trainer.objectives.interface import Tokens
-from finetune_trainer.objectives.padded import IGNORED
+from finetune_trainer.objectives.padded import IGNORED, HeadExample
 from finetune_trainer.tasks.interface import TrainingData, empty_training_split
 
 
-class HeadExample(Protocol):
-    """What an objective of a head takes."""
-
-    @property
-    def tokens(self) -> Tokens:
-        """Of the text."""
-        ...
-
-    @property
-    def target(self) -> NDArray[np.int64]:
-        """Numbers of labels; `IGNORED` where there is none."""
-        ...
-
-
-Example = TypeVar("Example", bound=HeadExample)
-
-
-class HeadExamples(Generic[Example]):
+class HeadExamples:
     """Examples with their lengths and loss units (ExampleSet)."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
+    def __init__(self, examples: Sequence[HeadExample]) -> None:
         self._examples = examples
         self.lengths: NDArray[np.int64] = np.array([len(e.tokens) for e in examples], np.int64)
         self.loss_units: NDArray[np.int64] = np.array([(e.target != IGNORED).sum() for e in examples], np.int64)
@@ -42,12 +23,16 @@ class HeadExamples(Generic[Example]):
     def __len__(self) -> int:
         return len(self._examples)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> HeadExample:
         return self._examples[index]
 
 
 def training_data_of(
-    adapt: Adapt, objective: str, train: Sequence[Example], validation: Sequence[Example], counts: Mapping[str, float]
+    adapt: Adapt,
+    objective: str,
+    train: Sequence[HeadExample],
+    validation: Sequence[HeadExample],
+    counts: Mapping[str, float],
 ) -> TrainingData:
     """What adaptation is given; `counts` are figures beside the number of examples.
 

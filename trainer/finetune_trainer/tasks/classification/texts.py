@@ -18,7 +18,7 @@ from finetune_trainer.data.labelled import SEPARATOR, LabelledText, loaded
 from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.models import Head, label_names
-from finetune_trainer.objectives.sequence_classification import LabelledExample
+from finetune_trainer.objectives.padded import HeadExample
 from finetune_trainer.tasks.classification.classes import class_reports, confusion
 from finetune_trainer.tasks.classification.encoding import encode_texts, shortened_note
 from finetune_trainer.tasks.classification.label_numbers import LabelNumbers
@@ -63,7 +63,7 @@ class ClassificationTask(Task[ClassificationTestSet]):
             texts = [loaded(row) for row in rows]
             encoded = encode_texts(tokenizer, texts, adapt.batch.tokens_per_row)
             targets = (_target(text, numbers, as_set=head.has_label_sets) for text in texts)
-            sets.append([LabelledExample(*pair) for pair in zip(encoded.rows, targets, strict=True)])
+            sets.append([HeadExample(*pair) for pair in zip(encoded.rows, targets, strict=True)])
             shortened.append(encoded.shortened)
         counts = {"examples.shortened": shortened[0], "labels": len(numbers)}
         return training_data_of(adapt, "SequenceClassification", sets[0], sets[1], counts)
@@ -114,7 +114,7 @@ def _label_set(answer: str) -> set[str]:
 
 
 def _target(text: LabelledText, numbers: LabelNumbers, *, as_set: bool) -> NDArray[np.int64]:
-    """As `LabelledExample` has it."""
+    """As SequenceClassification has it."""
     found = numbers.of(text.labels)
     if not as_set:
         return np.array(found[0], np.int64)

@@ -17,8 +17,7 @@ from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.tagged import OUTSIDE, TaggedSentence, loaded, tags_of_types
 from finetune_trainer.metrics.entities import entities
 from finetune_trainer.models import Head, label_names
-from finetune_trainer.objectives.padded import IGNORED
-from finetune_trainer.objectives.token_classification import TaggedExample
+from finetune_trainer.objectives.padded import IGNORED, HeadExample
 from finetune_trainer.tasks.classification.classes import class_reports
 from finetune_trainer.tasks.classification.encoding import EncodedWords, encode_words, shortened_note
 from finetune_trainer.tasks.classification.label_numbers import LabelNumbers
@@ -108,7 +107,7 @@ class TokenClassificationTask(Task[TaggedTestSet]):
         return class_reports(spans[0], spans[1], name=lambda span: span[0])
 
 
-def _example(row: EncodedWords, sentence: TaggedSentence, numbers: LabelNumbers) -> TaggedExample:
+def _example(row: EncodedWords, sentence: TaggedSentence, numbers: LabelNumbers) -> HeadExample:
     target = np.full(len(row.row.tokens), IGNORED, np.int64)
     target[row.firsts] = numbers.of(sentence.tags[: len(row.firsts)])
-    return TaggedExample(row.row, target)
+    return HeadExample(row.row, target)

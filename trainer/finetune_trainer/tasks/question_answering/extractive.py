@@ -13,7 +13,7 @@ from finetune_trainer.data.lines import one_line
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.data.questions import loaded
 from finetune_trainer.models import Head
-from finetune_trainer.objectives.span_extraction import SpanExample
+from finetune_trainer.objectives.padded import HeadExample
 from finetune_trainer.tasks.head_examples import training_data_of
 from finetune_trainer.tasks.interface import Grouping, Predictions, System, Task, TrainingData
 from finetune_trainer.tasks.question_answering.best_span import best_answers
@@ -43,7 +43,7 @@ class ExtractiveTask(Task[QuestionTestSet]):
             questions = [loaded(row) for row in rows]
             windows, _ = encode_windows(tokenizer, questions, adapt.batch.tokens_per_row)
             first = [question.answers[0] if question.answers else None for question in questions]
-            sets.append([SpanExample(window.row, window.span_of(first[window.question])) for window in windows])
+            sets.append([HeadExample(window.row, window.span_of(first[window.question])) for window in windows])
             asked.append(len(questions))
         spans = sum(bool(example.target.any()) for example in sets[0])
         counts = {"questions": asked[0], "examples.withAnswer": spans}
