@@ -9,17 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from finetune_api import labels
 from finetune_api.data import DataSource
-from finetune_api.dictionary import DictionaryError, dictionaries, read_dictionary
-from finetune_api.encoder import encoder_problem
-from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.job import FineTuneJobSpec
 from finetune_api.objects import Object
-from finetune_api.pretrained import adapter_problem, conflicts_with_model, read_pretrained
 from finetune_api.problems import Problem
-from finetune_api.question_files import question_problems
 
 FILE_SCHEME = "file://"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -51,77 +45,13 @@ def without_parents(job: Object, manifest_folder: Path) -> Object:
     return resolved
 
 
-def conflicts_with_local_model(job: Object, folder: Path) -> list[Problem]:
-    """Settings of a job as written that do not fit the model it starts from, where the model's folder is here."""
-    try:
-        spec = FineTuneJob.from_manifest(job).spec
-    except ValidationError:
-        return []
-    path = local_model_folder(spec, folder)
-    adapter = adapter_problem(path, "spec.model.from.uri") if path is not None else None
-    if adapter is not None:
-        return [adapter]
-    model = read_pretrained(path, and_tokenizer=True) if path is not None else None
-    return conflicts_with_model(spec, model) if model is not None else []
-
-
-def problems_of_local_dictionaries(job: Object, folder: Path) -> list[Problem]:
-    """What is wrong with the dictionaries of a job as written, where their files are here."""
-    try:
-        spec = FineTuneJob.from_manifest(job).spec
-    except ValidationError:
-        return []
-    found = ((field, reference.uri) for field, reference in dictionaries(spec))
-    local = ((field, uri) for field, uri in found if _is_path(uri) or uri.startswith(FILE_SCHEME))
-    return [
-        problem
-        for field, uri in local
-        if (problem := _dictionary_problem(f"{field}.uri", folder / uri.removeprefix(FILE_SCHEME))) is not None
-    ]
-
-
-def _dictionary_problem(field: str, path: Path) -> Problem | None:
-    try:
-        read_dictionary(path)
-    except DictionaryError as error:
-        return Problem(field, str(error), "BadDictionary")
-    except OSError:  # that it is not there is told elsewhere
-        return None
-    return None
-
-
-def problems_of_local_encoder(job: Object, folder: Path) -> list[Problem]:
-    """What is wrong with the sentence encoder of a job as written, where its folder is here."""
-    try:
-        spec = FineTuneJob.from_manifest(job).spec
-    except ValidationError:
-        return []
-    encoder = spec.adapt.prompts.retrieval.encoder if spec.adapt is not None else None
-    if encoder is None or not (_is_path(encoder.uri) or encoder.uri.startswith(FILE_SCHEME)):
-        return []
-    found = encoder_problem(folder / encoder.uri.removeprefix(FILE_SCHEME))
-    return [] if found is None else [found]
-
-
-def problems_of_local_questions(job: Object, folder: Path) -> list[Problem]:
-    """What is wrong with the questions that a job as written reads, where their files are here."""
-    try:
-        data = FineTuneJob.from_manifest(job).spec.data
-    except ValidationError:
-        return []
-    if data.clean.on_malformed == "Drop":
-        return []
-    return [
-        Problem(f"spec.data.sources[{index}].uri", message, "MalformedRow")
-        for index, source in enumerate(data.sources)
-        if source.type == "QuestionAnswering" and (_is_path(source.uri) or source.uri.startswith(FILE_SCHEME))
-        for message in question_problems(folder / source.uri.removeprefix(FILE_SCHEME), source.format, source.max_rows)
-    ]
-
-
 def local_model_folder(spec: FineTuneJobSpec, folder: Path = Path("/")) -> Path | None:
     """Where the pretrained model of a job may be on this machine; plain paths are relative to `folder`."""
-    uri = spec.model.from_.uri if spec.model.from_ is not None else ""
+    return local_path(spec.model.from_.uri, folder) if spec.model.from_ is not None else None
+
+
+def local_path(uri: str, folder: Path) -> Path | None:
+    """Where a URI may be on this machine, plain paths relative to `folder`; None of one that is elsewhere."""
     if not uri or not (_is_path(uri) or uri.startswith(FILE_SCHEME)):
         return None
     return folder / uri.removeprefix(FILE_SCHEME)

@@ -11,14 +11,11 @@ from pathlib import Path
 from finetune_api.job import FineTuneJob
 from finetune_api.objects import Object
 from finetune_api.problems import Problem
+from finetune_cli.local_contents import problems_of_local_contents
 from finetune_cli.local_manifest import (
-    conflicts_with_local_model,
     make_paths_absolute,
     missing_files,
     missing_local_files,
-    problems_of_local_dictionaries,
-    problems_of_local_encoder,
-    problems_of_local_questions,
     without_parents,
 )
 from finetune_cli.refusal import refuse
@@ -77,14 +74,7 @@ def _local_view(
     """
 
     def check(job: Object) -> list[Problem]:
-        checks = (
-            conflicts_with_local_model,
-            problems_of_local_dictionaries,
-            problems_of_local_encoder,
-            problems_of_local_questions,
-        )
-        of_files = [problem for look in checks for problem in look(job, folder)]
-        return (missing(job, folder) if missing else []) + of_files
+        return (missing(job, folder) if missing else []) + problems_of_local_contents(job, folder)
 
     return check, partial(without_parents, manifest_folder=folder)
 
