@@ -21,7 +21,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.match_requests import MatchRequest, match_requests, retrieval_of
 from finetune_trainer.data.prepared import PreparedData
 from finetune_trainer.errors import BadConfiguration
-from finetune_trainer.workspace.artifacts import find_artifact, read_manifest
+from finetune_trainer.workspace.artifacts import find_artifact
 from finetune_trainer.workspace.files import sha256_file
 from finetune_trainer.workspace.storage import local_path
 
@@ -91,15 +91,15 @@ def open_table(request: MatchRequest, data: PreparedData, retrieval: Retrieval) 
     Raises:
         BadConfiguration: if prepare has not left one.
     """
-    folder = _find(request, data, retrieval, None)
-    if folder is None:
+    found = _find(request, data, retrieval, None)
+    if found is None:
         raise BadConfiguration(
             "MatchesMissing",
             f"{request.field}: the fuzzy matches of the {request.split} split of '{request.source}' are not beside the "
             f"prepared data in {data.path}",
             "Run the job anew: its prepare stage finds them.",
         )
-    return read_table(folder)
+    return found.table
 
 
 def table_digests(spec: FineTuneJobSpec, data: PreparedData, *, of_tests: bool) -> dict[str, str]:
@@ -107,24 +107,30 @@ def table_digests(spec: FineTuneJobSpec, data: PreparedData, *, of_tests: bool) 
     retrieval = retrieval_of(spec)
     digests = {}
     for request in match_requests(spec, data):
-        folder = _find(request, data, retrieval, None) if (request.split == "test") is of_tests else None
-        manifest = None if folder is None else read_manifest(folder)
-        if manifest is not None:
-            digests[f"matches.{request.source}.{request.split}.{request.compared}"] = manifest.digest
+        found = _find(request, data, retrieval, None) if (request.split == "test") is of_tests else None
+        if found is not None:
+            digests[f"matches.{request.source}.{request.split}.{request.compared}"] = found.digest
     return digests
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    table: MatchTable
+    digest: str
+    """Of its files."""
 
 
 def _find(
     request: MatchRequest, data: PreparedData, retrieval: Retrieval, encoder: dict[str, str] | None
-) -> Path | None:
-    """The folder of a whole table that serves a request; with `encoder`, made by just these files."""
+) -> _Found | None:
+    """A whole table that serves a request; with `encoder`, made by just these files."""
     fingerprint = table_fingerprint(data, request, retrieval)
     for folder in data.match_folders:
         manifest = find_artifact(folder, fingerprint[:16], fingerprint)
         if manifest is not None and encoder in (None, manifest.inputs):
-            path = folder / fingerprint[:16]
-            if read_table(path).covers(request.rows(data), request.count):
-                return path
+            table = read_table(folder / fingerprint[:16])
+            if table.covers(request.rows(data), request.count):
+                return _Found(table, manifest.digest)
     return None
 
 

@@ -6,8 +6,9 @@ how much more often the training targets are continued (after Carlini et al. 202
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -141,7 +142,8 @@ class Targets:
         """
         unit = unit_of(self.language)
         own, before = (_candidates(texts, test_set.first_references, unit) for texts in (outputs, baseline or ()))
-        seen = seen_among({*own, *before}, (self.pool.text(self.language)[row] for row in self.rows))
+        targets = self.pool.text(self.language)
+        seen = seen_among({*own, *before}, (targets[row] for row in self.rows))
         shares = [_share([text in seen for text in texts]) for texts in (own, before)]
         name = test_set.task.name
         return CopiedTargets(task=name, shots=shots, outputs=len(own), share=shares[0], baseline_share=shares[1])
@@ -173,12 +175,9 @@ def seen_among(wanted: set[str], targets: Iterable[str]) -> set[str]:
 
 
 def _sample(split: PairSplit, language: str, rows: Sequence[int], unit: Unit, count: int) -> list[str]:
-    texts = (one_line(split.text(language)[row]) for row in rows[: _LOOKED_AT * count])
-    return list(_first(count, (text for text in texts if _is_long_enough(text, unit))))
-
-
-def _first(count: int, texts: Iterator[str]) -> Iterator[str]:
-    yield from (text for _, text in zip(range(count), texts, strict=False))
+    side = split.text(language)
+    texts = (one_line(side[row]) for row in rows[: _LOOKED_AT * count])
+    return list(islice((text for text in texts if _is_long_enough(text, unit)), count))
 
 
 def _is_long_enough(text: str, unit: Unit) -> bool:
